@@ -352,6 +352,35 @@ begin
 end
 $$;
 
+-- Blindness --------------------------------------------------------------------------------------------------------
+
+-- Row level security shows a role that may not see everything no rows and no error. A count of such rows would
+-- read as good news, so every count asks this first.
+create or replace function rollcall.require_sight() returns void
+language plpgsql stable set search_path = '' as $$
+declare
+  hidden text;
+begin
+  select string_agg(t::text, ', ') into hidden
+  from unnest(array['auth.users'::regclass, 'auth.audit_log_entries'::regclass, rollcall.profile_table()]) t
+  where row_security_active(t);
+  if hidden is not null then
+    raise exception 'rollcall: row level security hides rows of % from the role %', hidden, current_user
+      using errcode = 'insufficient_privilege',
+        detail = 'What cannot be seen cannot be counted, so there is no verdict.',
+        hint = 'The functions of the schema rollcall must belong to a role with BYPASSRLS; on Supabase: run the migrations as postgres.';
+  end if;
+  if to_regclass('rollcall.expected_profile') is null or to_regclass('rollcall.actual_profile') is null then
+    raise exception 'rollcall: the definition of a consistent project is incomplete'
+      using errcode = 'undefined_table',
+        detail = 'A view of the schema rollcall is missing: expected_profile or actual_profile.',
+        hint = 'Run the migrations again (rollcall migrate); a view that exists is kept.';
+  end if;
+end
+$$;
+comment on function rollcall.require_sight() is
+  'Raises an error with a hint unless the caller sees every row of auth.users, of the audit log and of the profile table, and both views of the definition stand.';
+
 -- What a rollback gives back --------------------------------------------------------------------------------------
 
 create table if not exists rollcall.displaced (

@@ -72,9 +72,11 @@ comment on function rollcall.bootstrap_profile(uuid, jsonb) is
 
 do $$
 declare
-  own constant text := 'Rollcall: ';
+  own constant text := '%rollcall.bootstrap_profile%';
   theirs record;
 begin
+  -- the definitions below then name every schema, and can be run under any search_path
+  perform set_config('search_path', '', true);
   for theirs in
     select p.oid, p.oid::regprocedure::text as object, pg_catalog.pg_get_functiondef(p.oid) as definition
     from pg_catalog.pg_proc p
@@ -83,7 +85,7 @@ begin
         (p.proname = 'handle_new_user' and p.pronargs = 0)
         or (p.proname = 'ensure_profile_exists' and pg_catalog.oidvectortypes(p.proargtypes) = 'uuid, text, text, text, text')
       )
-      and coalesce(pg_catalog.obj_description(p.oid, 'pg_proc'), '') not like own || '%'
+      and p.prosrc not like own
   loop
     insert into rollcall.displaced (object, definition) values ('function ' || theirs.object, theirs.definition)
     on conflict (object) do nothing;
@@ -92,8 +94,8 @@ begin
   insert into rollcall.displaced (object, definition)
   select 'trigger on_auth_user_created on auth.users', pg_catalog.pg_get_triggerdef(t.oid)
   from pg_catalog.pg_trigger t
-  where t.tgrelid = 'auth.users'::regclass and t.tgname = 'on_auth_user_created'
-    and coalesce(pg_catalog.obj_description(t.tgfoid, 'pg_proc'), '') not like own || '%'
+  join pg_catalog.pg_proc p on p.oid = t.tgfoid
+  where t.tgrelid = 'auth.users'::regclass and t.tgname = 'on_auth_user_created' and p.prosrc not like own
   on conflict (object) do nothing;
 end
 $$;

@@ -1,5 +1,5 @@
--- The functions and views that people and supabase.rpc() call, under the names and with the columns they have
--- always had. Each is a thin face of the schema rollcall.
+-- The diagnostic functions and views that people and supabase.rpc() call, under the names and with the columns they
+-- have always had. Each is a thin face of the schema rollcall.
 --
 -- For service_role and the owner only. Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
@@ -140,116 +140,10 @@ $$;
 comment on function public.verify_profile_completeness() is
   'Rollcall: whether every user has a profile, every profile a user, and their e-mails agree.';
 
-create or replace function public.backfill_user_profile(p_user_id uuid, p_email text default null, p_account_type text default null)
-returns jsonb
-language plpgsql security definer set search_path = '' as $$
-declare
-  wishes constant jsonb := jsonb_strip_nulls(jsonb_build_object('email', p_email, 'account_type', p_account_type));
-  result rollcall.repair_result;
-  profile jsonb;
-begin
-  if p_user_id is null then
-    return jsonb_build_object('success', false, 'user_id', null, 'error', 'p_user_id must not be null', 'sqlstate', '22004');
-  end if;
-  if exists (select from jsonb_object_keys(wishes) k where not exists (select from rollcall.profile_columns() c where c.column_name = k)) then
-    return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', '22023',
-      'error', 'p_email or p_account_type is given, but rollcall.expected_profile has no such column');
-  end if;
-  if not exists (select from rollcall.expected_profile e where e._user_id = p_user_id) then
-    return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', 'P0002',
-      'error', rollcall.failure_text('P0002', null, null));
-  end if;
-
-  select * into result from rollcall.repair_users(array[p_user_id], 'backfill_user_profile', wishes);
-  if result.outcome = 'failed' then
-    return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', result.code,
-      'error', rollcall.failure_text(result.code, result.constraint_name, result.column_name));
-  end if;
-
-  execute format('select to_jsonb(p) from %s p where p.%I::text = $1::text', rollcall.profile_table(), rollcall.profile_key())
-    into profile using p_user_id;
-  return jsonb_build_object(
-    'success', true, 'user_id', p_user_id, 'email', profile -> 'email', 'account_type', profile -> 'account_type',
-    'action', case when result.outcome = 'created' then 'backfilled' else 'already_exists' end);
-exception when others or assert_failure then
-  return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', sqlstate,
-    'error', rollcall.failure_text(sqlstate, null, null));
-end
-$$;
-comment on function public.backfill_user_profile(uuid, text, text) is
-  'Rollcall: creates one user''s profile if it is expected and missing; an existing profile is left as it is (action already_exists). A failure is returned, not raised: {success: false, user_id, error, sqlstate}.';
-
-create or replace function public.backfill_all_missing_profiles(p_batch_size integer default 100, p_dry_run boolean default true)
-returns jsonb
-language plpgsql security definer set search_path = '' as $$
-declare
-  max_results constant integer := 1000;
-  batch_size constant integer := coalesce(p_batch_size, 100);
-  total bigint;
-  users uuid[];
-  processed bigint;
-  successful bigint;
-  failed bigint;
-  results jsonb;
-begin
-  if batch_size not between 1 and 10000 then
-    raise exception 'rollcall: p_batch_size must be between 1 and 10000'
-      using errcode = 'invalid_parameter_value', hint = 'Call again for the users who are left.';
-  end if;
-  select c.missing into total from rollcall.census() c;
-
-  -- Users whose repair failed before come last, so that they keep nobody else waiting.
-  select array_agg(next.user_id) into users
-  from (
-    select m.user_id
-    from rollcall.missing_users(null, null) m (user_id)
-    left join rollcall.repair_failure f on f.user_id = m.user_id
-    order by f.last_failed_at nulls first, m.user_id
-    limit batch_size
-  ) next;
-
-  if coalesce(p_dry_run, true) then
-    select
-      count(*) filter (where r.outcome = 'created'),
-      count(*) filter (where r.outcome = 'failed')
-      into successful, failed
-    from rollcall.preview_users(users) r;
-    return jsonb_build_object(
-      'dry_run', true, 'total_missing', total, 'message', format('Would backfill %s profiles', total),
-      'batch_size', batch_size, 'would_succeed', successful, 'would_fail', failed);
-  end if;
-
-  select
-    count(*),
-    count(*) filter (where r.outcome = 'created'),
-    count(*) filter (where r.outcome = 'failed'),
-    coalesce(
-      jsonb_agg(
-        case r.outcome
-          when 'created' then jsonb_build_object('user_id', r.user_id, 'success', true, 'action', 'backfilled')
-          else jsonb_build_object('user_id', r.user_id, 'success', false, 'sqlstate', r.code,
-            'error', rollcall.failure_text(r.code, r.constraint_name, r.column_name))
-        end
-        order by r.outcome desc, r.user_id
-      ) filter (where r.position <= max_results),
-      '[]')
-    into processed, successful, failed, results
-  from (
-    select repaired.*, row_number() over (order by repaired.outcome desc, repaired.user_id) as position
-    from rollcall.repair_users(users, 'backfill_all_missing_profiles') repaired
-  ) r;
-  return jsonb_build_object(
-    'dry_run', false, 'total_missing', total, 'processed', processed, 'successful', successful, 'failed', failed,
-    'remaining', total - successful, 'results', results);
-end
-$$;
-comment on function public.backfill_all_missing_profiles(integer, boolean) is
-  'Rollcall: creates the profiles of up to p_batch_size users (1 to 10000) who have none, those whose repair failed before last. A dry run, the default, tries them and takes them back. Results list at most 1000 users, failures first.';
-
 -- The level of the migrations, for a program to compare with its own ----------------------------------------------
 
 create or replace function rollcall.schema_version() returns text
-language sql immutable set search_path = '' as $$ select '20261122000500' $$;
+language sql immutable set search_path = '' as $$ select '20261122000600' $$;
 comment on function rollcall.schema_version() is
   'The newest migration that was applied as a whole.';
 
@@ -267,8 +161,6 @@ begin
     'public.check_recent_signup_issues()',
     'public.get_user_signup_events(uuid)',
     'public.monitor_signup_health()',
-    'public.backfill_user_profile(uuid, text, text)',
-    'public.backfill_all_missing_profiles(integer, boolean)',
     'public.verify_profile_completeness()'
   ] loop
     execute format('revoke all on function %s from public, anon, authenticated, service_role', object);

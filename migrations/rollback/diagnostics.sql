@@ -1,0 +1,38 @@
+-- Takes the diagnostics back: the functions and views that count and list. The signup trigger, the repair and the
+-- definition stay, and so does every profile and every table. `rollcall migrate` brings them back.
+--
+-- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
+
+drop view if exists public.signup_audit_summary, public.auth_profile_mismatch;
+drop function if exists
+  public.diagnose_auth_profile_consistency(),
+  public.get_auth_profile_mismatches(integer),
+  public.check_recent_signup_issues(),
+  public.get_user_signup_events(uuid),
+  public.monitor_signup_health(),
+  public.verify_profile_completeness();
+drop function if exists
+  rollcall.signup_summary(),
+  rollcall.mismatches(),
+  rollcall.recent_issues(interval),
+  rollcall.recent_health(interval),
+  rollcall.recent_errors(integer),
+  rollcall.email_mismatches(),
+  rollcall.signup_trigger_state(),
+  rollcall.census(),
+  rollcall.audit_census(),
+  rollcall.audit_log_state(),
+  rollcall.schema_version();
+drop view if exists rollcall.audit_signup;
+drop view if exists rollcall.audit_event;
+
+do $$
+begin
+  if to_regnamespace('rollcall') is not null then
+    revoke usage on schema rollcall from service_role;
+  end if;
+  if to_regclass('supabase_migrations.schema_migrations') is not null then
+    delete from supabase_migrations.schema_migrations where version in ('20261122000500', '20261122000600');
+  end if;
+end
+$$;

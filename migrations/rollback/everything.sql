@@ -1,0 +1,97 @@
+-- Takes all of Rollcall back: diagnostics, repair, signup trigger, events, definition. Functions and triggers of the
+-- application whose names were taken stand again as they were. No profile and no table of the application is
+-- touched; public.profiles stays, also where the migrations created it, and from now on nothing fills it.
+--
+-- An edited rollcall.expected_profile goes with the schema: keep its text if you mean to come back.
+--
+-- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
+
+do $$
+declare
+  dependants text;
+  riders text[];
+  given_back record;
+begin
+  if to_regnamespace('rollcall') is null then
+    return;
+  end if;
+  -- trigger definitions then name every schema
+  perform set_config('search_path', '', true);
+
+  select string_agg(distinct v.oid::regclass::text, ', ') into dependants
+  from pg_catalog.pg_depend d
+  join pg_catalog.pg_rewrite r on r.oid = d.objid and d.classid = 'pg_catalog.pg_rewrite'::regclass
+  join pg_catalog.pg_class v on v.oid = r.ev_class
+  join pg_catalog.pg_class own on own.oid = d.refobjid and own.relnamespace = to_regnamespace('rollcall')
+  where v.relnamespace <> own.relnamespace
+    and v.oid not in (coalesce(to_regclass('public.signup_audit_summary'), 0::oid), coalesce(to_regclass('public.auth_profile_mismatch'), 0::oid));
+  if dependants is not null then
+    raise exception 'rollcall: views of yours read the schema rollcall: %', dependants
+      using errcode = 'dependent_objects_still_exist', hint = 'Drop or change them first; nothing was removed.';
+  end if;
+
+  -- Dropping the function takes its triggers along, which a role that does not own auth.users may not drop itself.
+  if exists (
+    select from pg_catalog.pg_proc p
+    where p.oid = to_regprocedure('public.handle_new_user()') and p.prosrc like '%rollcall.bootstrap_profile%'
+  ) then
+    select coalesce(array_agg(pg_catalog.pg_get_triggerdef(t.oid)), '{}') into riders
+    from pg_catalog.pg_trigger t
+    where t.tgfoid = to_regprocedure('public.handle_new_user()')
+      and t.tgname not in ('on_auth_user_created', 'zzz_rollcall_on_auth_user_created');
+    drop function public.handle_new_user() cascade;
+  end if;
+  if exists (
+    select from pg_catalog.pg_proc p
+    where p.oid = to_regprocedure('public.ensure_profile_exists(uuid, text, text, text, text)') and p.prosrc like '%rollcall.bootstrap_profile%'
+  ) then
+    drop function public.ensure_profile_exists(uuid, text, text, text, text);
+  end if;
+
+  -- functions before the triggers that run them; only where no later version of the application's stands
+  if to_regclass('rollcall.displaced') is not null then
+    for given_back in
+      select d.definition
+      from rollcall.displaced d
+      where (d.object like 'function %' and to_regprocedure(substr(d.object, length('function ') + 1)) is null)
+        or (
+          d.object like 'trigger %'
+          and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = 'auth.users'::regclass and t.tgname = 'on_auth_user_created')
+        )
+      order by d.object
+    loop
+      execute given_back.definition;
+    end loop;
+  end if;
+  if to_regprocedure('public.handle_new_user()') is not null then
+    for i in 1 .. coalesce(cardinality(riders), 0) loop
+      execute riders[i];
+    end loop;
+  end if;
+end
+$$;
+
+drop view if exists public.signup_audit_summary, public.auth_profile_mismatch;
+drop function if exists
+  public.diagnose_auth_profile_consistency(),
+  public.get_auth_profile_mismatches(integer),
+  public.check_recent_signup_issues(),
+  public.get_user_signup_events(uuid),
+  public.monitor_signup_health(),
+  public.verify_profile_completeness(),
+  public.backfill_user_profile(uuid, text, text),
+  public.backfill_all_missing_profiles(integer, boolean);
+drop schema if exists rollcall cascade;
+
+do $$
+begin
+  -- a table of this name that was there before stays
+  if pg_catalog.obj_description(to_regclass('public.user_events'), 'pg_class') like 'Rollcall: %' then
+    drop table public.user_events;
+  end if;
+  if to_regclass('supabase_migrations.schema_migrations') is not null then
+    delete from supabase_migrations.schema_migrations
+    where version in ('20261122000100', '20261122000200', '20261122000300', '20261122000400', '20261122000500', '20261122000600');
+  end if;
+end
+$$;
