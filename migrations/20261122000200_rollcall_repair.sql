@@ -145,11 +145,17 @@ begin
         hint = 'Edit rollcall.expected_profile so that its columns are named as those of the table, or begin with _; then run: select rollcall.adopt_profile_table();';
   end if;
 
+  if exists (select from jsonb_object_keys(p_overrides) k where not exists (select from rollcall.profile_columns() c where c.column_name = k)) then
+    raise exception 'rollcall: a value is given for a column that rollcall.expected_profile does not have'
+      using errcode = 'invalid_parameter_value',
+        hint = 'Leave the value out (account_type, e-mail), or add the column to the view.';
+  end if;
+
   return format(
-    'insert into %s (%s) select %s from rollcall.expected_profile e'
-    ' where e._user_id = any ($1) and not exists (select from rollcall.actual_profile a where a._user_id = e._user_id)'
-    ' order by e._user_id on conflict (%I) do nothing returning %I::text::uuid',
-    target, column_list, value_list, key, key
+    'insert into %1$s (%2$s) select %3$s from rollcall.expected_profile e'
+    ' where e._user_id = any ($1) and not exists (select from %1$s t where t.%4$I = e.%4$I::%5$s)'
+    ' order by e._user_id on conflict (%4$I) do nothing returning %4$I::text::uuid',
+    target, column_list, value_list, key, (select c.target_type from rollcall.profile_columns() c where c.column_name = key)
   );
 end
 $$;
@@ -220,6 +226,9 @@ declare
   failed uuid[] := '{}';
   failure rollcall.repair_result;
 begin
+  -- a definition that does not fit the table is nobody's row: say so once, as a whole
+  perform rollcall.profile_insert_sql(p_overrides);
+
   while cardinality(users) > 0 and cardinality(pending) > 0 loop
     first_row := lower(pending[cardinality(pending)]);
     last_row := upper(pending[cardinality(pending)]) - 1;
@@ -340,6 +349,28 @@ language sql stable security definer set search_path = '' as $$
 $$;
 comment on function rollcall.missing_users(uuid, integer, timestamptz) is
   'A page of users without their profile in the order of their ids, after a cursor (null: from the start), among those who signed up no later than a moment.';
+
+create or replace function rollcall.count_missing(p_signed_up_before timestamptz default 'infinity') returns bigint
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform rollcall.require_sight();
+  return (
+    select count(*)
+    from rollcall.expected_profile e
+    where (e._signed_up_at <= p_signed_up_before or e._signed_up_at is null)
+      and not exists (select from rollcall.actual_profile a where a._user_id = e._user_id)
+  );
+end
+$$;
+comment on function rollcall.count_missing(timestamptz) is
+  'How many users have no profile, among those who signed up no later than a moment.';
+
+create or replace function rollcall.is_expected(p_user_id uuid) returns boolean
+language sql stable security definer set search_path = '' as $$
+  select exists (select from rollcall.expected_profile e where e._user_id = p_user_id)
+$$;
+comment on function rollcall.is_expected(uuid) is
+  'Whether the user must have a profile.';
 
 create or replace function rollcall.repair_batch(
   p_after uuid, p_limit integer, p_signed_up_before timestamptz, p_source text, p_overrides jsonb default '{}'

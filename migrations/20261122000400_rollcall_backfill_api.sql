@@ -14,11 +14,7 @@ begin
   if p_user_id is null then
     return jsonb_build_object('success', false, 'user_id', null, 'error', 'p_user_id must not be null', 'sqlstate', '22004');
   end if;
-  if exists (select from jsonb_object_keys(wishes) k where not exists (select from rollcall.profile_columns() c where c.column_name = k)) then
-    return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', '22023',
-      'error', 'p_email or p_account_type is given, but rollcall.expected_profile has no such column');
-  end if;
-  if not exists (select from rollcall.expected_profile e where e._user_id = p_user_id) then
+  if not rollcall.is_expected(p_user_id) then
     return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', 'P0002',
       'error', rollcall.failure_text('P0002', null, null));
   end if;
@@ -35,8 +31,9 @@ begin
     'success', true, 'user_id', p_user_id, 'email', profile -> 'email', 'account_type', profile -> 'account_type',
     'action', case when result.outcome = 'created' then 'backfilled' else 'already_exists' end);
 exception when others or assert_failure then
+  -- our own messages hold no value of a row; another's may
   return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', sqlstate,
-    'error', rollcall.failure_text(sqlstate, null, null));
+    'error', case when sqlerrm like 'rollcall: %' then sqlerrm else rollcall.failure_text(sqlstate, null, null) end);
 end
 $$;
 comment on function public.backfill_user_profile(uuid, text, text) is
@@ -59,8 +56,7 @@ begin
     raise exception 'rollcall: p_batch_size must be between 1 and 10000'
       using errcode = 'invalid_parameter_value', hint = 'Call again for the users who are left.';
   end if;
-  perform rollcall.require_sight();
-  select count(*) into total from rollcall.missing_users(null, null);
+  total := rollcall.count_missing();
 
   -- Users whose repair failed before come last, so that they keep nobody else waiting.
   select array_agg(next.user_id) into users

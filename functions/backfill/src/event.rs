@@ -1,0 +1,202 @@
+//! The two forms of a call, and the two forms of its answer.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lambda_runtime::{Context, Error};
+use rollcall::backfill::{BackfillRequest, InvalidRequest};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// An HTTP API waits 30 s for its integration, whatever the function's own limit is
+/// (API Gateway quotas, maximum integration timeout).
+const HTTP_LIMIT: Duration = Duration::from_secs(28);
+
+/// Kept free at the end for writing the answer.
+const RESERVE: Duration = Duration::from_secs(1);
+
+/// A call as it was understood.
+pub(crate) struct Call {
+    pub(crate) request: Result<BackfillRequest, Reply>,
+    is_http: bool,
+}
+
+/// What is answered, before it takes the form that the caller expects.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// A JSON object.
+    pub(crate) body: Value,
+}
+
+impl Reply {
+    pub(crate) fn refusal(status: u16, sentence: &str) -> Self {
+        Self {
+            status,
+            body: json!({ "error": sentence }),
+        }
+    }
+}
+
+impl From<InvalidRequest> for Reply {
+    fn from(refusal: InvalidRequest) -> Self {
+        Self::refusal(400, refusal.0)
+    }
+}
+
+impl Call {
+    /// Reads an event of an HTTP API (payload format 2.0) or, where it is none, a direct call whose
+    /// event is the request itself.
+    pub(crate) fn read(event: Value) -> Self {
+        match http_method(&event) {
+            Some("POST") => Self {
+                request: http_request(&event),
+                is_http: true,
+            },
+            Some(_) => Self {
+                request: Err(Reply::refusal(405, "Only POST is allowed.")),
+                is_http: true,
+            },
+            None => Self {
+                request: BackfillRequest::from_value(event).map_err(Reply::from),
+                is_http: false,
+            },
+        }
+    }
+
+    /// The moment by which the work must end so that the answer still arrives.
+    pub(crate) fn end_of_work(&self, context: &Context) -> Instant {
+        let remaining = context
+            .deadline()
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
+        let allowed = if self.is_http {
+            remaining.min(HTTP_LIMIT)
+        } else {
+            remaining
+        };
+        Instant::now() + allowed.saturating_sub(RESERVE)
+    }
+
+    /// An HTTP answer for an HTTP call; for a direct one the body, with `statusCode` where the call
+    /// was refused or failed.
+    pub(crate) fn answer(&self, reply: Reply) -> Result<Value, Error> {
+        if self.is_http {
+            let mut response = ApiGatewayV2httpResponse::default();
+            response.status_code = i64::from(reply.status);
+            response
+                .headers
+                .insert("content-type", "application/json".parse()?);
+            response
+                .headers
+                .insert("cache-control", "no-store".parse()?);
+            response.body = Some(reply.body.to_string().into());
+            return Ok(serde_json::to_value(response)?);
+        }
+        let mut body = reply.body;
+        if let (Value::Object(fields), 400..) = (&mut body, reply.status) {
+            fields.insert("statusCode".to_owned(), reply.status.into());
+        }
+        Ok(body)
+    }
+}
+
+/// The method of an HTTP event; none for anything else.
+fn http_method(event: &Value) -> Option<&str> {
+    event.pointer("/requestContext/http/method")?.as_str()
+}
+
+fn http_request(event: &Value) -> Result<BackfillRequest, Reply> {
+    let text = match event.get("body") {
+        None | Some(Value::Null) => "",
+        Some(Value::String(text)) => text,
+        Some(_) => return Err(Reply::refusal(400, "The body is not text.")),
+    };
+    let is_base64 = event
+        .get("isBase64Encoded")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    let request = if is_base64 {
+        let bytes = STANDARD
+            .decode(text)
+            .map_err(|_| Reply::refusal(400, "The body is not valid Base64."))?;
+        BackfillRequest::from_json(&bytes)
+    } else {
+        BackfillRequest::from_json(text.as_bytes())
+    };
+    Ok(request?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn http(method: &str, body: Value, is_base64: bool) -> Value {
+        json!({
+            "version": "2.0",
+            "requestContext": { "http": { "method": method, "path": "/backfill" } },
+            "body": body,
+            "isBase64Encoded": is_base64,
+        })
+    }
+
+    fn status(event: Value) -> u16 {
+        Call::read(event)
+            .request
+            .err()
+            .map_or(200, |reply| reply.status)
+    }
+
+    #[test]
+    fn a_body_may_be_text_or_base64_or_absent() {
+        for event in [
+            http("POST", json!("{\"dry_run\":true}"), false),
+            http("POST", json!(STANDARD.encode("{\"dry_run\":true}")), true),
+            http("POST", Value::Null, false),
+            http("POST", json!(""), false),
+        ] {
+            assert_eq!(status(event.clone()), 200, "{event}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_is_the_callers_fault() {
+        for event in [
+            http("POST", json!("no json"), false),
+            http("POST", json!("***"), true),
+            http("POST", json!(STANDARD.encode([0xff, 0xfe])), true),
+            http("POST", json!({"dry_run": true}), false),
+            http("POST", json!("{\"run\":1}"), false),
+        ] {
+            assert_eq!(status(event.clone()), 400, "{event}");
+        }
+        assert_eq!(status(http("GET", Value::Null, false)), 405);
+    }
+
+    #[test]
+    fn an_event_that_is_neither_a_request_nor_http_is_refused() {
+        for event in [
+            json!(null),
+            json!([]),
+            json!("text"),
+            json!({"source": "aws.events", "detail-type": "Scheduled Event"}),
+            json!({"requestContext": {"http": {}}}),
+        ] {
+            let call = Call::read(event.clone());
+            let refusal = call.request.as_ref().expect_err("refused").clone();
+            assert_eq!(refusal.status, 400, "{event}");
+            assert_eq!(call.answer(refusal).expect("an answer")["statusCode"], 400);
+        }
+    }
+
+    #[test]
+    fn an_empty_event_asks_for_a_dry_run() {
+        assert_eq!(
+            Call::read(json!({})).request.ok(),
+            Some(BackfillRequest::default())
+        );
+    }
+}

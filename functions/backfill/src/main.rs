@@ -1,0 +1,33 @@
+//! Lambda function `backfill`: repairs users without a profile, for as long as there is time.
+//!
+//! Answers `POST /backfill` of an HTTP API and direct invocations. The request is a JSON object, all
+//! of whose fields may be left out (see `rollcall::backfill::BackfillRequest`); a dry run is the
+//! default. What is wrong with a request is answered with 400 and a fixed sentence, and nothing is
+//! changed.
+
+mod event;
+mod repair;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use rollcall_lambda::function::Function;
+use rollcall_lambda::logging;
+use serde_json::Value;
+
+use crate::event::Call;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    logging::init();
+    let function = Function::from_env(&[]);
+    lambda_runtime::run(service_fn(|event| handle(&function, event))).await
+}
+
+async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let call = Call::read(event.payload);
+    let reply = match &call.request {
+        Ok(request) => repair::run(function, request, call.end_of_work(&event.context)).await?,
+        Err(refusal) => refusal.clone(),
+    };
+    tracing::info!(status = reply.status, report = %reply.body, "answered");
+    call.answer(reply)
+}

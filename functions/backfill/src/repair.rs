@@ -1,0 +1,133 @@
+//! One slice of a repair, and its result as JSON.
+
+use lambda_runtime::Error;
+use rollcall::backfill::{self, BackfillRequest, Selection, UserOutcome};
+use rollcall::error::Error as DatabaseError;
+use rollcall::session::Session;
+use rollcall::verdict::Verdict;
+use rollcall_lambda::function::Function;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::event::Reply;
+
+/// Does what is asked until `until`, and says what remains.
+///
+/// # Errors
+/// If the result cannot be written as JSON. What the database refuses becomes an answer.
+pub(crate) async fn run(
+    function: &Function,
+    request: &BackfillRequest,
+    until: Instant,
+) -> Result<Reply, Error> {
+    let outcome = function
+        .look(until, async |session| slice(session, request, until).await)
+        .await;
+    Ok(match outcome {
+        Ok(reply) => reply?,
+        Err(error) => failure(&error),
+    })
+}
+
+async fn slice(
+    session: &mut Session,
+    request: &BackfillRequest,
+    until: Instant,
+) -> Result<serde_json::Result<Reply>, DatabaseError> {
+    let account_type = request.account_type.as_deref();
+    let max_users = match request.selection {
+        Selection::User(user_id) => {
+            let outcome =
+                backfill::apply_to_user(session, user_id, account_type, request.dry_run).await?;
+            let (status, verdict) = match &outcome {
+                UserOutcome::NotExpected => {
+                    return Ok(Ok(Reply::refusal(
+                        404,
+                        "There is no such user, or none who must have a profile.",
+                    )));
+                }
+                UserOutcome::Created if request.dry_run => (200, Verdict::Inconsistent),
+                UserOutcome::Created | UserOutcome::AlreadyExists => (200, Verdict::Consistent),
+                UserOutcome::Failed(_) => (200, Verdict::Inconsistent),
+            };
+            let mut reply = reply(status, verdict, request.dry_run, &outcome);
+            if let Ok(Reply {
+                body: Value::Object(fields),
+                ..
+            }) = &mut reply
+            {
+                fields.insert("user_id".to_owned(), json!(user_id));
+            }
+            return Ok(reply);
+        }
+        Selection::Missing { max_users } => max_users,
+    };
+
+    if request.dry_run {
+        let preview = backfill::dry_run(session, max_users, account_type).await?;
+        let mut reply = reply(200, verdict(preview.total_missing), true, &preview);
+        if let Ok(Reply {
+            body: Value::Object(fields),
+            ..
+        }) = &mut reply
+        {
+            let message = format!("Would backfill {} profiles", preview.total_missing);
+            fields.insert("message".to_owned(), message.into());
+        }
+        return Ok(reply);
+    }
+    let outcome = backfill::apply(
+        session,
+        request.batch_size,
+        max_users,
+        account_type,
+        Some(until),
+        |_| (),
+    )
+    .await?;
+    Ok(reply(200, verdict(outcome.remaining), false, &outcome))
+}
+
+fn verdict(missing: i64) -> Verdict {
+    if missing == 0 {
+        Verdict::Consistent
+    } else {
+        Verdict::Inconsistent
+    }
+}
+
+fn reply(
+    status: u16,
+    verdict: Verdict,
+    dry_run: bool,
+    result: &impl Serialize,
+) -> serde_json::Result<Reply> {
+    let mut body = json!({ "verdict": verdict, "dry_run": dry_run });
+    if let (Value::Object(fields), Value::Object(more)) = (&mut body, serde_json::to_value(result)?)
+    {
+        fields.extend(more);
+    }
+    Ok(Reply { status, body })
+}
+
+/// What the database refused: the caller's fault where the definition has no column for the wish,
+/// else ours, with the cause by its stable name.
+fn failure(error: &DatabaseError) -> Reply {
+    if matches!(error, DatabaseError::Statement { sqlstate, .. } if sqlstate == "22023") {
+        return Reply::refusal(
+            400,
+            "account_type is given, but the profiles have no such column.",
+        );
+    }
+    tracing::error!(%error, error.id = error.id(), next_step = error.next_step(), "backfill failed");
+    Reply {
+        status: if error.is_retryable() { 503 } else { 500 },
+        body: json!({
+            "verdict": Verdict::Unknown,
+            "error": "The repair could not be run or finished; batches before this stay. The function's log has the cause.",
+            "error_id": error.id(),
+            "retryable": error.is_retryable(),
+        }),
+    }
+}

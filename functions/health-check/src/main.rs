@@ -1,0 +1,31 @@
+//! Lambda function `health-check`, hourly: is everyone's profile there, and do signups get theirs?
+//!
+//! Takes any event, since a schedule has nothing to tell; answers with the report and alerts
+//! `ALERT_TOPIC_ARN` unless the verdict is `consistent`.
+
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use rollcall::alert::Alert;
+use rollcall::checks::health::HealthReport;
+use rollcall_lambda::function::{Function, end_of_work};
+use rollcall_lambda::logging;
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    logging::init();
+    let function = Function::from_env(&["ALERT_TOPIC_ARN"]);
+    lambda_runtime::run(service_fn(|event| check(&function, event))).await
+}
+
+async fn check(function: &Function, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let report = function
+        .look(end_of_work(&event.context), async |session| {
+            session
+                .run(async |database| HealthReport::take(database).await)
+                .await
+        })
+        .await
+        .unwrap_or_else(|error| HealthReport::unknown(&error, Timestamp::now()));
+    function.answer(&report, Alert::for_health(&report)).await
+}

@@ -1,0 +1,148 @@
+//! Making any text fit what SNS accepts. An alert that is cut short beats one that is refused.
+
+use std::borrow::Cow;
+
+/// SNS's limit for an e-mail subject, in ASCII characters.
+pub const MAX_SUBJECT_CHARS: usize = 100;
+
+/// SNS's limit for a message, in bytes of UTF-8 (256 KiB).
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// Stands in for a subject that has nothing printable.
+const DEFAULT_SUBJECT: &str = "Rollcall";
+
+const ELLIPSIS: &str = "...";
+
+/// `subject` as one line of at most [`MAX_SUBJECT_CHARS`] printable ASCII characters, without
+/// white space at either end or two blanks in a row. Typographic characters become their plain
+/// counterparts, other non-ASCII ones `?`; what is too long ends in `...`.
+#[must_use]
+pub fn safe_subject(subject: &str) -> String {
+    let mut safe = String::with_capacity(subject.len().min(2 * MAX_SUBJECT_CHARS));
+    for c in subject.chars() {
+        if c.is_whitespace() || c.is_control() {
+            if !safe.is_empty() && !safe.ends_with(' ') {
+                safe.push(' ');
+            }
+        } else {
+            match c {
+                '\u{2010}'..='\u{2015}' | '\u{2212}' => safe.push('-'),
+                '\u{2018}' | '\u{2019}' => safe.push('\''),
+                '\u{201c}' | '\u{201d}' => safe.push('"'),
+                '\u{2026}' => safe.push_str(ELLIPSIS),
+                '\u{2192}' => safe.push_str("->"),
+                _ => safe.push(if c.is_ascii() { c } else { '?' }),
+            }
+        }
+        if safe.len() > MAX_SUBJECT_CHARS + ELLIPSIS.len() {
+            break;
+        }
+    }
+    safe.truncate(safe.trim_end().len());
+    if safe.len() > MAX_SUBJECT_CHARS {
+        safe.truncate(MAX_SUBJECT_CHARS - ELLIPSIS.len());
+        safe.truncate(safe.trim_end().len());
+        safe.push_str(ELLIPSIS);
+    }
+    if safe.is_empty() {
+        DEFAULT_SUBJECT.to_owned()
+    } else {
+        safe
+    }
+}
+
+/// `body` itself where it fits [`MAX_BODY_BYTES`]; otherwise its beginning, cut between two
+/// characters, and a last line that says how many bytes are missing.
+#[must_use]
+pub fn bounded_body(body: &str) -> Cow<'_, str> {
+    if body.len() <= MAX_BODY_BYTES {
+        return Cow::Borrowed(body);
+    }
+    // The longest note is the one that leaves everything out.
+    let room = MAX_BODY_BYTES - shortened_note(body.len()).len();
+    let kept = &body[..body.floor_char_boundary(room)];
+    Cow::Owned(format!("{kept}{}", shortened_note(body.len() - kept.len())))
+}
+
+fn shortened_note(missing_bytes: usize) -> String {
+    format!("\n\n[shortened: {missing_bytes} bytes did not fit into one message]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_ordinary_subject_is_left_alone() {
+        let subject = "[CRITICAL] Rollcall: 3 of 12 signups have no profile";
+        assert_eq!(safe_subject(subject), subject);
+    }
+
+    #[test]
+    fn line_breaks_and_typography_become_plain_ascii() {
+        assert_eq!(
+            safe_subject(
+                " 3\u{a0}signups \u{2014} \u{201c}no profile\u{201d}\r\nBcc: x\u{2026} é\t"
+            ),
+            "3 signups - \"no profile\" Bcc: x... ?"
+        );
+    }
+
+    #[test]
+    fn a_subject_of_exactly_100_is_kept_and_one_more_is_shortened() {
+        let full = "x".repeat(100);
+        assert_eq!(safe_subject(&full), full);
+        assert_eq!(safe_subject(&format!("{full}\n")), full);
+        assert_eq!(
+            safe_subject(&format!("{full}y")),
+            format!("{}...", "x".repeat(97))
+        );
+    }
+
+    #[test]
+    fn a_subject_with_nothing_printable_gets_a_name() {
+        assert_eq!(safe_subject(" \n\u{7}"), DEFAULT_SUBJECT);
+    }
+
+    #[test]
+    fn a_body_at_the_limit_is_kept_whole() {
+        let body = "x".repeat(MAX_BODY_BYTES);
+        assert_eq!(bounded_body(&body), body);
+    }
+
+    #[test]
+    fn a_longer_body_says_how_much_is_missing() {
+        let body = format!("{}é", "x".repeat(MAX_BODY_BYTES - 1));
+        let bounded = bounded_body(&body);
+        let (kept, note) = bounded.rsplit_once("\n\n").expect("a note");
+        let missing = body.len() - kept.len();
+        assert_eq!(
+            note,
+            format!("[shortened: {missing} bytes did not fit into one message]")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_subject_fits_sns(subject in any::<String>()) {
+            let safe = safe_subject(&subject);
+            prop_assert!((1..=MAX_SUBJECT_CHARS).contains(&safe.len()));
+            prop_assert!(safe.bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
+            prop_assert_eq!(safe.trim(), safe.as_str());
+        }
+
+        #[test]
+        fn a_body_of_any_characters_is_cut_between_two_of_them(
+            unit in "\\PC{1,8}",
+            excess in 0_usize..64,
+        ) {
+            let body = unit.repeat((MAX_BODY_BYTES + excess) / unit.len() + 1);
+            let bounded = bounded_body(&body);
+            prop_assert!(bounded.len() <= MAX_BODY_BYTES);
+            prop_assert!(bounded.len() > MAX_BODY_BYTES - 16);
+            let kept = bounded.rsplit_once("\n\n[").map_or(&*bounded, |(kept, _)| kept);
+            prop_assert!(body.starts_with(kept));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Publishing an alert to an SNS topic.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::alert_text::{bounded_body, safe_subject};
+use crate::arn::{Arn, ArnError, Service};
+use crate::aws_clients::AwsClients;
+use crate::aws_failure::AwsFailure;
+
+/// An SNS topic and a client for the topic's own region.
+#[derive(Clone, Debug)]
+pub struct AlertTopic {
+    arn: Arn,
+    client: aws_sdk_sns::Client,
+}
+
+impl AlertTopic {
+    /// Checks the ARN's form; asks AWS nothing.
+    ///
+    /// # Errors
+    /// [`ArnError`] when `topic_arn` is not the ARN of a standard topic.
+    pub fn new(topic_arn: &str, clients: &AwsClients) -> Result<Self, ArnError> {
+        let arn = Arn::parse(topic_arn, Service::Sns)?;
+        let client = clients.sns(&arn);
+        Ok(Self { arn, client })
+    }
+
+    /// The topic's ARN.
+    #[must_use]
+    pub fn arn(&self) -> &str {
+        self.arn.as_str()
+    }
+
+    /// Publishes one message: `subject` as [`safe_subject`] makes it, `body` as [`bounded_body`]
+    /// does (an empty one, which SNS refuses, is replaced by the subject).
+    ///
+    /// Takes at most [`TimeLimits::operation`](crate::aws_clients::TimeLimits::operation). Delivery
+    /// is at least once: where an answer was lost, the retry publishes the message again.
+    ///
+    /// # Errors
+    /// [`PublishError`], which never contains the message.
+    pub async fn publish(&self, subject: &str, body: &str) -> Result<MessageId, PublishError> {
+        let subject = safe_subject(subject);
+        let body = if body.is_empty() {
+            Cow::Borrowed(subject.as_str())
+        } else {
+            bounded_body(body)
+        };
+        let answer = self
+            .client
+            .publish()
+            .topic_arn(self.arn.as_str())
+            .subject(&subject)
+            .message(body)
+            .send()
+            .await
+            .map_err(|error| PublishError {
+                topic: self.arn.clone(),
+                failure: AwsFailure::new(&error),
+            })?;
+        Ok(MessageId(answer.message_id.unwrap_or_default()))
+    }
+}
+
+/// SNS's id of a published message, a UUID; empty if SNS gave none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageId(String);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An alert that was not published, as far as is known: after a time-out it may have been.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the alert was not published to {topic}: {failure}{}", self.advice())]
+pub struct PublishError {
+    topic: Arn,
+    failure: AwsFailure,
+}
+
+impl PublishError {
+    /// Whether publishing the same alert later may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.failure.is_retryable()
+    }
+
+    /// What AWS answered, if it did.
+    #[must_use]
+    pub fn failure(&self) -> &AwsFailure {
+        &self.failure
+    }
+
+    fn advice(&self) -> &'static str {
+        match self.failure.code() {
+            Some("NotFound") => ". The topic does not exist: check the ARN's region and account",
+            Some("AuthorizationError" | "AccessDenied") => {
+                ". Allow sns:Publish on this topic in the function's role and, if the topic has \
+                 one, in its policy"
+            }
+            Some(code) if code.starts_with("KMS") => {
+                ". The topic is encrypted: allow kms:GenerateDataKey and kms:Decrypt on its key"
+            }
+            Some("InvalidClientTokenId" | "SignatureDoesNotMatch" | "ExpiredToken") => {
+                ". The AWS credentials are wrong or have expired"
+            }
+            _ => "",
+        }
+    }
+}

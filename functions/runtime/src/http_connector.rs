@@ -1,0 +1,128 @@
+//! The SDK's HTTP client: hyper over native-tls.
+//!
+//! The SDK's own one brings a second TLS library whose start-up costs a Lambda's first invocation
+//! some 40 ms of CPU; native-tls is linked for PostgreSQL anyway. Every request has a connection
+//! of its own: Lambda freezes the process between invocations, and a connection that slept through
+//! that is more often dead than alive.
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use hyper_tls::HttpsConnector;
+use hyper_util::client::legacy::{self, Client, connect};
+use hyper_util::rt::TokioExecutor;
+use native_tls::{Protocol, TlsConnector};
+
+/// Opens connections for the SDK: TLS 1.2 or newer, certificate and host name verified against the
+/// system's roots (`SSL_CERT_FILE` works).
+#[derive(Clone, Debug)]
+pub struct NativeTlsHttpClient {
+    tls: TlsConnector,
+    scheme: Scheme,
+}
+
+/// Which addresses a client may talk to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `https://` only; a plain request fails before anything is sent.
+    HttpsOnly,
+    /// `http://` as well, for a local emulator.
+    PlainHttpToo,
+}
+
+impl NativeTlsHttpClient {
+    /// A client for `https://` only.
+    ///
+    /// # Errors
+    /// Where the TLS library cannot be set up.
+    pub fn new() -> Result<Self, native_tls::Error> {
+        let tls = TlsConnector::builder()
+            .min_protocol_version(Some(Protocol::Tlsv12))
+            .build()?;
+        Ok(Self {
+            tls,
+            scheme: Scheme::HttpsOnly,
+        })
+    }
+
+    /// The same client, its roots already loaded, for other addresses.
+    #[must_use]
+    pub fn with_scheme(&self, scheme: Scheme) -> Self {
+        Self {
+            scheme,
+            ..self.clone()
+        }
+    }
+}
+
+impl HttpClient for NativeTlsHttpClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let mut tcp = connect::HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(settings.connect_timeout());
+        let mut https = HttpsConnector::from((tcp, self.tls.clone().into()));
+        https.https_only(self.scheme == Scheme::HttpsOnly);
+        SharedHttpConnector::new(NativeTlsConnector {
+            client: Client::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(0)
+                .build(https),
+            read_timeout: settings.read_timeout(),
+        })
+    }
+}
+
+/// One set of time limits over the shared TLS settings.
+#[derive(Debug)]
+struct NativeTlsConnector {
+    client: Client<HttpsConnector<connect::HttpConnector>, SdkBody>,
+    /// From the request's start, connecting included, to the response's head. The body is bounded
+    /// by the SDK's attempt timeout.
+    read_timeout: Option<Duration>,
+}
+
+impl HttpConnector for NativeTlsConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => {
+                return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
+            }
+        };
+        let response = self.client.request(request);
+        let read_timeout = self.read_timeout;
+        HttpConnectorFuture::new(async move {
+            let response = match read_timeout {
+                None => response.await,
+                Some(limit) => tokio::time::timeout(limit, response)
+                    .await
+                    .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?,
+            };
+            let response = response
+                .map_err(connector_error)?
+                .map(SdkBody::from_body_1_x);
+            HttpResponse::try_from(response)
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+fn connector_error(error: legacy::Error) -> ConnectorError {
+    let connected = !error.is_connect();
+    let error = ConnectorError::io(error.into());
+    if connected {
+        error
+    } else {
+        error.never_connected()
+    }
+}

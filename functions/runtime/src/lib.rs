@@ -1,0 +1,22 @@
+//! What the Lambda functions share.
+//!
+//! [`Function`](function::Function) is what each `main` keeps between invocations: the database
+//! session and the topic to alert.
+//!
+//! The AWS half: [`AwsClients`](aws_clients::AwsClients) are made once, at start-up, from the
+//! variables Lambda sets; [`AlertTopic`](alert_topic::AlertTopic) publishes and
+//! [`DatabaseSecret`](database_secret::DatabaseSecret) reads, both within fixed time limits.
+//! No error and no log line of this crate contains a secret or the text of an alert.
+
+pub mod alert_text;
+pub mod alert_topic;
+pub mod arn;
+pub mod aws_clients;
+pub mod aws_environment;
+pub mod aws_failure;
+pub mod connection_string;
+pub mod database_secret;
+pub mod function;
+pub mod http_connector;
+pub mod kept_session;
+pub mod logging;

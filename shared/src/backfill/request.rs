@@ -1,0 +1,239 @@
+//! What may be asked of a repair, checked before anything is touched.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// A request as callers send it; every field may be left out. Unknown fields are refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wishes {
+    dry_run: Option<bool>,
+    batch_size: Option<u32>,
+    max_users: Option<u64>,
+    user_id: Option<Uuid>,
+    account_type: Option<String>,
+}
+
+/// A checked request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackfillRequest {
+    /// Find out what would happen, and change nothing.
+    pub dry_run: bool,
+    /// Whose profiles.
+    pub selection: Selection,
+    /// Users in one transaction, 1 to [`BackfillRequest::MAX_BATCH_SIZE`].
+    pub batch_size: u32,
+    /// Account type of every created profile, instead of the definition's.
+    pub account_type: Option<String>,
+}
+
+/// Whose profiles are repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Everyone without a profile, at most so many of them.
+    Missing {
+        /// Users that are attempted before the repair stops by itself.
+        max_users: Option<u64>,
+    },
+    /// One user.
+    User(Uuid),
+}
+
+/// Why a request is refused: a fixed sentence that repeats nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidRequest(pub &'static str);
+
+impl Default for BackfillRequest {
+    fn default() -> Self {
+        Self {
+            dry_run: true,
+            selection: Selection::Missing { max_users: None },
+            batch_size: Self::DEFAULT_BATCH_SIZE,
+            account_type: None,
+        }
+    }
+}
+
+impl BackfillRequest {
+    /// Large enough that the cost of a transaction does not count, small enough that a crash loses little.
+    pub const DEFAULT_BATCH_SIZE: u32 = 500;
+    /// Larger ones gain nothing and hold locks longer.
+    pub const MAX_BATCH_SIZE: u32 = 10_000;
+    /// No table has more users than this.
+    pub const MAX_USERS: u64 = 1_000_000_000;
+    /// Longest account type, in bytes.
+    pub const MAX_ACCOUNT_TYPE: usize = 64;
+
+    /// Reads a request from the text of a JSON object; empty text asks for the default, a dry run.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] for anything but an object of known fields with values in range.
+    pub fn from_json(text: &[u8]) -> Result<Self, InvalidRequest> {
+        if text.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        let value: Value =
+            serde_json::from_slice(text).map_err(|_| InvalidRequest("The body is not JSON."))?;
+        Self::from_value(value)
+    }
+
+    /// Reads a request from JSON.
+    ///
+    /// # Errors
+    /// As [`Self::from_json`].
+    pub fn from_value(value: Value) -> Result<Self, InvalidRequest> {
+        let Value::Object(fields) = value else {
+            return Err(InvalidRequest("The body is not a JSON object."));
+        };
+        check_fields(&fields)?;
+        // whatever passes the checks above fits; the sentence is for what they may have forgotten
+        let wishes: Wishes = serde_json::from_value(Value::Object(fields))
+            .map_err(|_| InvalidRequest("A field has a wrong type."))?;
+
+        let selection = match (wishes.user_id, wishes.max_users) {
+            (Some(_), Some(_)) => {
+                return Err(InvalidRequest("user_id and max_users exclude each other."));
+            }
+            (Some(user_id), None) => Selection::User(user_id),
+            (None, max_users) => Selection::Missing { max_users },
+        };
+        Ok(Self {
+            dry_run: wishes.dry_run.unwrap_or(true),
+            selection,
+            batch_size: wishes.batch_size.unwrap_or(Self::DEFAULT_BATCH_SIZE),
+            account_type: wishes.account_type,
+        })
+    }
+}
+
+/// One fixed sentence for each way to be wrong, so that a caller learns which field it is and nothing is echoed.
+fn check_fields(fields: &Map<String, Value>) -> Result<(), InvalidRequest> {
+    let in_range = |value: &Value, maximum: u64| {
+        value
+            .as_u64()
+            .is_some_and(|number| (1..=maximum).contains(&number))
+    };
+    for (name, value) in fields {
+        let (fits, sentence) = match name.as_str() {
+            "dry_run" => (value.is_boolean(), "dry_run must be true or false."),
+            "batch_size" => (
+                in_range(value, BackfillRequest::MAX_BATCH_SIZE.into()),
+                "batch_size must be a whole number from 1 to 10000.",
+            ),
+            "max_users" => (
+                in_range(value, BackfillRequest::MAX_USERS),
+                "max_users must be a whole number from 1 to 1000000000.",
+            ),
+            "user_id" => (
+                value
+                    .as_str()
+                    .is_some_and(|text| text.len() == 36 && Uuid::try_parse(text).is_ok()),
+                "user_id must be a UUID.",
+            ),
+            "account_type" => (
+                value.as_str().is_some_and(is_account_type),
+                "account_type must be a word of letters, digits, - and _, at most 64 characters.",
+            ),
+            _ => (
+                false,
+                "The body has an unknown field; known are dry_run, batch_size, max_users, user_id, account_type.",
+            ),
+        };
+        if !fits {
+            return Err(InvalidRequest(sentence));
+        }
+    }
+    Ok(())
+}
+
+fn is_account_type(text: &str) -> bool {
+    (1..=BackfillRequest::MAX_ACCOUNT_TYPE).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_asked_is_a_dry_run_for_everyone() {
+        for text in ["", " \n", "{}"] {
+            assert_eq!(
+                BackfillRequest::from_json(text.as_bytes()),
+                Ok(BackfillRequest::default()),
+                "{text:?}"
+            );
+        }
+        assert!(BackfillRequest::default().dry_run);
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let request = BackfillRequest::from_json(
+            br#"{"dry_run":false,"batch_size":7,"max_users":9,"account_type":"sme"}"#,
+        );
+        assert_eq!(
+            request,
+            Ok(BackfillRequest {
+                dry_run: false,
+                selection: Selection::Missing { max_users: Some(9) },
+                batch_size: 7,
+                account_type: Some("sme".to_owned()),
+            })
+        );
+        let request =
+            BackfillRequest::from_json(br#"{"user_id":"7d444840-9dc0-11d1-b245-5ffdce74fad2"}"#)
+                .expect("reads");
+        assert!(matches!(request.selection, Selection::User(_)));
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_a_sentence_that_repeats_nothing() {
+        for text in [
+            "nonsense-canary",
+            "null",
+            "[]",
+            "1",
+            "\"canary\"",
+            "{",
+            "{\"canary\":1}",
+            "{\"dry_run\":\"canary\"}",
+            "{\"dry_run\":null}",
+            "{\"dry_run\":0}",
+            "{\"batch_size\":0}",
+            "{\"batch_size\":10001}",
+            "{\"batch_size\":-1}",
+            "{\"batch_size\":1.5}",
+            "{\"batch_size\":\"5\"}",
+            "{\"batch_size\":1e3}",
+            "{\"max_users\":0}",
+            "{\"max_users\":18446744073709551616}",
+            "{\"user_id\":\"canary\"}",
+            "{\"user_id\":7}",
+            "{\"user_id\":\"7d4448409dc011d1b2455ffdce74fad2\"}",
+            "{\"account_type\":\"\"}",
+            "{\"account_type\":\"canary'; drop table x\"}",
+            "{\"account_type\":null}",
+            "{\"Dry_Run\":false}",
+            "{\"user_id\":\"7d444840-9dc0-11d1-b245-5ffdce74fad2\",\"max_users\":5}",
+        ] {
+            let refusal = BackfillRequest::from_json(text.as_bytes())
+                .expect_err(text)
+                .to_string();
+            assert!(!refusal.contains("canary"), "{text}: {refusal}");
+        }
+        assert!(BackfillRequest::from_json(b"\xff\xfe").is_err());
+    }
+
+    #[test]
+    fn a_field_given_twice_counts_once_and_is_checked() {
+        // JSON leaves the meaning open; the last one counts, as everywhere in the ecosystem
+        let request =
+            BackfillRequest::from_json(br#"{"dry_run":false,"dry_run":true}"#).expect("reads");
+        assert!(request.dry_run);
+    }
+}

@@ -1,0 +1,108 @@
+//! The numbers that several checks share.
+
+use serde::Serialize;
+
+use crate::database::{Queries, column};
+use crate::error::Result;
+use crate::finding::{self, Finding};
+
+/// Users against profiles, both ways; each a number of users or profiles, never of log entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UserCounts {
+    /// Rows of `auth.users`.
+    pub total: i64,
+    /// Of these, soft-deleted: kept without personal data, no profile expected.
+    pub soft_deleted: i64,
+    /// Users who must have a profile, by `rollcall.expected_profile`.
+    pub expected: i64,
+    /// Rows of the profile table.
+    pub profiles: i64,
+    /// Users who must have a profile and have one.
+    pub healthy: i64,
+    /// Users who must have a profile and have none.
+    pub missing: i64,
+    /// Of the missing, anonymous users.
+    pub missing_anonymous: i64,
+    /// Of the missing, users with a phone and no e-mail.
+    pub missing_phone: i64,
+    /// Of the missing, users of single sign-on.
+    pub missing_sso: i64,
+    /// Of the missing, users who have not confirmed e-mail or phone.
+    pub missing_unconfirmed: i64,
+    /// Profiles whose user is not in `auth.users`.
+    pub orphaned: i64,
+}
+
+impl UserCounts {
+    pub(super) async fn read(queries: &Queries<'_>) -> Result<Self> {
+        let row = queries.row(include_str!("user_counts.sql"), &[]).await?;
+        Ok(Self {
+            total: column(&row, "users")?,
+            soft_deleted: column(&row, "soft_deleted")?,
+            expected: column(&row, "expected")?,
+            profiles: column(&row, "profiles")?,
+            healthy: column(&row, "healthy")?,
+            missing: column(&row, "missing")?,
+            missing_anonymous: column(&row, "missing_anonymous")?,
+            missing_phone: column(&row, "missing_phone")?,
+            missing_sso: column(&row, "missing_sso")?,
+            missing_unconfirmed: column(&row, "missing_unconfirmed")?,
+            orphaned: column(&row, "orphaned")?,
+        })
+    }
+
+    /// What these numbers mean.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if self.missing > 0 {
+            findings.push(finding::missing_profiles(self.missing));
+        }
+        if self.orphaned > 0 {
+            findings.push(finding::orphaned_profiles(self.orphaned));
+        }
+        findings
+    }
+}
+
+/// What the audit log tells, if it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditLog {
+    /// `on`, `stale` or `off`.
+    pub state: String,
+    /// Users with a signup event. None: the log is off.
+    pub signups: Option<i64>,
+    /// Of these, users who are no longer in `auth.users`. None: the log is off.
+    pub audit_only: Option<i64>,
+    /// Of the signups, users whose deletion is recorded. None: the log is off.
+    pub recorded_deletions: Option<i64>,
+}
+
+impl AuditLog {
+    pub(super) async fn state(queries: &Queries<'_>) -> Result<String> {
+        column(
+            &queries
+                .row("select rollcall.audit_log_state() as state", &[])
+                .await?,
+            "state",
+        )
+    }
+
+    pub(super) async fn read(queries: &Queries<'_>) -> Result<Self> {
+        let state = Self::state(queries).await?;
+        if state == "off" {
+            return Ok(Self {
+                state,
+                signups: None,
+                audit_only: None,
+                recorded_deletions: None,
+            });
+        }
+        let row = queries.row("select c.signups, c.audit_only, c.recorded_deletions from rollcall.audit_census() c", &[]).await?;
+        Ok(Self {
+            state,
+            signups: Some(column(&row, "signups")?),
+            audit_only: Some(column(&row, "audit_only")?),
+            recorded_deletions: Some(column(&row, "recorded_deletions")?),
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! The whole report: what a person wants to see first in an incident.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::health::{SignupHealth, signup_trigger};
+use super::{AuditLog, UserCounts};
+use crate::database::{Database, column};
+use crate::error::{Error, Result};
+use crate::finding::{self, Finding};
+use crate::verdict::Verdict;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A profile that could not be created, by its newest event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecentError {
+    /// When.
+    pub created_at: Timestamp,
+    /// Whose.
+    pub user_id: Uuid,
+    /// `profile_bootstrap_error` (signup) or `profile_backfill_error` (repair).
+    pub kind: String,
+    /// SQLSTATE.
+    pub sqlstate: Option<String>,
+    /// Constraint that was broken.
+    pub constraint: Option<String>,
+    /// Column that was refused.
+    pub column: Option<String>,
+}
+
+/// Everything that is known about the project's consistency. What could not be looked at is null.
+#[derive(Clone, Debug, Serialize)]
+pub struct Diagnosis {
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// What led to it, each with its next step.
+    pub findings: Vec<Finding>,
+    /// When it was taken, by the database's clock.
+    pub check_time: Timestamp,
+    /// All users against all profiles.
+    pub users: Option<UserCounts>,
+    /// Profiles with another e-mail than their user's; null also where profiles have no e-mail.
+    pub email_mismatches: Option<i64>,
+    /// The last hour's signups.
+    pub signups: Option<SignupHealth>,
+    /// What the audit log tells.
+    pub audit_log: Option<AuditLog>,
+    /// State of the signup trigger: `in_place`, `disabled`, `foreign` or `missing`.
+    pub signup_trigger: Option<String>,
+    /// Newest errors, newest first.
+    pub recent_errors: Option<Vec<RecentError>>,
+}
+
+impl Diagnosis {
+    /// Takes the report, all of it from one view of the database.
+    ///
+    /// # Errors
+    /// What the database refuses; [`Self::unknown`] makes a report of it.
+    pub async fn take(database: &mut Database) -> Result<Self> {
+        database
+            .read(LIMIT, async |queries| {
+                let users = UserCounts::read(queries).await?;
+                let email_mismatches: Option<i64> = column(
+                    &queries
+                        .row("select rollcall.email_mismatches() as count", &[])
+                        .await?,
+                    "count",
+                )?;
+                let signups = SignupHealth::read(queries).await?;
+                let audit_log = AuditLog::read(queries).await?;
+                let trigger = signup_trigger(queries).await?;
+                let unfilled = queries
+                    .rows(
+                        "select c::text as name from rollcall.unfilled_columns() c",
+                        &[],
+                    )
+                    .await?
+                    .iter()
+                    .map(|row| column(row, "name"))
+                    .collect::<Result<Vec<String>>>()?;
+                let recent_errors = queries
+                    .rows(include_str!("recent_errors.sql"), &[])
+                    .await?
+                    .iter()
+                    .map(|row| {
+                        Ok(RecentError {
+                            created_at: column(row, "created_at")?,
+                            user_id: column(row, "user_id")?,
+                            kind: column(row, "kind")?,
+                            sqlstate: column(row, "sqlstate")?,
+                            constraint: column(row, "constraint_name")?,
+                            column: column(row, "column_name")?,
+                        })
+                    })
+                    .collect::<Result<_>>()?;
+
+                let mut findings = users.findings();
+                findings.extend(finding::signup_trigger(&trigger));
+                if !unfilled.is_empty() {
+                    findings.push(finding::unfilled_columns(&unfilled));
+                }
+                if let Some(count @ 1..) = email_mismatches {
+                    findings.push(finding::email_mismatches(count));
+                }
+                findings.extend(finding::audit_log(&audit_log.state));
+                Ok(Self {
+                    verdict: Verdict::from_findings(&findings),
+                    findings,
+                    check_time: signups.check_time,
+                    users: Some(users),
+                    email_mismatches,
+                    signups: Some(signups),
+                    audit_log: Some(audit_log),
+                    signup_trigger: Some(trigger),
+                    recent_errors: Some(recent_errors),
+                })
+            })
+            .await
+    }
+
+    /// The report of a check that could not look.
+    pub fn unknown(error: &Error, now: Timestamp) -> Self {
+        Self {
+            verdict: Verdict::Unknown,
+            findings: vec![finding::blind(error)],
+            check_time: now,
+            users: None,
+            email_mismatches: None,
+            signups: None,
+            audit_log: None,
+            signup_trigger: None,
+            recent_errors: None,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What is on record between a user's signup and profile.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::database::{Database, column};
+use crate::error::Result;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// One event of a user.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UserEvent {
+    /// Number of the event; grows with time.
+    pub event_id: i64,
+    /// `auth_user_created`, `profile_bootstrap_ok`, `profile_bootstrap_error`, `profile_backfilled` or
+    /// `profile_backfill_error`.
+    pub kind: String,
+    /// `source`, and for errors `sqlstate`, `constraint`, `column`.
+    pub payload: Option<serde_json::Value>,
+    /// When it happened.
+    pub created_at: Timestamp,
+}
+
+/// The events of a user, oldest first.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<Vec<UserEvent>> {
+    database
+        .read(LIMIT, async |queries| {
+            queries
+                .rows(
+                    "select e.event_id, e.kind, e.payload, e.created_at from public.get_user_signup_events($1) e",
+                    &[(&user_id, Type::UUID)],
+                )
+                .await?
+                .iter()
+                .map(|row| {
+                    Ok(UserEvent {
+                        event_id: column(row, "event_id")?,
+                        kind: column(row, "kind")?,
+                        payload: column(row, "payload")?,
+                        created_at: column(row, "created_at")?,
+                    })
+                })
+                .collect()
+        })
+        .await
+}

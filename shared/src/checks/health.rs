@@ -1,0 +1,117 @@
+//! The hourly check: is everyone's profile there, and do signups get theirs?
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{AuditLog, UserCounts};
+use crate::database::{Database, Queries, column};
+use crate::error::{Error, Result};
+use crate::finding::{self, Finding};
+use crate::verdict::Verdict;
+
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// The verdict on the whole project. What could not be looked at is null.
+#[derive(Clone, Debug, Serialize)]
+pub struct HealthReport {
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// What led to it.
+    pub findings: Vec<Finding>,
+    /// When it was taken, by the database's clock.
+    pub check_time: Timestamp,
+    /// Signups of the last hour that must have a profile.
+    pub recent_signups_count: Option<i64>,
+    /// How many of these have none.
+    pub signups_missing_profiles: Option<i64>,
+    /// Share of the last hour's signups with a profile, in percent, two decimals; 100 where nobody signed up.
+    pub health_percentage: Option<f64>,
+    /// All users against all profiles.
+    pub users: Option<UserCounts>,
+    /// State of the audit log: `on`, `stale` or `off`.
+    pub audit_log: Option<String>,
+    /// State of the signup trigger: `in_place`, `disabled`, `foreign` or `missing`.
+    pub signup_trigger: Option<String>,
+}
+
+/// Signups of the last hour.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SignupHealth {
+    /// When it was taken, by the database's clock.
+    pub check_time: Timestamp,
+    /// Signups that must have a profile.
+    pub recent_signups_count: i64,
+    /// How many of these have none.
+    pub signups_missing_profiles: i64,
+    /// Share of signups with a profile, in percent, two decimals; 100 where nobody signed up.
+    pub health_percentage: f64,
+}
+
+impl SignupHealth {
+    pub(super) async fn read(queries: &Queries<'_>) -> Result<Self> {
+        let row = queries.row(include_str!("signup_health.sql"), &[]).await?;
+        Ok(Self {
+            check_time: column(&row, "check_time")?,
+            recent_signups_count: column(&row, "recent_signups_count")?,
+            signups_missing_profiles: column(&row, "signups_missing_profiles")?,
+            health_percentage: column(&row, "health_percentage")?,
+        })
+    }
+}
+
+impl HealthReport {
+    /// Takes the check.
+    ///
+    /// # Errors
+    /// What the database refuses; [`Self::unknown`] makes a report of it.
+    pub async fn take(database: &mut Database) -> Result<Self> {
+        database
+            .read(LIMIT, async |queries| {
+                let signups = SignupHealth::read(queries).await?;
+                let users = UserCounts::read(queries).await?;
+                let audit_log = AuditLog::state(queries).await?;
+                let signup_trigger = signup_trigger(queries).await?;
+                let mut findings = users.findings();
+                findings.extend(finding::signup_trigger(&signup_trigger));
+                findings.extend(finding::audit_log(&audit_log));
+                Ok(Self {
+                    verdict: Verdict::from_findings(&findings),
+                    findings,
+                    check_time: signups.check_time,
+                    recent_signups_count: Some(signups.recent_signups_count),
+                    signups_missing_profiles: Some(signups.signups_missing_profiles),
+                    health_percentage: Some(signups.health_percentage),
+                    users: Some(users),
+                    audit_log: Some(audit_log),
+                    signup_trigger: Some(signup_trigger),
+                })
+            })
+            .await
+    }
+
+    /// The report of a check that could not look.
+    pub fn unknown(error: &Error, now: Timestamp) -> Self {
+        Self {
+            verdict: Verdict::Unknown,
+            findings: vec![finding::blind(error)],
+            check_time: now,
+            recent_signups_count: None,
+            signups_missing_profiles: None,
+            health_percentage: None,
+            users: None,
+            audit_log: None,
+            signup_trigger: None,
+        }
+    }
+}
+
+pub(super) async fn signup_trigger(queries: &Queries<'_>) -> Result<String> {
+    column(
+        &queries
+            .row("select rollcall.signup_trigger_state() as state", &[])
+            .await?,
+        "state",
+    )
+}

@@ -1,0 +1,63 @@
+//! Who is affected: users without a profile, and users of the audit log who are gone.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::database::{Database, column};
+use crate::error::Result;
+use crate::masked::{Email, Masked};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// One affected user. E-mails mask themselves.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mismatch {
+    /// The user.
+    pub user_id: Uuid,
+    /// `auth_only` (no profile) or `audit_only` (in the audit log, no longer in `auth.users`).
+    pub status: String,
+    /// Address in the audit log.
+    pub audit_email: Option<Masked<Email>>,
+    /// Address in `auth.users`.
+    pub auth_email: Option<Masked<Email>>,
+    /// When the audit log first saw the signup.
+    pub audit_created_at: Option<Timestamp>,
+    /// When the user was created.
+    pub user_created_at: Option<Timestamp>,
+}
+
+/// Lists at most `limit` affected users, newest first.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn list(database: &mut Database, limit: u32) -> Result<Vec<Mismatch>> {
+    let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+    database
+        .read(LIMIT, async |queries| {
+            queries
+                .rows(
+                    "select m.user_id, m.status, m.audit_email, m.auth_email, m.audit_created_at, m.user_created_at
+                     from public.get_auth_profile_mismatches($1) m",
+                    &[(&limit, Type::INT4)],
+                )
+                .await?
+                .iter()
+                .map(|row| {
+                    let email = |name| column::<Option<String>>(row, name).map(|address| address.map(Masked::new));
+                    Ok(Mismatch {
+                        user_id: column(row, "user_id")?,
+                        status: column(row, "status")?,
+                        audit_email: email("audit_email")?,
+                        auth_email: email("auth_email")?,
+                        audit_created_at: column(row, "audit_created_at")?,
+                        user_created_at: column(row, "user_created_at")?,
+                    })
+                })
+                .collect()
+        })
+        .await
+}

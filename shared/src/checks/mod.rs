@@ -1,0 +1,12 @@
+//! The checks: each reads counts or lists from the database and turns them into a report with a verdict.
+
+pub mod diagnosis;
+pub mod events;
+pub mod health;
+pub mod mismatches;
+pub mod recent;
+pub mod verification;
+
+mod counts;
+
+pub use counts::{AuditLog, UserCounts};

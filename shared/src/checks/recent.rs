@@ -1,0 +1,142 @@
+//! The check of every five minutes: signups of the last minutes that have no profile.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::database::{Database, column};
+use crate::error::{Error, Result};
+use crate::finding::{self, Finding};
+use crate::verdict::Verdict;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// How far back a signup is recent.
+pub const WINDOW_MINUTES: i32 = 10;
+
+/// How many issues a report lists; the counts in its findings are of all.
+pub const MAX_ISSUES: i64 = 1000;
+
+/// A signup that went wrong. Ids only, never an e-mail.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecentIssue {
+    /// The user.
+    pub user_id: Uuid,
+    /// What the audit log calls the signup, where it knows it.
+    pub action: Option<String>,
+    /// When the user signed up.
+    pub created_at: Timestamp,
+    /// Minutes since then, two decimals.
+    pub minutes_since_signup: f64,
+    /// Whether the user is in `auth.users`.
+    pub has_auth_user: bool,
+    /// Whether the user has a profile.
+    pub has_profile: bool,
+}
+
+/// The stretch of time that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Window {
+    /// Its length.
+    pub minutes: i32,
+    /// Its beginning; signups after this count.
+    pub from: Timestamp,
+    /// Its end, the moment of the check.
+    pub to: Timestamp,
+}
+
+impl Window {
+    fn until(to: Timestamp) -> Self {
+        let length = jiff::SignedDuration::from_mins(i64::from(WINDOW_MINUTES));
+        Self {
+            minutes: WINDOW_MINUTES,
+            from: to.saturating_sub(length).unwrap_or(to),
+            to,
+        }
+    }
+}
+
+/// The verdict on recent signups.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecentReport {
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// What led to it.
+    pub findings: Vec<Finding>,
+    /// When it was taken, by the database's clock.
+    pub check_time: Timestamp,
+    /// What was looked at.
+    pub window: Window,
+    /// Signups that went wrong, newest first, at most [`MAX_ISSUES`]. None: could not look.
+    pub issues: Option<Vec<RecentIssue>>,
+}
+
+impl RecentReport {
+    /// Takes the check.
+    ///
+    /// # Errors
+    /// What the database refuses; [`Self::unknown`] makes a report of it.
+    pub async fn take(database: &mut Database) -> Result<Self> {
+        database
+            .read(LIMIT, async |queries| {
+                let rows = queries
+                    .rows(
+                        include_str!("recent_issues.sql"),
+                        &[(&WINDOW_MINUTES, Type::INT4), (&MAX_ISSUES, Type::INT8)],
+                    )
+                    .await?;
+                // the query answers with one row even where there is no issue
+                let first = rows.first().ok_or(Error::UnexpectedAnswer)?;
+                let check_time: Timestamp = column(first, "check_time")?;
+                let missing: i64 = column(first, "missing")?;
+                let vanished: i64 = column(first, "vanished")?;
+                let mut issues = Vec::new();
+                for row in &rows {
+                    let Some(user_id) = column::<Option<Uuid>>(row, "user_id")? else {
+                        continue;
+                    };
+                    issues.push(RecentIssue {
+                        user_id,
+                        action: column(row, "action")?,
+                        created_at: column(row, "created_at")?,
+                        minutes_since_signup: column(row, "minutes_since_signup")?,
+                        has_auth_user: column(row, "has_auth_user")?,
+                        has_profile: column(row, "has_profile")?,
+                    });
+                }
+
+                let mut findings = Vec::new();
+                if missing > 0 {
+                    findings.push(finding::recent_missing_profiles(
+                        missing,
+                        WINDOW_MINUTES.into(),
+                    ));
+                }
+                if vanished > 0 {
+                    findings.push(finding::vanished_users(vanished, WINDOW_MINUTES.into()));
+                }
+                Ok(Self {
+                    verdict: Verdict::from_findings(&findings),
+                    findings,
+                    check_time,
+                    window: Window::until(check_time),
+                    issues: Some(issues),
+                })
+            })
+            .await
+    }
+
+    /// The report of a check that could not look.
+    pub fn unknown(error: &Error, now: Timestamp) -> Self {
+        Self {
+            verdict: Verdict::Unknown,
+            findings: vec![finding::blind(error)],
+            check_time: now,
+            window: Window::until(now),
+            issues: None,
+        }
+    }
+}

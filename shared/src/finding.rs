@@ -1,0 +1,207 @@
+//! Findings: what a check has to say, each with a stable id and the next step. Made by pure functions from counts;
+//! none holds a value of a row.
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::verdict::Verdict;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing; nothing to do.
+    Info,
+    /// Worth a look; nobody is locked out.
+    Warning,
+    /// Users are locked out, will be, or nobody can tell.
+    Critical,
+}
+
+/// One thing that a check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Stable name, for programs and documentation.
+    pub id: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// How many rows it is about, where it is about rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<i64>,
+    /// What is the case, in one sentence.
+    pub summary: String,
+    /// What to do next.
+    pub next_step: String,
+    #[serde(skip)]
+    verdict: Verdict,
+}
+
+impl Finding {
+    fn new(
+        id: &'static str,
+        severity: Severity,
+        summary: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Self {
+        let verdict = if severity == Severity::Critical {
+            Verdict::Inconsistent
+        } else {
+            Verdict::Consistent
+        };
+        Self {
+            id,
+            severity,
+            count: None,
+            summary: summary.into(),
+            next_step: next_step.into(),
+            verdict,
+        }
+    }
+
+    fn counting(mut self, count: i64) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// The verdict this finding alone would lead to.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+}
+
+/// Something could not be looked at.
+pub fn blind(error: &Error) -> Finding {
+    Finding {
+        verdict: Verdict::Unknown,
+        ..Finding::new(
+            error.id(),
+            Severity::Critical,
+            error.to_string(),
+            error.next_step(),
+        )
+    }
+}
+
+/// Users who must have a profile have none.
+pub fn missing_profiles(count: i64) -> Finding {
+    Finding::new(
+        "missing_profiles",
+        Severity::Critical,
+        format!("{} without a profile", users(count)),
+        "See who: rollcall mismatches. See what a repair would do: rollcall backfill. Repair: rollcall backfill --apply.",
+    )
+    .counting(count)
+}
+
+/// Users signed up in the window of the check and have no profile.
+pub fn recent_missing_profiles(count: i64, window_minutes: i64) -> Finding {
+    Finding::new(
+        "recent_missing_profiles",
+        Severity::Critical,
+        format!("{} of the last {window_minutes} minutes without a profile", signups(count)),
+        "Signups are failing now. Find the cause: rollcall diagnose. Then repair: rollcall backfill --apply.",
+    )
+    .counting(count)
+}
+
+/// Users of recent signups are gone, and no deletion is on record.
+pub fn vanished_users(count: i64, window_minutes: i64) -> Finding {
+    Finding::new(
+        "vanished_users",
+        Severity::Warning,
+        format!("{} of the last {window_minutes} minutes whose user is gone without a recorded deletion", signups(count)),
+        "Somebody may have deleted rows of auth.users by SQL; ask your team.",
+    )
+    .counting(count)
+}
+
+/// Profiles belong to nobody.
+pub fn orphaned_profiles(count: i64) -> Finding {
+    Finding::new(
+        "orphaned_profiles",
+        Severity::Warning,
+        format!("{count} {} whose user is not in auth.users", if count == 1 { "profile" } else { "profiles" }),
+        "Let the key reference auth.users (id) on delete cascade, and decide what becomes of these rows.",
+    )
+    .counting(count)
+}
+
+/// Profiles hold another e-mail address than their user.
+pub fn email_mismatches(count: i64) -> Finding {
+    Finding::new(
+        "email_mismatches",
+        Severity::Warning,
+        format!("{count} {} with another e-mail than the user's", if count == 1 { "profile" } else { "profiles" }),
+        "A changed address does not reach the profile by itself; copy it with a trigger on update of auth.users.",
+    )
+    .counting(count)
+}
+
+/// Columns of the profile table that every insert would fail on.
+pub fn unfilled_columns(columns: &[String]) -> Finding {
+    Finding::new(
+        "unfilled_columns",
+        Severity::Warning,
+        format!(
+            "the profile table requires values that rollcall.expected_profile does not give: {}",
+            columns.join(", ")
+        ),
+        "Give these columns a default, or add them by name to the view rollcall.expected_profile.",
+    )
+    .counting(i64::try_from(columns.len()).unwrap_or(i64::MAX))
+}
+
+/// The state of the trigger that makes profiles, if it is worth a word.
+///
+/// States are those of the SQL function `rollcall.signup_trigger_state()`.
+pub fn signup_trigger(state: &str) -> Option<Finding> {
+    const MEND: &str = "Run the migrations again: rollcall migrate --again. Then repair who was missed: rollcall backfill --apply.";
+    match state {
+        "in_place" => None,
+        "missing" => Some(Finding::new(
+            "signup_trigger_missing",
+            Severity::Critical,
+            "auth.users has no trigger for signups, so the next signup gets no profile",
+            MEND,
+        )),
+        "disabled" => Some(Finding::new(
+            "signup_trigger_disabled",
+            Severity::Critical,
+            "the trigger for signups is switched off, so the next signup gets no profile",
+            "As the owner of auth.users (on Supabase: its support): alter table auth.users enable trigger on_auth_user_created.",
+        )),
+        _ => Some(Finding::new(
+            "signup_trigger_foreign",
+            Severity::Warning,
+            "signups run another trigger than Rollcall's; whether it makes profiles is not known",
+            "If it does not: rollcall migrate --again.",
+        )),
+    }
+}
+
+/// The state of the audit log, if it is not written.
+///
+/// States are those of the SQL function `rollcall.audit_log_state()`.
+pub fn audit_log(state: &str) -> Option<Finding> {
+    let summary = match state {
+        "on" => return None,
+        "stale" => {
+            "the audit log in PostgreSQL has not been written for a while: history and deletions end where it ends"
+        }
+        _ => "the audit log is not written to PostgreSQL: history and deletions are not available",
+    };
+    Some(Finding::new(
+        "audit_log_not_written",
+        Severity::Info,
+        summary,
+        "The verdict does not need it. To have history: Supabase dashboard, Authentication, Audit Logs, write to the database.",
+    ))
+}
+
+fn users(count: i64) -> String {
+    format!("{count} {}", if count == 1 { "user" } else { "users" })
+}
+
+fn signups(count: i64) -> String {
+    format!("{count} {}", if count == 1 { "signup" } else { "signups" })
+}

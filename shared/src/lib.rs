@@ -1,0 +1,20 @@
+//! Finds, explains and repairs Supabase signups without a profile.
+//!
+//! Data flows one way: [`database`] → [`checks`] (typed rows, a report with a [`verdict::Verdict`]) → a face, which is
+//! a Lambda function or the command line. What is consistent is defined in SQL, in the schema `rollcall`, and nowhere
+//! else; what follows from the numbers is decided by pure functions ([`finding`], [`alert`]).
+
+pub mod alert;
+pub mod backfill;
+pub mod checks;
+pub mod connection_string;
+pub mod database;
+pub mod error;
+pub mod finding;
+pub mod masked;
+pub mod migrations;
+pub mod schema_version;
+pub mod session;
+pub mod verdict;
+
+mod tls;

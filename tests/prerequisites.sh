@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# What the tests need besides Rust. Sourced by tests/run and .ci/run at the repository root;
+# a second time it finds everything in place.
+#
+# As root on a Debian-like system it installs what is missing. Otherwise it names what is missing
+# and goes on where the tests can do without.
+
+step() { printf '\n== %s\n' "$*" >&2; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+has() { command -v "$1" >/dev/null; }
+
+has_postgres() {
+    local initdb
+    has initdb && return
+    for initdb in /usr/lib/postgresql/*/bin/initdb; do [[ -x $initdb ]] && return; done
+    return 1
+}
+
+# Ordinary users of Debian do not have /usr/sbin on their PATH.
+has_pgbouncer() { has pgbouncer || [[ -x /usr/sbin/pgbouncer ]]; }
+
+# The Debian packages that are missing: first the needed ones, then those the tests can do without.
+find_missing() {
+    needed=() optional=()
+    has cc || needed+=(gcc libc6-dev)
+    has make || needed+=(make)
+    # OpenSSL's build wants modules that a minimal Perl lacks.
+    perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || needed+=(perl)
+    has python3 || needed+=(python3)
+    python3 -m pip --version >/dev/null 2>&1 || needed+=(python3-pip)
+    has_postgres || optional+=(postgresql)
+    has_pgbouncer || optional+=(pgbouncer)
+}
+
+# The tests start servers of their own. policy-rc.d is Debian's way to install one without starting it.
+apt_install() (
+    export DEBIAN_FRONTEND=noninteractive
+    policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+    fi
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+)
+
+install_system_packages() {
+    local needed optional
+    find_missing
+    if (( EUID == 0 && ${#needed[@]} + ${#optional[@]} )) && has apt-get; then
+        set -- "${needed[@]}" "${optional[@]}"
+        step "Installing $*"
+        apt_install "$@" || echo "apt-get failed; going on with what is here" >&2
+        find_missing
+    fi
+    if (( ${#needed[@]} )); then
+        fail "missing; on Debian or Ubuntu: sudo apt-get install -y ${needed[*]} ${optional[*]-}"
+    fi
+    has_postgres ||
+        echo "No PostgreSQL server here: the tests fetch one from PyPI (or: apt-get install -y postgresql)." >&2
+    if ! has_pgbouncer; then
+        [[ ${CI:-} != true ]] || fail "missing: pgbouncer, which CI must not do without"
+        echo "No pgbouncer here: the tests through a pooler are skipped (or: apt-get install -y pgbouncer)." >&2
+    fi
+}
+
+# Installs the pinned Python tools into the target folder, anew when the pins or Python change.
+install_python_tools() {
+    local requirements=tests/infra/requirements.txt
+    local folder=$PWD/target/test-tools stamp
+    stamp=$(python3 --version; cat "$requirements")
+    if [[ $stamp != "$(cat "$folder/stamp" 2>/dev/null)" ]]; then
+        step "Installing the Python test tools"
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
+            --no-warn-conflicts --target "$folder/python" -r "$requirements" >&2
+        printf '%s\n' "$stamp" >"$folder/stamp"
+    fi
+    export ROLLCALL_TEST_PYTHON=$folder/python
+}
+
+has cargo || fail "missing: cargo; install Rust from https://rustup.rs"
+install_system_packages
+install_python_tools

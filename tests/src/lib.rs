@@ -1,0 +1,19 @@
+//! Support for the tests: the surroundings of Rollcall's programs, each small enough to be started
+//! by every test that needs it and gone when the test ends.
+//!
+//! - [`programs`] builds and finds the workspace's own binaries.
+//! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
+//! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
+//! - [`fake_sns`] is an SNS that fails when told to, for the quick tests of failing alerts.
+//!
+//! Every wait has a limit, and whatever runs into it says what it waited for.
+
+pub mod fake_sns;
+pub mod function_process;
+pub mod http;
+pub mod inbox;
+mod local_server;
+pub mod moto;
+mod owned_process;
+pub mod programs;
+pub mod runtime_api;
