@@ -9,4 +9,4 @@ mod run;
 
 pub use outcome::{DryRun, Ending, Failure, MAX_FAILURES, Outcome, Progress, UserOutcome};
 pub use request::{BackfillRequest, InvalidRequest, Selection};
-pub use run::{apply, apply_to_user, dry_run};
+pub use run::{apply, apply_to_user, count, dry_run};

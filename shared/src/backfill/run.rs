@@ -27,6 +27,16 @@ const RESERVE: Duration = Duration::from_secs(2);
 /// How many users a dry run tries at most: enough to see what fails, few enough for one transaction.
 const MAX_TRIED: u64 = 1000;
 
+/// How many users have no profile now.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn count(session: &mut Session) -> Result<i64> {
+    session
+        .run(async |database| count_missing(database, Timestamp::MAX).await)
+        .await
+}
+
 /// Tries one page of missing users and takes the trial back.
 ///
 /// # Errors
@@ -167,9 +177,7 @@ pub async fn apply(
         failures.extend(batch.failures.into_iter().take(room));
     };
 
-    let remaining = session
-        .run(async |database| count_missing(database, Timestamp::MAX).await)
-        .await?;
+    let remaining = count(session).await?;
     Ok(Outcome {
         ending,
         total_missing,

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use crate::database::{Database, column};
 use crate::error::Result;
+use crate::finding::{self, Finding};
+use crate::verdict::Verdict;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -26,14 +28,35 @@ pub struct UserEvent {
     pub created_at: Timestamp,
 }
 
-/// The events of a user, oldest first.
+/// What is on record of a user, and whether the profile is there now.
+#[derive(Clone, Debug, Serialize)]
+pub struct UserEvents {
+    /// Whether the profile is there if it must be.
+    pub verdict: Verdict,
+    /// What led to it.
+    pub findings: Vec<Finding>,
+    /// The user.
+    pub user_id: Uuid,
+    /// The events, oldest first.
+    pub events: Vec<UserEvent>,
+}
+
+/// The events of a user. A user who is gone has events, too.
 ///
 /// # Errors
 /// What the database refuses.
-pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<Vec<UserEvent>> {
+pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<UserEvents> {
     database
         .read(LIMIT, async |queries| {
-            queries
+            let missing = queries
+                .row(
+                    "select exists (select from rollcall.missing_among(array[$1])) as missing",
+                    &[(&user_id, Type::UUID)],
+                )
+                .await?;
+            let findings: Vec<Finding> =
+                column::<bool>(&missing, "missing")?.then(|| finding::missing_profiles(1)).into_iter().collect();
+            let events = queries
                 .rows(
                     "select e.event_id, e.kind, e.payload, e.created_at from public.get_user_signup_events($1) e",
                     &[(&user_id, Type::UUID)],
@@ -48,7 +71,8 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<Vec<UserE
                         created_at: column(row, "created_at")?,
                     })
                 })
-                .collect()
+                .collect::<Result<_>>()?;
+            Ok(UserEvents { verdict: Verdict::from_findings(&findings), findings, user_id, events })
         })
         .await
 }

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use crate::database::{Database, column};
 use crate::error::Result;
+use crate::finding::{self, Finding};
 use crate::masked::{Email, Masked};
+use crate::verdict::Verdict;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -30,15 +32,31 @@ pub struct Mismatch {
     pub user_created_at: Option<Timestamp>,
 }
 
+/// The affected users, or as many as were asked for.
+#[derive(Clone, Debug, Serialize)]
+pub struct MismatchReport {
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// What led to it.
+    pub findings: Vec<Finding>,
+    /// How many there are in all.
+    pub total: i64,
+    /// The newest of them, newest first.
+    pub mismatches: Vec<Mismatch>,
+}
+
 /// Lists at most `limit` affected users, newest first.
 ///
 /// # Errors
 /// What the database refuses.
-pub async fn list(database: &mut Database, limit: u32) -> Result<Vec<Mismatch>> {
+pub async fn list(database: &mut Database, limit: u32) -> Result<MismatchReport> {
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     database
         .read(LIMIT, async |queries| {
-            queries
+            let totals = queries.row(include_str!("mismatch_totals.sql"), &[]).await?;
+            let missing: i64 = column(&totals, "missing")?;
+            let total: i64 = column(&totals, "total")?;
+            let mismatches = queries
                 .rows(
                     "select m.user_id, m.status, m.audit_email, m.auth_email, m.audit_created_at, m.user_created_at
                      from public.get_auth_profile_mismatches($1) m",
@@ -57,7 +75,9 @@ pub async fn list(database: &mut Database, limit: u32) -> Result<Vec<Mismatch>> 
                         user_created_at: column(row, "user_created_at")?,
                     })
                 })
-                .collect()
+                .collect::<Result<_>>()?;
+            let findings: Vec<Finding> = (missing > 0).then(|| finding::missing_profiles(missing)).into_iter().collect();
+            Ok(MismatchReport { verdict: Verdict::from_findings(&findings), findings, total, mismatches })
         })
         .await
 }

@@ -1,0 +1,159 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rollcall::backfill::BackfillRequest;
+use secrecy::SecretString;
+use uuid::Uuid;
+
+const AFTER_HELP: &str = "\
+Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL. Another machine is reached by
+verified TLS only; give Supabase's certificate as sslrootcert in the URL or as DATABASE_CA_CERT.
+
+Exit status: 0 consistent or done, 1 inconsistent, 2 unknown, usage or failure.";
+
+/// Finds every Supabase signup without a profile, says why, and repairs it safely.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Connection string of the database; better given as a variable, since others see arguments
+    #[arg(long, global = true, value_name = "URL", hide_env = true)]
+    pub(crate) database_url: Option<SecretString>,
+
+    /// CA certificate of the database server: a path or PEM text [env: DATABASE_CA_CERT]
+    #[arg(long, global = true, value_name = "PEM")]
+    pub(crate) ca_cert: Option<String>,
+
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+
+    /// Show e-mail addresses in full
+    #[arg(long, global = true)]
+    pub(crate) show_pii: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See it work: a database of its own, a broken trigger, alert, repair, proof
+    Demo(DemoArguments),
+    /// Apply the migrations
+    Migrate(MigrateArguments),
+    /// Remove what the migrations made; profiles always stay
+    Rollback(RollbackArguments),
+    /// The whole report: verdict, findings with next steps, counts, recent errors
+    Diagnose,
+    /// Users without a profile, and users of the audit log who are gone
+    Mismatches(MismatchesArguments),
+    /// Signups of the last 10 minutes without a profile
+    Recent,
+    /// The last hour's signups, and everyone's profile
+    Health,
+    /// The proof: every user a profile, every profile a user, the same e-mail
+    Verify,
+    /// What is on record between a user's signup and profile
+    Events(EventsArguments),
+    /// Create the missing profiles; a dry run unless --apply is given
+    Backfill(BackfillArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Leave the database running, and say how to connect and how to stop it
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArguments {
+    /// Apply all of them, also those that the history has; they are safe to run twice
+    #[arg(long)]
+    pub(crate) again: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArguments {
+    #[command(flatten)]
+    pub(crate) extent: RollbackExtent,
+
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RollbackExtent {
+    /// Only the functions and views that count and list
+    #[arg(long)]
+    pub(crate) diagnostics: bool,
+    /// All of Rollcall; the application's own functions and triggers stand again as before
+    #[arg(long)]
+    pub(crate) everything: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MismatchesArguments {
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArguments {
+    /// Id of the user
+    #[arg(value_name = "USER")]
+    pub(crate) user_id: Uuid,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackfillArguments {
+    /// Really create profiles; asks for confirmation on a terminal
+    #[arg(long)]
+    pub(crate) apply: bool,
+
+    /// Do not ask
+    #[arg(long, requires = "apply")]
+    pub(crate) yes: bool,
+
+    /// Users in one transaction
+    #[arg(
+        long,
+        default_value_t = BackfillRequest::DEFAULT_BATCH_SIZE,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(BackfillRequest::MAX_BATCH_SIZE)),
+    )]
+    pub(crate) batch_size: u32,
+
+    /// Stop after so many users
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=BackfillRequest::MAX_USERS))]
+    pub(crate) max_users: Option<u64>,
+
+    /// Only this user
+    #[arg(long, value_name = "USER", conflicts_with = "max_users")]
+    pub(crate) user: Option<Uuid>,
+
+    /// Account type of every created profile, instead of the definition's
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) account_type: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        super::Arguments::command().debug_assert();
+    }
+}

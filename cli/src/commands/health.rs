@@ -1,0 +1,56 @@
+//! `rollcall health`
+
+use rollcall::checks::health::HealthReport;
+use rollcall::connection_string::ConnectionSettings;
+use rollcall::session::Session;
+
+use crate::exit::Exit;
+use crate::output::{Output, verdict_and_findings};
+use crate::table::{self, or_dash};
+
+pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
+    let mut session = Session::new(settings);
+    match session
+        .run(async |database| HealthReport::take(database).await)
+        .await
+    {
+        Ok(report) => {
+            output.data(&report, || text(&report))?;
+            Ok(report.verdict.into())
+        }
+        Err(error) => output.blind(&error),
+    }
+}
+
+fn text(report: &HealthReport) -> String {
+    let mut text = verdict_and_findings(report.verdict, &report.findings);
+    text += "\n";
+    text += &table::of_facts([
+        (
+            "Signups of the last hour",
+            or_dash(report.recent_signups_count),
+        ),
+        (
+            "  without a profile",
+            or_dash(report.signups_missing_profiles),
+        ),
+        (
+            "  healthy, %",
+            or_dash(report.health_percentage.map(|share| format!("{share:.2}"))),
+        ),
+        (
+            "Users who must have a profile",
+            or_dash(report.users.as_ref().map(|users| users.expected)),
+        ),
+        (
+            "  without one",
+            or_dash(report.users.as_ref().map(|users| users.missing)),
+        ),
+        (
+            "Signup trigger",
+            or_dash(report.signup_trigger.as_deref()).replace('_', " "),
+        ),
+        ("Audit log", or_dash(report.audit_log.as_deref())),
+    ]);
+    text
+}

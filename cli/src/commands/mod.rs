@@ -1,0 +1,13 @@
+//! One file a command: ask the shared crate, print, say how it ends.
+
+pub(crate) mod backfill;
+pub(crate) mod diagnose;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod migrate;
+pub(crate) mod mismatches;
+pub(crate) mod recent;
+pub(crate) mod rollback;
+pub(crate) mod verify;
+
+mod confirmation;

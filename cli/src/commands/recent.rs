@@ -1,0 +1,58 @@
+//! `rollcall recent`
+
+use rollcall::checks::recent::RecentReport;
+use rollcall::connection_string::ConnectionSettings;
+use rollcall::session::Session;
+
+use crate::exit::Exit;
+use crate::output::{Output, verdict_and_findings};
+use crate::table::{self, moment, or_dash};
+
+pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
+    let mut session = Session::new(settings);
+    match session
+        .run(async |database| RecentReport::take(database).await)
+        .await
+    {
+        Ok(report) => {
+            output.data(&report, || text(&report))?;
+            Ok(report.verdict.into())
+        }
+        Err(error) => output.blind(&error),
+    }
+}
+
+fn text(report: &RecentReport) -> String {
+    let mut text = verdict_and_findings(report.verdict, &report.findings);
+    let issues = report.issues.as_deref().unwrap_or_default();
+    if issues.is_empty() {
+        text += &format!(
+            "\nNo signup of the last {} minutes went wrong.\n",
+            report.window.minutes
+        );
+        return text;
+    }
+    text += "\n";
+    text += &table::with_head(
+        [
+            "user",
+            "signed up (UTC)",
+            "minutes ago",
+            "audit log says",
+            "user exists",
+            "has profile",
+        ],
+        issues.iter().map(|issue| {
+            let yes_no = |yes| if yes { "yes" } else { "no" }.to_owned();
+            [
+                issue.user_id.to_string(),
+                moment(issue.created_at),
+                format!("{:.1}", issue.minutes_since_signup),
+                or_dash(issue.action.as_deref()),
+                yes_no(issue.has_auth_user),
+                yes_no(issue.has_profile),
+            ]
+        }),
+    );
+    text
+}

@@ -1,0 +1,40 @@
+//! `rollcall verify`
+
+use rollcall::checks::verification::Verification;
+use rollcall::connection_string::ConnectionSettings;
+use rollcall::session::Session;
+
+use crate::exit::Exit;
+use crate::output::{Output, verdict_and_findings};
+use crate::table;
+
+pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
+    let mut session = Session::new(settings);
+    match session
+        .run(async |database| Verification::take(database).await)
+        .await
+    {
+        Ok(report) => {
+            output.data(&report, || text(&report))?;
+            Ok(report.verdict.into())
+        }
+        Err(error) => output.blind(&error),
+    }
+}
+
+pub(crate) fn text(report: &Verification) -> String {
+    let mut text = verdict_and_findings(report.verdict, &report.findings);
+    text += "\n";
+    text += &table::with_head(
+        ["check", "status", "count", "details"],
+        report.checks.iter().map(|check| {
+            [
+                check.check_name.clone(),
+                check.status.clone(),
+                check.count.to_string(),
+                check.details.clone(),
+            ]
+        }),
+    );
+    text
+}

@@ -1,0 +1,29 @@
+//! Which database: the argument, else `DATABASE_URL`, else `SUPABASE_DB_URL`.
+
+use std::env;
+
+use rollcall::connection_string::{CaCertificate, ConnectionSettings};
+use rollcall::error::{Error, Result};
+use secrecy::SecretString;
+
+use crate::arguments::Arguments;
+
+pub(crate) fn settings(arguments: &Arguments) -> Result<ConnectionSettings> {
+    let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let connection_string = arguments
+        .database_url
+        .clone()
+        .or_else(|| variable("DATABASE_URL").map(SecretString::from))
+        .or_else(|| variable("SUPABASE_DB_URL").map(SecretString::from))
+        .ok_or(Error::Settings(
+            "none are given: no --database-url, no DATABASE_URL, no SUPABASE_DB_URL",
+        ))?;
+    let ca = arguments
+        .ca_cert
+        .clone()
+        .or_else(|| variable("DATABASE_CA_CERT"));
+    ConnectionSettings::parse(
+        &connection_string,
+        ca.map(|text| CaCertificate::from_text(&text)),
+    )
+}

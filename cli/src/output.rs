@@ -1,0 +1,149 @@
+//! Where words go: data to stdout as tables or JSON, talk and errors to stderr.
+
+use std::io::{self, Write};
+
+use console::{Style, Term};
+use rollcall::error::Error;
+use rollcall::finding::{self, Finding, Severity};
+use rollcall::masked::{Masked, PersonalData};
+use rollcall::verdict::Verdict;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::arguments::Format;
+use crate::exit::Exit;
+
+/// The head that every JSON report has, before what is its own.
+#[derive(Serialize)]
+pub(crate) struct JsonReport<'a, T> {
+    pub(crate) verdict: Verdict,
+    pub(crate) findings: &'a [Finding],
+    #[serde(flatten)]
+    pub(crate) more: T,
+}
+
+/// The one place that prints.
+#[derive(Debug)]
+pub(crate) struct Output {
+    format: Format,
+    show_pii: bool,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format, show_pii: bool) -> Self {
+        Self { format, show_pii }
+    }
+
+    /// Personal data as this person asked to see it.
+    pub(crate) fn personal<T: PersonalData>(&self, value: Option<&Masked<T>>) -> Option<String> {
+        value.map(|value| {
+            if self.show_pii {
+                value.reveal().to_owned()
+            } else {
+                value.to_string()
+            }
+        })
+    }
+
+    /// Prints data: as JSON, or as the text that `table` makes.
+    pub(crate) fn data(
+        &self,
+        json: &impl Serialize,
+        table: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        let text = match self.format {
+            Format::Json => serde_json::to_string_pretty(json)? + "\n",
+            Format::Table => table(),
+        };
+        unless_closed(io::stdout().write_all(text.as_bytes()))
+    }
+
+    /// A line of talk.
+    pub(crate) fn say(&self, line: &str) {
+        // nobody is left to hear of a closed stderr
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+
+    /// The end of a failed command.
+    pub(crate) fn error(&self, error: &anyhow::Error) {
+        self.say(&format!(
+            "{} {error:#}",
+            Style::new().for_stderr().red().bold().apply_to("error:")
+        ));
+        if let Some(known) = error.downcast_ref::<Error>() {
+            self.say(&format!(" next: {}", known.next_step()));
+        }
+    }
+
+    /// The report of a check that could not look: the verdict is `unknown`.
+    pub(crate) fn blind(&self, error: &Error) -> anyhow::Result<Exit> {
+        let findings = [finding::blind(error)];
+        let report = JsonReport {
+            verdict: Verdict::Unknown,
+            findings: &findings,
+            more: json!({}),
+        };
+        self.data(&report, || {
+            verdict_and_findings(Verdict::Unknown, &findings)
+        })?;
+        Ok(Exit::Failure)
+    }
+}
+
+fn unless_closed(outcome: io::Result<()>) -> anyhow::Result<()> {
+    match outcome {
+        // the reader had enough
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// `Verdict: …`, then each finding with its next step.
+pub(crate) fn verdict_and_findings(verdict: Verdict, findings: &[Finding]) -> String {
+    let style = Style::new().bold();
+    let style = match verdict {
+        Verdict::Consistent => style.green(),
+        Verdict::Inconsistent => style.red(),
+        Verdict::Unknown => style.yellow(),
+    };
+    let width = width();
+    let mut text = format!("Verdict: {}\n", style.apply_to(verdict));
+    for finding in findings {
+        let severity = match finding.severity {
+            Severity::Critical => Style::new().red().apply_to("critical"),
+            Severity::Warning => Style::new().yellow().apply_to("warning"),
+            Severity::Info => Style::new().dim().apply_to("info"),
+        };
+        text += &format!("\n{severity} {}: {}\n", finding.id, finding.summary);
+        for line in wrapped(&finding.next_step, width - 4) {
+            text += &format!("    {line}\n");
+        }
+    }
+    text
+}
+
+/// Columns of the terminal; 100 where there is none, as long as a help line.
+pub(crate) fn width() -> usize {
+    Term::stdout()
+        .size_checked()
+        .map_or(100, |(_, columns)| usize::from(columns))
+        .clamp(40, 100)
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines
+            .last_mut()
+            .filter(|line| line.is_empty() || line.len() + 1 + word.len() <= width);
+        match line {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
