@@ -58,6 +58,14 @@ impl Output {
         unless_closed(io::stdout().write_all(text.as_bytes()))
     }
 
+    /// Text on the way to a result: a program that asked for JSON gets the result alone.
+    pub(crate) fn narrate(&self, text: &str) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table => unless_closed(io::stdout().write_all(text.as_bytes())),
+            Format::Json => Ok(()),
+        }
+    }
+
     /// A line of talk.
     pub(crate) fn say(&self, line: &str) {
         // nobody is left to hear of a closed stderr

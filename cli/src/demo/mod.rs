@@ -1,5 +1,35 @@
-//! stub
-use crate::{arguments::DemoArguments, exit::Exit, output::Output};
-pub(crate) async fn run(_: &DemoArguments, _: &Output) -> anyhow::Result<Exit> {
-    Ok(Exit::Success)
+//! `rollcall demo`: the whole story on a database of its own, with the same checks, alert, repair and proof that run
+//! in production.
+
+mod signups;
+mod story;
+
+use rollcall_sandbox::{Options, Server};
+
+use crate::arguments::DemoArguments;
+use crate::exit::Exit;
+use crate::output::Output;
+
+pub(crate) async fn run(arguments: &DemoArguments, output: &Output) -> anyhow::Result<Exit> {
+    output.say("Starting a PostgreSQL of its own (a machine without one fetches 14 MB, once) ...");
+    let server = Server::start(&Options::from_env()?)?;
+    let database = server.create_database("demo").await?;
+    output.say(&format!(
+        "{} listens on 127.0.0.1:{}.",
+        server.version(),
+        server.port()
+    ));
+
+    let verdict = story::tell(&database, output).await?;
+
+    if arguments.keep {
+        let kept = server.keep()?;
+        output.say(&format!(
+            "\nThe database runs on. Every user of this machine may connect, as any role:\n\n  \
+             export DATABASE_URL={}\n  cargo run -- diagnose\n\nTo stop and remove it:\n\n  {}",
+            kept.url("postgres", database.name()),
+            kept.stop_command()
+        ));
+    }
+    Ok(verdict.into())
 }

@@ -53,6 +53,24 @@ impl SignupKind {
         Self::AdminCreate,
     ];
 
+    /// What people call it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::EmailAutoconfirm => "e-mail",
+            Self::EmailConfirmation => "e-mail, not yet confirmed",
+            Self::PhoneAutoconfirm => "phone",
+            Self::PhoneConfirmation => "phone, not yet confirmed",
+            Self::Oauth => "OAuth",
+            Self::OauthUnverified => "OAuth, unverified e-mail",
+            Self::Saml => "single sign-on (SAML)",
+            Self::Web3 => "wallet (web3)",
+            Self::Anonymous => "anonymous",
+            Self::Invite => "invitation",
+            Self::GeneratedLink => "generated link",
+            Self::AdminCreate => "made by an administrator",
+        }
+    }
+
     /// The provider's name in `raw_app_meta_data`, the identity and the audit log; `None` for
     /// anonymous users.
     pub(super) fn provider(self) -> Option<&'static str> {
