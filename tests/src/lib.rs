@@ -2,6 +2,7 @@
 //! by every test that needs it and gone when the test ends.
 //!
 //! - [`programs`] builds and finds the workspace's own binaries.
+//! - [`project`] is a Supabase project: a real PostgreSQL with a fresh database for every test.
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
 //! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
 //! - [`fake_sns`] is an SNS that fails when told to, for the quick tests of failing alerts.
@@ -16,4 +17,5 @@ mod local_server;
 pub mod moto;
 mod owned_process;
 pub mod programs;
+pub mod project;
 pub mod runtime_api;
