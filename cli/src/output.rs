@@ -66,6 +66,11 @@ impl Output {
         }
     }
 
+    /// The head of a chapter on the way to a result.
+    pub(crate) fn chapter(&self, title: &str) -> anyhow::Result<()> {
+        self.narrate(&format!("\n{}\n\n", Style::new().bold().apply_to(title)))
+    }
+
     /// A line of talk.
     pub(crate) fn say(&self, line: &str) {
         // nobody is left to hear of a closed stderr
@@ -122,36 +127,23 @@ pub(crate) fn verdict_and_findings(verdict: Verdict, findings: &[Finding]) -> St
             Severity::Warning => Style::new().yellow().apply_to("warning"),
             Severity::Info => Style::new().dim().apply_to("info"),
         };
-        text += &format!("\n{severity} {}: {}\n", finding.id, finding.summary);
-        for line in wrapped(&finding.next_step, width - 4) {
-            text += &format!("    {line}\n");
-        }
+        let next_step = textwrap::Options::new(width)
+            .initial_indent("    ")
+            .subsequent_indent("    ");
+        let head = format!("{severity} {}: {}", finding.id, finding.summary);
+        text += &format!(
+            "\n{}\n{}\n",
+            textwrap::fill(&head, width),
+            textwrap::fill(&finding.next_step, next_step)
+        );
     }
     text
 }
 
 /// Columns of the terminal; 100 where there is none, as long as a help line.
-pub(crate) fn width() -> usize {
+fn width() -> usize {
     Term::stdout()
         .size_checked()
         .map_or(100, |(_, columns)| usize::from(columns))
         .clamp(40, 100)
-}
-
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines
-            .last_mut()
-            .filter(|line| line.is_empty() || line.len() + 1 + word.len() <= width);
-        match line {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            None => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

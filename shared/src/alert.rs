@@ -10,6 +10,9 @@ use crate::verdict::Verdict;
 /// How many ids an alert lists.
 const LISTED: usize = 10;
 
+/// Longest line, in characters; mail programs show plain text as it is.
+const WIDTH: usize = 72;
+
 /// A message for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
@@ -109,10 +112,15 @@ fn opening(verdict: Verdict, check_time: &jiff::Timestamp) -> String {
 
 fn append_findings(body: &mut String, findings: &[Finding]) {
     for finding in findings {
+        let summary = format!("{}: {}", finding.id, finding.summary);
+        let next_step = textwrap::Options::new(WIDTH)
+            .initial_indent("  ")
+            .subsequent_indent("  ");
         let _ = write!(
             body,
-            "\n{}: {}\n  {}\n",
-            finding.id, finding.summary, finding.next_step
+            "\n{}\n{}\n",
+            textwrap::fill(&summary, WIDTH),
+            textwrap::fill(&finding.next_step, next_step)
         );
     }
 }

@@ -25,24 +25,26 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     let settings = ConnectionSettings::parse(&SecretString::from(database.url()), None)?;
     let mut session = Session::new(settings.clone());
     let mut auth = Auth::new(database).await?;
+    let chapter = |title: &str| output.chapter(title);
     let say = |text: &str| output.narrate(text);
 
-    say(
-        "\n1. A Supabase project gets Rollcall's migrations, as `rollcall migrate` applies them.\n",
+    chapter(
+        "1. A Supabase project gets Rollcall's migrations, as `rollcall migrate` applies them.",
     )?;
     let applied = migrate(&settings, false).await?;
     say(&format!(
         "{applied} migrations applied; public.profiles made, since there was none.\n"
     ))?;
 
-    say(
-        "\n2. People sign up in every way that Supabase Auth knows. The trigger gives each a profile.\n",
+    chapter(
+        "2. People sign up in every way that Supabase Auth knows. The trigger gives each a profile.",
     )?;
     let healthy = Signups::of_every_kind(&mut auth, 1, 3).await?;
     say(&healthy.table(database).await?)?;
 
+    chapter("3. Somebody follows a guide. More people sign up, and nothing complains.")?;
     say(&format!(
-        "\n3. Somebody follows a guide and runs: {BREAK_THE_TRIGGER}\n   The trigger is gone with it. More people sign up, and nothing complains.\n"
+        "The guide says: {BREAK_THE_TRIGGER}. The trigger is gone with it.\n"
     ))?;
     database
         .connect()
@@ -52,7 +54,7 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     let locked_out = Signups::of_every_kind(&mut auth, 1_001, 1).await?;
     say(&locked_out.table(database).await?)?;
 
-    say("\n4. The hourly health check notices. This is the alert it publishes:\n\n")?;
+    chapter("4. The hourly health check notices. This is the alert it publishes:")?;
     let health = session
         .run(async |database| HealthReport::take(database).await)
         .await?;
@@ -63,18 +65,18 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
         alert.subject, alert.body
     )))?;
 
-    say("\n5. An engineer asks for the whole report: rollcall diagnose\n\n")?;
+    chapter("5. An engineer asks for the whole report: rollcall diagnose")?;
     let diagnosis = session
         .run(async |database| Diagnosis::take(database).await)
         .await?;
     say(&diagnose::text(&diagnosis))?;
 
-    say("\n6. What would a repair do? rollcall backfill\n\n")?;
+    chapter("6. What would a repair do? rollcall backfill")?;
     let preview = backfill::dry_run(&mut session, None, None).await?;
     say(&backfill_command::dry_run_text(&preview))?;
 
-    say(
-        "\n7. First the cause, then the damage: rollcall migrate --again, rollcall backfill --apply\n\n",
+    chapter(
+        "7. First the cause, then the damage: rollcall migrate --again, rollcall backfill --apply",
     )?;
     migrate(&settings, true).await?;
     let outcome = backfill::apply(
@@ -89,8 +91,8 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     say(&backfill_command::outcome_text(&outcome))?;
     say(&locked_out.table(database).await?)?;
 
-    say(
-        "\n8. Is everything in order now? More people sign up, then: rollcall verify, rollcall health\n\n",
+    chapter(
+        "8. Is everything in order now? More people sign up, then: rollcall verify, rollcall health",
     )?;
     let latest = Signups::of_every_kind(&mut auth, 2_001, 1).await?;
     let verification = session
