@@ -128,3 +128,116 @@ fn append_findings(body: &mut String, findings: &[Finding]) {
 fn count(number: i64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::checks::UserCounts;
+    use crate::checks::recent::{RecentIssue, Window};
+    use crate::error::Error;
+    use crate::finding;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn health(missing: i64, signup_trigger: &str) -> HealthReport {
+        let users = UserCounts {
+            total: 48,
+            soft_deleted: 0,
+            expected: 48,
+            profiles: 48 - missing,
+            healthy: 48 - missing,
+            missing,
+            missing_anonymous: 0,
+            missing_phone: 0,
+            missing_sso: 0,
+            missing_unconfirmed: 0,
+            orphaned: 0,
+        };
+        let mut findings = Vec::new();
+        if missing > 0 {
+            findings.push(finding::missing_profiles(missing));
+        }
+        findings.extend(finding::signup_trigger(signup_trigger));
+        HealthReport {
+            verdict: Verdict::from_findings(&findings),
+            findings,
+            check_time: NOW,
+            recent_signups_count: Some(3),
+            signups_missing_profiles: Some(missing.min(1)),
+            health_percentage: Some(66.67),
+            users: Some(users),
+            audit_log: Some("off".to_owned()),
+            signup_trigger: Some(signup_trigger.to_owned()),
+        }
+    }
+
+    fn recent(issues: u128) -> RecentReport {
+        let issue = |number| RecentIssue {
+            user_id: Uuid::from_u128(number),
+            action: None,
+            created_at: NOW,
+            minutes_since_signup: 1.25,
+            has_auth_user: true,
+            has_profile: false,
+        };
+        let count = i64::try_from(issues).expect("small");
+        let findings = vec![finding::recent_missing_profiles(count, 10)];
+        RecentReport {
+            verdict: Verdict::from_findings(&findings),
+            findings,
+            check_time: NOW,
+            window: Window {
+                minutes: 10,
+                from: NOW,
+                to: NOW,
+            },
+            issues: Some((1..=issues).map(issue).collect()),
+        }
+    }
+
+    fn text(alert: Option<Alert>) -> String {
+        let alert = alert.expect("an alert");
+        assert!(alert.subject.is_ascii() && alert.subject.len() <= 100);
+        assert!(
+            alert.body.lines().all(|line| line.len() <= WIDTH),
+            "{}",
+            alert.body
+        );
+        format!("{}\n---\n{}", alert.subject, alert.body)
+    }
+
+    #[test]
+    fn all_is_well_is_no_alert() {
+        assert_eq!(Alert::for_health(&health(0, "in_place")), None);
+        let quiet = RecentReport {
+            verdict: Verdict::Consistent,
+            ..recent(0)
+        };
+        assert_eq!(Alert::for_recent(&quiet), None);
+    }
+
+    #[test]
+    fn missing_profiles_are_counted() {
+        insta::assert_snapshot!(text(Alert::for_health(&health(1, "in_place"))));
+    }
+
+    #[test]
+    fn a_silent_outage_is_an_alert() {
+        insta::assert_snapshot!(text(Alert::for_health(&health(0, "missing"))));
+    }
+
+    #[test]
+    fn blindness_is_an_alert() {
+        let error = Error::Unreachable("connection refused".to_owned());
+        insta::assert_snapshot!(text(Alert::for_health(&HealthReport::unknown(&error, NOW))));
+        insta::assert_snapshot!(text(Alert::for_recent(&RecentReport::unknown(&error, NOW))));
+    }
+
+    #[test]
+    fn ten_failing_signups_are_listed_and_the_rest_counted() {
+        insta::assert_snapshot!(text(Alert::for_recent(&recent(12))));
+    }
+}
