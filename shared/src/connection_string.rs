@@ -410,4 +410,33 @@ mod tests {
             "{shown}"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,80}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn any_pair_like_text_is_read_or_refused(text in "[a-z=' \\\\\n]{0,40}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn any_quoted_password_survives(password in "[^\0]{1,40}") {
+            let quoted = password.replace('\\', "\\\\").replace('\'', "\\'");
+            let settings = parse(&format!("host=localhost password='{quoted}' sslmode=disable")).expect("parses");
+            proptest::prop_assert_eq!(settings.driver.get_password(), Some(password.as_bytes()));
+        }
+
+        #[test]
+        fn no_other_machine_is_ever_reached_in_plaintext(
+            host in "[a-z]{1,10}\\.example|10\\.[0-9]{1,2}\\.0\\.1|\\[fd00::1\\]",
+            mode in "(\\?sslmode=(disable|allow|prefer|require|verify-ca|verify-full))?",
+        ) {
+            if let Ok(settings) = parse(&format!("postgresql://u:p@{host}/d{mode}")) {
+                proptest::prop_assert!(matches!(settings.transport, Transport::VerifiedTls(_)));
+            }
+        }
+    }
 }
