@@ -3,7 +3,9 @@
 //!
 //! - [`programs`] builds and finds the workspace's own binaries.
 //! - [`project`] is a Supabase project: a real PostgreSQL with a fresh database for every test.
+//! - [`sql`] asks a database for values, and for all that it holds.
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
+//! - [`lambda`] puts the two together with a topic that takes every alert.
 //! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
 //! - [`fake_sns`] is an SNS that fails when told to, for the quick tests of failing alerts.
 //!
@@ -13,9 +15,11 @@ pub mod fake_sns;
 pub mod function_process;
 pub mod http;
 pub mod inbox;
+pub mod lambda;
 mod local_server;
 pub mod moto;
 mod owned_process;
 pub mod programs;
 pub mod project;
 pub mod runtime_api;
+pub mod sql;

@@ -35,13 +35,23 @@ pub struct Project {
 impl Project {
     /// A project in which Rollcall was never heard of.
     pub async fn without_rollcall() -> Result<Self> {
-        let database = server()?.fresh_database().await?;
+        Self::without_rollcall_on(server()?).await
+    }
+
+    /// The same on a server that the test does not share.
+    pub async fn without_rollcall_on(server: &Server) -> Result<Self> {
+        let database = server.fresh_database().await?;
         Ok(Self { database })
     }
 
     /// A project with all of Rollcall's migrations, and nobody in it.
     pub async fn migrated() -> Result<Self> {
-        let project = Self::without_rollcall().await?;
+        Self::migrated_on(server()?).await
+    }
+
+    /// The same on a server that the test does not share.
+    pub async fn migrated_on(server: &Server) -> Result<Self> {
+        let project = Self::without_rollcall_on(server).await?;
         project.migrate().await?;
         Ok(project)
     }
@@ -81,6 +91,41 @@ impl Project {
     /// A connection as the superuser, for what Supabase's staff may do and customers may not.
     pub async fn connect_as_superuser(&self) -> Result<Client> {
         rollcall_sandbox::connect(&self.database.url_as("supabase_admin")).await
+    }
+
+    /// Switches the signup trigger off, so that whoever signs up from now on gets no profile.
+    pub async fn break_signups(&self) -> Result<()> {
+        let client = self.connect_as_superuser().await?;
+        client
+            .batch_execute("alter table auth.users disable trigger on_auth_user_created")
+            .await?;
+        Ok(())
+    }
+
+    /// Switches the signup trigger on again.
+    pub async fn mend_signups(&self) -> Result<()> {
+        let client = self.connect_as_superuser().await?;
+        client
+            .batch_execute("alter table auth.users enable trigger on_auth_user_created")
+            .await?;
+        Ok(())
+    }
+
+    /// Users who signed up a day ago, past every trigger: each misses a profile. By number, not by
+    /// the way they came, which [`Auth`] plays one by one.
+    pub async fn add_users_without_profile(&self, number: u32) -> Result<()> {
+        let client = self.connect_as_superuser().await?;
+        client
+            .batch_execute(&format!(
+                "begin; set local session_replication_role = replica;
+                 insert into auth.users (id, aud, role, email, created_at, email_confirmed_at)
+                 select gen_random_uuid(), 'authenticated', 'authenticated', gen_random_uuid() || '@example.com',
+                   now() - interval '1 day', now() - interval '1 day'
+                 from generate_series(1, {number});
+                 commit"
+            ))
+            .await?;
+        Ok(())
     }
 
     /// The first column of the only row of `sql`, a count.
