@@ -246,6 +246,9 @@ async fn without_aws_credentials_the_check_still_reports() -> Result<()> {
     Ok(())
 }
 
+/// Its name, the function's variables, and the finding it leads to.
+type Blindness<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str);
+
 /// Every way to see nothing: `unknown`, an alert, and a function that lives on.
 #[tokio::test]
 async fn what_cannot_be_looked_at_is_unknown_and_an_alert() -> Result<()> {
@@ -264,7 +267,7 @@ async fn what_cannot_be_looked_at_is_unknown_and_an_alert() -> Result<()> {
     let missing = format!("{unfit}-missing");
     let secrets = moto.url().to_owned();
 
-    let cases: Vec<(&str, Vec<(&str, &str)>, &str)> = vec![
+    let cases: Vec<Blindness> = vec![
         (
             "port closed",
             vec![("DATABASE_URL", &nobody_listens)],
