@@ -78,7 +78,24 @@ begin
   -- the definitions below then name every schema, and can be run under any search_path
   perform set_config('search_path', '', true);
   for theirs in
-    select p.oid, p.oid::regprocedure::text as object, pg_catalog.pg_get_functiondef(p.oid) as definition
+    select
+      p.oid::regprocedure::text as object,
+      -- Made anew, a function is open to whom the default privileges say; so its own rights come with it.
+      concat_ws(
+        '; ',
+        rtrim(pg_catalog.pg_get_functiondef(p.oid), E'\n'),
+        format('revoke all on function %s from public, anon, authenticated, service_role', p.oid::regprocedure),
+        (
+          select string_agg(
+            format('grant execute on function %s to %s%s', p.oid::regprocedure,
+              case when x.grantee = 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
+              case when x.is_grantable then ' with grant option' else '' end),
+            '; ')
+          from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+          where x.grantee <> p.proowner
+        ),
+        format('comment on function %s is %L', p.oid::regprocedure, pg_catalog.obj_description(p.oid, 'pg_proc'))
+      ) as definition
     from pg_catalog.pg_proc p
     where p.pronamespace = 'public'::regnamespace
       and (
@@ -143,18 +160,27 @@ comment on function public.handle_new_user() is
   'Rollcall: trigger function of on_auth_user_created: creates the profile of a new user. Never fails, so a signup is never blocked.';
 
 do $$
+declare
+  -- theirs that fires last
+  latest constant name := (
+    select max(t.tgname::text collate "C")
+    from pg_catalog.pg_trigger t
+    where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
+      and t.tgtype & 1 = 1 and t.tgtype & 2 = 0 and t.tgtype & 4 = 4  -- for each row, after, insert
+      and t.tgfoid <> 'public.handle_new_user()'::regprocedure
+  );
 begin
   -- Triggers fire in the order of their names. One of the application's that comes after ours and inserts the
   -- profile itself would meet ours, fail, and take the signup with it.
-  if exists (
-    select from pg_catalog.pg_trigger t
-    where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
-      and t.tgtype & 1 = 1 and t.tgtype & 2 = 0 and t.tgtype & 4 = 4  -- for each row, after, insert
-      and t.tgname > 'on_auth_user_created'
-      and t.tgfoid <> 'public.handle_new_user()'::regprocedure
-  ) then
-    create or replace trigger zzz_rollcall_on_auth_user_created after insert on auth.users
-      for each row execute function public.handle_new_user();
+  if latest > 'on_auth_user_created' then
+    if latest < 'zzz_rollcall_on_auth_user_created' then
+      create or replace trigger zzz_rollcall_on_auth_user_created after insert on auth.users
+        for each row execute function public.handle_new_user();
+    else
+      -- no letter of ASCII comes after ~
+      create or replace trigger "~~~_rollcall_on_auth_user_created" after insert on auth.users
+        for each row execute function public.handle_new_user();
+    end if;
     create or replace trigger on_auth_user_created after insert on auth.users
       for each row execute function public.handle_new_user('after_others');
   else

@@ -18,15 +18,18 @@ begin
   -- trigger definitions then name every schema
   perform set_config('search_path', '', true);
 
-  select string_agg(distinct v.oid::regclass::text, ', ') into dependants
+  -- whatever would be dropped with the schema: views, functions, columns, defaults, policies, triggers
+  select string_agg(distinct pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid), ', ') into dependants
   from pg_catalog.pg_depend d
-  join pg_catalog.pg_rewrite r on r.oid = d.objid and d.classid = 'pg_catalog.pg_rewrite'::regclass
-  join pg_catalog.pg_class v on v.oid = r.ev_class
-  join pg_catalog.pg_class own on own.oid = d.refobjid and own.relnamespace = to_regnamespace('rollcall')
-  where v.relnamespace <> own.relnamespace
-    and v.oid not in (coalesce(to_regclass('public.signup_audit_summary'), 0::oid), coalesce(to_regclass('public.auth_profile_mismatch'), 0::oid));
+  cross join lateral pg_catalog.pg_identify_object_as_address(d.refclassid, d.refobjid, d.refobjsubid) needed
+  cross join lateral pg_catalog.pg_identify_object_as_address(d.classid, d.objid, d.objsubid) theirs
+  where d.deptype = 'n'
+    -- a type is one name with its schema, everything else begins with its schema
+    and split_part(needed.object_names[1], '.', 1) = 'rollcall'
+    and split_part(theirs.object_names[1], '.', 1) <> 'rollcall'
+    and theirs.object_names[1:2] not in (array['public', 'signup_audit_summary'], array['public', 'auth_profile_mismatch']);
   if dependants is not null then
-    raise exception 'rollcall: views of yours read the schema rollcall: %', dependants
+    raise exception 'rollcall: objects of yours use the schema rollcall: %', dependants
       using errcode = 'dependent_objects_still_exist', hint = 'Drop or change them first; nothing was removed.';
   end if;
 
@@ -38,7 +41,7 @@ begin
     select coalesce(array_agg(pg_catalog.pg_get_triggerdef(t.oid)), '{}') into riders
     from pg_catalog.pg_trigger t
     where t.tgfoid = to_regprocedure('public.handle_new_user()')
-      and t.tgname not in ('on_auth_user_created', 'zzz_rollcall_on_auth_user_created');
+      and t.tgname not in ('on_auth_user_created', 'zzz_rollcall_on_auth_user_created', '~~~_rollcall_on_auth_user_created');
     drop function public.handle_new_user() cascade;
   end if;
   if exists (
