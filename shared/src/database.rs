@@ -131,8 +131,9 @@ impl Database {
             transaction
                 .batch_execute(&format!(
                     "set local statement_timeout = {}; set local lock_timeout = {}; set local search_path = ''",
-                    limit.as_millis(),
-                    lock_limit.as_millis()
+                    // zero would mean no limit at all
+                    limit.as_millis().max(1),
+                    lock_limit.as_millis().max(1)
                 ))
                 .await?;
             let queries = Queries { transaction };

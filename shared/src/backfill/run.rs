@@ -18,6 +18,9 @@ use crate::session::Session;
 /// Limit of one batch; the largest one takes a few seconds.
 const BATCH_LIMIT: Duration = Duration::from_secs(60);
 
+/// How much smaller a batch is tried after one that took too long.
+const SHRINK: u32 = 4;
+
 /// Limit of one count of who is missing.
 const COUNT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -90,8 +93,8 @@ pub async fn dry_run(
 /// Repairs everyone who signed up before now and has no profile; signups during the repair are left to their trigger
 /// and to the next one.
 ///
-/// A batch that the database could not take just now (a lock, a lost connection) is tried again a few times. Every
-/// batch that was taken stays, whatever happens later.
+/// A batch that the database could not take just now (a lock, a lost connection) is tried again a few times; one
+/// that took too long is cut smaller. Every batch that was taken stays, whatever happens later.
 ///
 /// # Errors
 /// What the database refuses. Batches before that stay.
@@ -116,7 +119,9 @@ pub async fn apply(
     };
     let mut failures = Vec::new();
     let mut cursor: Option<Uuid> = None;
-    let mut longest_batch = Duration::ZERO;
+    let mut size = batch_size;
+    // of the batches of this size; none of them has been seen yet
+    let mut longest_batch: Option<Duration> = None;
 
     let ending = loop {
         report(progress);
@@ -126,13 +131,17 @@ pub async fn apply(
         if allowed == 0 {
             break Ending::MaxUsers;
         }
-        if until.is_some_and(|until| Instant::now() + longest_batch + RESERVE > until) {
+        let needed = longest_batch.unwrap_or_default() + RESERVE;
+        if until.is_some_and(|until| Instant::now() + needed >= until) {
             break Ending::OutOfTime;
         }
         let limit = until.map_or(BATCH_LIMIT, |until| {
-            BATCH_LIMIT.min(until.saturating_duration_since(Instant::now()))
+            let rest = (until - RESERVE).saturating_duration_since(Instant::now());
+            // a first batch that takes all the time there is would leave none for smaller ones, now and every time
+            let trial = longest_batch.is_none() && size > 1;
+            BATCH_LIMIT.min(if trial { rest / 3 } else { rest })
         });
-        let page = i32::try_from(u64::from(batch_size).min(allowed)).unwrap_or(i32::MAX);
+        let page = i32::try_from(u64::from(size).min(allowed)).unwrap_or(i32::MAX);
 
         let began = Instant::now();
         let batch = with_patience(session, until, async |database| {
@@ -156,6 +165,15 @@ pub async fn apply(
         .await;
         let batch = match batch {
             Ok(batch) => batch,
+            Err(Error::Timeout) if size > 1 => {
+                size = (size / SHRINK).max(1);
+                longest_batch = None;
+                tracing::warn!(
+                    batch_size = size,
+                    "batch took too long, going on with smaller ones"
+                );
+                continue;
+            }
             Err(error)
                 if error.is_retryable()
                     && until.is_some_and(|until| Instant::now() + RESERVE >= until) =>
@@ -164,7 +182,7 @@ pub async fn apply(
             }
             Err(error) => return Err(error),
         };
-        longest_batch = longest_batch.max(began.elapsed());
+        longest_batch = longest_batch.max(Some(began.elapsed()));
 
         if batch.last_user_id.is_none() {
             break Ending::Complete;
@@ -295,7 +313,8 @@ async fn count_missing(database: &mut Database, signed_up_before: Timestamp) -> 
         .await
 }
 
-/// Runs `work`, which must be safe to run twice, again after a pause while its error may pass by itself.
+/// Runs `work`, which must be safe to run twice, again after a pause while its error may pass by itself. What took
+/// too long would take as long again.
 async fn with_patience<T>(
     session: &mut Session,
     until: Option<Instant>,
@@ -309,7 +328,7 @@ async fn with_patience<T>(
         .build();
     loop {
         let error = match session.run(&work).await {
-            Err(error) if error.is_retryable() => error,
+            Err(error) if error.is_retryable() && !matches!(error, Error::Timeout) => error,
             done => return done,
         };
         match pauses.next() {
