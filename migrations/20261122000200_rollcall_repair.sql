@@ -138,10 +138,10 @@ begin
   into unknown_columns, column_list, value_list
   from rollcall.profile_columns() c;
 
-  if key is null or unknown_columns is not null then
+  if key is null or column_list is null or unknown_columns is not null then
     raise exception 'rollcall: rollcall.expected_profile does not fit the table %', coalesce(target::text, 'public.profiles, which does not exist')
       using errcode = 'invalid_table_definition',
-        detail = coalesce('The table has no column: ' || unknown_columns, 'No column of the view is the key of the table.'),
+        detail = coalesce('The table has no column: ' || unknown_columns, 'The view is missing, or none of its columns is the key of the table.'),
         hint = 'Edit rollcall.expected_profile so that its columns are named as those of the table, or begin with _; then run: select rollcall.adopt_profile_table();';
   end if;
 
@@ -162,32 +162,43 @@ $$;
 comment on function rollcall.profile_insert_sql(jsonb) is
   'The one statement that creates profiles: $1 uuid[] of users, $2 jsonb of column values that replace the definition''s; returns the ids created. An existing profile is left alone.';
 
-create or replace function rollcall.deferred_constraints() returns text
-language sql stable set search_path = '' as $$
-  select string_agg(format('%I.%I', n.nspname, c.conname), ', ')
-  from pg_catalog.pg_constraint c
-  join pg_catalog.pg_namespace n on n.oid = c.connamespace
-  where c.conrelid = rollcall.profile_table() and c.condeferred
+-- A constraint checked at commit would fail after every net of ours: in a signup, it would lock the user out. And it
+-- need not be one of the profile table: triggers there may write elsewhere.
+create or replace function rollcall.try_deferred_constraints() returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  deferred constant text := (
+    select string_agg(format('%I.%I', n.nspname, c.conname), ', ')
+    from pg_catalog.pg_constraint c
+    join pg_catalog.pg_namespace n on n.oid = c.connamespace
+    -- those of Supabase Auth are its own affair: it may fulfil them later in the same transaction
+    where c.condeferred and n.nspname <> 'auth' and has_schema_privilege(n.oid, 'usage')
+  );
+begin
+  if deferred is null then
+    return;
+  end if;
+  begin
+    execute 'set constraints ' || deferred || ' immediate';
+    raise exception using errcode = 'RC003', message = 'rollcall: trial over';
+  exception when sqlstate 'RC003' then
+    null;
+  end;
+end
 $$;
-comment on function rollcall.deferred_constraints() is
-  'The constraints and constraint triggers of the profile table that are checked at commit, for set constraints; null where there are none.';
+comment on function rollcall.try_deferred_constraints() is
+  'Fails as the commit would: checks the constraints and constraint triggers that wait for it, and takes back what they did. They are checked at commit all the same.';
 
 create or replace function rollcall.create_profiles(p_user_ids uuid[], p_overrides jsonb default '{}') returns setof uuid
 language plpgsql security definer set search_path = '' as $$
 declare
   statement constant text := rollcall.profile_insert_sql(p_overrides);
-  deferred constant text := rollcall.deferred_constraints();
 begin
   -- The application's own triggers fire inside the insert and may name their tables without a schema.
   -- Everything in the statement itself is qualified. Lasts until this function returns.
   perform set_config('search_path', 'pg_catalog, public, extensions', true);
   return query execute statement using p_user_ids, p_overrides;
-
-  -- A constraint checked at commit would fail after every net below us: in a signup, it would lock the user out.
-  if deferred is not null then
-    execute 'set constraints ' || deferred || ' immediate';
-    execute 'set constraints ' || deferred || ' deferred';
-  end if;
+  perform rollcall.try_deferred_constraints();
 end
 $$;
 comment on function rollcall.create_profiles(uuid[], jsonb) is

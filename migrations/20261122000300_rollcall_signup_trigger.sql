@@ -42,6 +42,7 @@ begin
       raise exception using errcode = 'RC002', message = 'rollcall: a trigger discarded the profile';
     end if;
     perform rollcall.log_signup(p_user_id, case when profile_is_made then 'profile_bootstrap_ok' end, null, null, null);
+    perform rollcall.try_deferred_constraints();
     return;
   exception when others or query_canceled or assert_failure then
     get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name;
@@ -60,6 +61,7 @@ begin
 
   begin
     perform rollcall.log_signup(p_user_id, 'profile_bootstrap_error', code, constraint_name, column_name);
+    perform rollcall.try_deferred_constraints();
   exception when others or query_canceled or assert_failure then
     raise warning 'rollcall: a signup got no profile (SQLSTATE %), and the event could not be written either', code;
   end;
