@@ -4,6 +4,7 @@
 //! - [`programs`] builds and finds the workspace's own binaries.
 //! - [`project`] is a Supabase project: a real PostgreSQL with a fresh database for every test.
 //! - [`sql`] asks a database for values, and for all that it holds.
+//! - [`command_line`] runs `rollcall` to its end.
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
 //! - [`lambda`] puts the two together with a topic that takes every alert.
 //! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
@@ -11,6 +12,7 @@
 //!
 //! Every wait has a limit, and whatever runs into it says what it waited for.
 
+pub mod command_line;
 pub mod fake_sns;
 pub mod function_process;
 pub mod http;
