@@ -355,7 +355,8 @@ $$;
 -- Blindness --------------------------------------------------------------------------------------------------------
 
 -- Row level security shows a role that may not see everything no rows and no error. A count of such rows would
--- read as good news, so every count asks this first.
+-- read as good news, so every count asks this first. The views may belong to another role and read other tables:
+-- every function that reads them is "set row_security = off", which makes a hidden row an error.
 create or replace function rollcall.require_sight() returns void
 language plpgsql stable set search_path = '' as $$
 declare

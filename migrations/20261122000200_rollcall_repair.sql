@@ -205,7 +205,7 @@ comment on function rollcall.create_profiles(uuid[], jsonb) is
   'Creates the profiles that are expected and missing for these users and returns whose; fails as a whole if one row fails.';
 
 create or replace function rollcall.missing_among(p_user_ids uuid[]) returns setof uuid
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = '' set row_security = off as $$
   select e._user_id
   from rollcall.expected_profile e
   where e._user_id = any (p_user_ids)
@@ -343,7 +343,7 @@ comment on function rollcall.preview_users(uuid[], jsonb) is
 
 create or replace function rollcall.missing_users(p_after uuid, p_limit integer, p_signed_up_before timestamptz default 'infinity')
 returns setof uuid
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = '' set row_security = off as $$
   select e._user_id
   from rollcall.expected_profile e
   where e._user_id >= coalesce(p_after, '00000000-0000-0000-0000-000000000000'::uuid)
@@ -362,7 +362,7 @@ comment on function rollcall.missing_users(uuid, integer, timestamptz) is
   'A page of users without their profile in the order of their ids, after a cursor (null: from the start), among those who signed up no later than a moment.';
 
 create or replace function rollcall.count_missing(p_signed_up_before timestamptz default 'infinity') returns bigint
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
 begin
   perform rollcall.require_sight();
   return (
@@ -377,7 +377,7 @@ comment on function rollcall.count_missing(timestamptz) is
   'How many users have no profile, among those who signed up no later than a moment.';
 
 create or replace function rollcall.is_expected(p_user_id uuid) returns boolean
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = '' set row_security = off as $$
   select exists (select from rollcall.expected_profile e where e._user_id = p_user_id)
 $$;
 comment on function rollcall.is_expected(uuid) is

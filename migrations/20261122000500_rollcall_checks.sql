@@ -54,7 +54,7 @@ comment on view rollcall.audit_signup is
   'The first signup event of each user in the audit log: one row a user, however often he signed up, was invited or asked for a confirmation.';
 
 create or replace function rollcall.audit_log_state() returns text
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = '' set row_security = off as $$
   select case
     when newest.entry is null then 'off'
     -- a signup or a sign-in writes an entry within its own request; anonymous ones write none
@@ -72,7 +72,7 @@ comment on function rollcall.audit_log_state() is
 
 create or replace function rollcall.audit_census()
 returns table (signups bigint, audit_only bigint, recorded_deletions bigint)
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
 begin
   perform rollcall.require_sight();
   return query
@@ -99,7 +99,7 @@ returns table (
   users bigint, soft_deleted bigint, expected bigint, profiles bigint, healthy bigint,
   missing bigint, missing_anonymous bigint, missing_phone bigint, missing_sso bigint, missing_unconfirmed bigint, orphaned bigint
 )
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
 begin
   perform rollcall.require_sight();
   return query
@@ -128,7 +128,7 @@ comment on function rollcall.census() is
   'Users against profiles, both ways: all users, soft-deleted ones, users who must have a profile, profiles, users with theirs, users without (and how many of these are anonymous, have a phone only, came by single sign-on, are unconfirmed), profiles without a user.';
 
 create or replace function rollcall.email_mismatches() returns bigint
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
 declare
   mismatches bigint;
 begin
@@ -149,7 +149,7 @@ comment on function rollcall.email_mismatches() is
 
 create or replace function rollcall.recent_health(p_window interval)
 returns table (check_time timestamptz, signups bigint, missing bigint)
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
 begin
   perform rollcall.require_sight();
   return query
@@ -163,7 +163,7 @@ comment on function rollcall.recent_health(interval) is
 
 create or replace function rollcall.recent_issues(p_window interval)
 returns table (user_id uuid, email text, action text, created_at timestamptz, has_auth_user boolean, has_profile boolean)
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
 begin
   perform rollcall.require_sight();
   return query
@@ -202,7 +202,7 @@ returns table (
   auth_user_id uuid, auth_email text, user_created_at timestamptz,
   profile_id uuid, profile_email text, profile_created_at timestamptz, status text
 )
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
 begin
   perform rollcall.require_sight();
   return query
@@ -246,7 +246,7 @@ comment on function rollcall.signup_trigger_state() is
 
 create or replace function rollcall.recent_errors(p_limit integer default 10)
 returns table (created_at timestamptz, user_id uuid, kind text, sqlstate text, constraint_name text, column_name text)
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = '' set row_security = off as $$
   select e.created_at, e.user_id, e.kind, e.payload ->> 'sqlstate', e.payload ->> 'constraint', e.payload ->> 'column'
   from public.user_events e
   where e.kind in ('profile_bootstrap_error', 'profile_backfill_error')

@@ -17,7 +17,7 @@ $$;
 
 create or replace function rollcall.signup_summary()
 returns table (user_id uuid, email text, action text, created_at timestamptz)
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
 begin
   perform rollcall.require_sight();
   return query select s.user_id, s.email, s.action, s.created_at from rollcall.audit_signup s;
@@ -101,7 +101,7 @@ comment on function public.check_recent_signup_issues() is
 
 create or replace function public.get_user_signup_events(p_user_id uuid)
 returns table (event_id bigint, kind text, payload jsonb, created_at timestamptz)
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = '' set row_security = off as $$
   select e.id, e.kind, e.payload, e.created_at
   from public.user_events e
   where e.user_id = p_user_id
