@@ -9,6 +9,7 @@ use rollcall::masked::{Masked, PersonalData};
 use rollcall::verdict::Verdict;
 use serde::Serialize;
 use serde_json::json;
+use textwrap::{Options, WordSplitter};
 
 use crate::arguments::Format;
 use crate::exit::Exit;
@@ -127,13 +128,16 @@ pub(crate) fn verdict_and_findings(verdict: Verdict, findings: &[Finding]) -> St
             Severity::Warning => Style::new().yellow().apply_to("warning"),
             Severity::Info => Style::new().dim().apply_to("info"),
         };
-        let next_step = textwrap::Options::new(width)
+        // a flag such as --database-url stays in one piece
+        let head_options = Options::new(width).word_splitter(WordSplitter::NoHyphenation);
+        let next_step = head_options
+            .clone()
             .initial_indent("    ")
             .subsequent_indent("    ");
         let head = format!("{severity} {}: {}", finding.id, finding.summary);
         text += &format!(
             "\n{}\n{}\n",
-            textwrap::fill(&head, width),
+            textwrap::fill(&head, head_options),
             textwrap::fill(&finding.next_step, next_step)
         );
     }
