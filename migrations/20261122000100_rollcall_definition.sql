@@ -320,6 +320,9 @@ begin
   execute format('create policy profiles_select_own on public.profiles for select to authenticated using (%s = id)', caller);
   execute format('create policy profiles_insert_own on public.profiles for insert to authenticated with check (%s = id)', caller);
   execute format('create policy profiles_update_own on public.profiles for update to authenticated using (%1$s = id) with check (%1$s = id)', caller);
+  comment on policy profiles_select_own on public.profiles is 'Users read their own profile.';
+  comment on policy profiles_insert_own on public.profiles is 'Users make their own profile where it is missing.';
+  comment on policy profiles_update_own on public.profiles is 'Users change their own profile, in the columns they were granted.';
   revoke all on public.profiles from public, anon, authenticated;
   grant select, insert (id, email), update (email, updated_at) on public.profiles to authenticated;
   grant select, insert, update, delete on public.profiles to service_role;

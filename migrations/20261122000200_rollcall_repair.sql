@@ -57,6 +57,8 @@ begin
 
   if not exists (select from pg_catalog.pg_policy where polrelid = 'public.user_events'::regclass and polname = 'user_events_service_role') then
     create policy user_events_service_role on public.user_events for select to service_role using (true);
+    comment on policy user_events_service_role on public.user_events is
+      'The application''s server reads events; nobody but the functions of Rollcall writes them.';
   end if;
 end
 $$;
@@ -66,7 +68,9 @@ alter table public.user_events enable row level security;
 revoke all on public.user_events from public, anon, authenticated, service_role;
 grant select on public.user_events to service_role;
 create index if not exists user_events_user_id_kind_idx on public.user_events (user_id, kind);
+comment on index public.user_events_user_id_kind_idx is 'The events of one user.';
 create index if not exists idx_user_events_kind_created_at on public.user_events (kind, created_at desc);
+comment on index public.idx_user_events_kind_created_at is 'The newest events of a kind: recent errors.';
 do $$
 begin
   revoke all on all sequences in schema rollcall from public, anon, authenticated;
@@ -223,6 +227,7 @@ end
 $$;
 comment on type rollcall.repair_result is
   'What became of one user: outcome created or failed; for failed the SQLSTATE (code), and the constraint and column if the database named them.';
+revoke all on type rollcall.repair_result from public;
 
 -- Halving finds each bad row in log2(n) steps, so one row that fails costs its neighbours nothing.
 create or replace function rollcall.try_create_profiles(p_user_ids uuid[], p_overrides jsonb default '{}')

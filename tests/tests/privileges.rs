@@ -1,0 +1,413 @@
+//! Who may touch what, from the catalog and by trying.
+
+use anyhow::{Result, ensure};
+use rollcall_sandbox::{Person, SignupKind};
+use rollcall_tests::project::Project;
+use rollcall_tests::sql::{acting_as, refusal, value, values};
+use uuid::Uuid;
+
+/// What newer projects do before anything else: nothing made in `public` is open to the API roles by itself.
+const NEWER_DEFAULTS: &str = "
+    alter default privileges for role postgres in schema public
+      revoke select, insert, update, delete on tables from anon, authenticated, service_role;
+    alter default privileges for role postgres in schema public
+      revoke usage, select on sequences from anon, authenticated, service_role;
+    alter default privileges for role postgres in schema public
+      revoke execute on functions from anon, authenticated, service_role;";
+
+/// Rollcall on a project of either regime of default privileges.
+async fn projects() -> Result<[(&'static str, Project); 2]> {
+    let newer = Project::without_rollcall().await?;
+    newer.connect().await?.batch_execute(NEWER_DEFAULTS).await?;
+    newer.migrate().await?;
+    Ok([
+        ("older defaults", Project::migrated().await?),
+        ("newer defaults", newer),
+    ])
+}
+
+/// Everything that the migrations make, but for the application's own table of profiles: `class`, `oid`, `name`.
+const OURS: &str = "
+    select 'schema' as class, n.oid, n.nspname::text as name from pg_namespace n where n.nspname = 'rollcall'
+    union all
+    select case c.relkind when 'S' then 'sequence' when 'v' then 'view' when 'r' then 'table' else c.relkind::text end,
+      c.oid, c.oid::regclass::text
+    from pg_class c
+    where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+      and (c.relnamespace = 'rollcall'::regnamespace
+        or (c.relnamespace = 'public'::regnamespace and c.relname not like 'profiles%'))
+    union all
+    select 'function', p.oid, p.oid::regprocedure::text from pg_proc p
+    where p.pronamespace in ('rollcall'::regnamespace, 'public'::regnamespace)
+    union all
+    select 'type', t.oid, t.oid::regtype::text from pg_type t join pg_class c on c.oid = t.typrelid
+    where c.relkind = 'c' and t.typnamespace = 'rollcall'::regnamespace";
+
+#[tokio::test]
+async fn the_matrix_of_objects_and_roles_is_the_same_under_both_defaults() -> Result<()> {
+    for (regime, project) in projects().await? {
+        let client = project.connect().await?;
+        client.batch_execute("set search_path = ''").await?;
+        let lines: Vec<String> = values(
+            &client,
+            &format!(
+                "select rpad(o.class, 9) || rpad(o.name, 72) || coalesce(held.rights, '-')
+                 from ({OURS}) o
+                 cross join lateral (
+                   select string_agg(by_role.rights, '; ' order by by_role.role) as rights
+                   from (
+                     select x.role, x.role || ' ' || string_agg(distinct x.privilege_type, ',' order by x.privilege_type) as rights
+                     from (
+                       select coalesce(nullif(a.grantee, 0)::regrole::text, 'PUBLIC') as role, a.privilege_type
+                       from aclexplode(case o.class
+                         when 'schema' then (select coalesce(nspacl, acldefault('n', nspowner)) from pg_namespace where oid = o.oid)
+                         when 'function' then (select coalesce(proacl, acldefault('f', proowner)) from pg_proc where oid = o.oid)
+                         when 'type' then (select coalesce(typacl, acldefault('T', typowner)) from pg_type where oid = o.oid)
+                         when 'sequence' then (select coalesce(relacl, acldefault('s', relowner)) from pg_class where oid = o.oid)
+                         else (select coalesce(relacl, acldefault('r', relowner)) from pg_class where oid = o.oid) end) a
+                       union all
+                       select coalesce(nullif(a.grantee, 0)::regrole::text, 'PUBLIC'), a.privilege_type || '(' || c.attname || ')'
+                       from pg_attribute c cross join lateral aclexplode(c.attacl) a
+                       where c.attrelid = o.oid and o.class in ('table', 'view')
+                     ) x
+                     where x.role <> 'postgres'
+                     group by x.role
+                   ) by_role
+                 ) held
+                 order by o.class collate \"C\", o.name collate \"C\""
+            ),
+        )
+        .await?;
+        insta::with_settings!({ description => "nobody is listed but who holds a right; the owner, postgres, is left out" }, {
+            insta::assert_snapshot!("matrix", lines.join("\n"), regime);
+        });
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_browsers_roles_can_reach_nothing_by_any_way_of_holding_a_right() -> Result<()> {
+    for (regime, project) in projects().await? {
+        let client = project.connect().await?;
+        let held: Vec<String> = values(
+            &client,
+            &format!(
+                "select r.role || ' ' || o.class || ' ' || o.name
+                 from ({OURS}) o cross join (values ('anon'), ('authenticated')) r (role)
+                 where case o.class
+                   when 'schema' then has_schema_privilege(r.role, o.oid, 'usage, create')
+                   when 'function' then has_function_privilege(r.role, o.oid, 'execute')
+                   when 'type' then has_type_privilege(r.role, o.oid, 'usage')
+                   when 'sequence' then has_sequence_privilege(r.role, o.oid, 'usage, select, update')
+                   else has_table_privilege(r.role, o.oid, 'select, insert, update, delete, truncate, references, trigger')
+                     or has_any_column_privilege(r.role, o.oid, 'select, insert, update, references') end"
+            ),
+        )
+        .await?;
+        assert_eq!(held, [""; 0], "{regime}");
+    }
+    Ok(())
+}
+
+/// A call of every function and a read of every relation of ours, as SQL.
+async fn uses(project: &Project) -> Result<Vec<String>> {
+    let client = project.connect().await?;
+    client.batch_execute("set search_path = ''").await?;
+    values(
+        &client,
+        &format!(
+            "select case when o.class = 'function' then
+               (select format('select %s(%s)', p.oid::regproc, (
+                  select string_agg(case when n = p.pronargs and p.provariadic <> 0 then 'variadic ' else '' end || 'null::' || format_type(t, null), ', ' order by n)
+                  from unnest(p.proargtypes::oid[]) with ordinality as a (t, n)))
+                from pg_proc p where p.oid = o.oid)
+             else format('select * from %s', o.name) end
+             from ({OURS}) o
+             where o.class in ('function', 'view', 'table', 'sequence')
+               and o.oid not in (select p.oid from pg_proc p where p.prorettype = 'trigger'::regtype)"
+        ),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn the_browsers_roles_are_refused_whatever_they_try() -> Result<()> {
+    for (regime, project) in projects().await? {
+        let user = project
+            .auth()
+            .await?
+            .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
+            .await?;
+        let mut attempts = uses(&project).await?;
+        ensure!(attempts.len() > 50, "{}", attempts.len());
+        attempts.extend(
+            [
+                "insert into public.user_events (user_id, kind) values (gen_random_uuid(), 'forged')",
+                "update public.user_events set kind = 'forged'",
+                "delete from public.user_events",
+                "truncate public.user_events",
+                "select nextval('public.user_events_id_seq')",
+                "create trigger mine after insert on public.user_events execute function public.handle_new_user()",
+            ]
+            .map(ToOwned::to_owned),
+        );
+        for (role, id) in [("anon", None), ("authenticated", Some(user))] {
+            let client = acting_as(&project.database, role, id).await?;
+            for sql in &attempts {
+                assert_eq!(
+                    refusal(&client, sql).await.as_deref(),
+                    Some("42501"),
+                    "{regime}, {role}: {sql}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_service_role_can_use_the_public_functions_and_views_and_write_nothing_itself()
+-> Result<()> {
+    for (regime, project) in projects().await? {
+        let user = project
+            .auth()
+            .await?
+            .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
+            .await?;
+        let client = acting_as(&project.database, "service_role", None).await?;
+        for allowed in [
+            "select * from public.signup_audit_summary",
+            "select * from public.auth_profile_mismatch",
+            "select * from public.diagnose_auth_profile_consistency()",
+            "select * from public.get_auth_profile_mismatches()",
+            "select * from public.check_recent_signup_issues()",
+            "select * from public.monitor_signup_health()",
+            "select * from public.verify_profile_completeness()",
+            "select public.backfill_all_missing_profiles()",
+            "select public.backfill_all_missing_profiles(10, false)",
+            "select * from public.user_events",
+        ] {
+            assert_eq!(refusal(&client, allowed).await, None, "{regime}: {allowed}");
+        }
+        for allowed in [
+            "backfill_user_profile",
+            "ensure_profile_exists",
+            "get_user_signup_events",
+        ] {
+            let sql = format!("select public.{allowed}('{user}')");
+            assert_eq!(refusal(&client, &sql).await, None, "{regime}: {allowed}");
+        }
+
+        // these two feed the views, which read as whoever reads them
+        let feeding = ["rollcall.signup_summary()", "rollcall.mismatches()"];
+        for sql in uses(&project).await? {
+            if sql.contains("rollcall.") && !feeding.iter().any(|function| sql.ends_with(function))
+            {
+                assert_eq!(
+                    refusal(&client, &sql).await.as_deref(),
+                    Some("42501"),
+                    "{regime}: {sql}"
+                );
+            }
+        }
+        for write in [
+            "insert into public.user_events (user_id, kind) values (gen_random_uuid(), 'forged')",
+            "update public.user_events set kind = 'forged'",
+            "delete from public.user_events",
+            "truncate public.user_events",
+            "select nextval('public.user_events_id_seq')",
+            "insert into rollcall.repair_failure (user_id, sqlstate) values (gen_random_uuid(), '')",
+            "insert into rollcall.displaced values ('function public.f()', 'grant postgres to anon')",
+            "update rollcall.displaced set definition = ''",
+            "create table rollcall.mine ()",
+            "insert into public.auth_profile_mismatch (user_id) values (gen_random_uuid())",
+            "delete from public.signup_audit_summary",
+        ] {
+            ensure!(refusal(&client, write).await.is_some(), "{regime}: {write}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_sees_and_changes_nobodys_profile_but_his_own() -> Result<()> {
+    for (regime, project) in projects().await? {
+        let mut auth = project.auth().await?;
+        let me = auth
+            .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
+            .await?;
+        let other = auth
+            .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(2))
+            .await?;
+        let client = acting_as(&project.database, "authenticated", Some(me)).await?;
+        assert_eq!(
+            values::<Uuid>(&client, "select id from public.profiles").await?,
+            [me],
+            "{regime}"
+        );
+        assert_eq!(
+            client
+                .execute("update public.profiles set email = 'new@example.com'", &[])
+                .await?,
+            1
+        );
+        let untouched: String = value(
+            &project.connect().await?,
+            &format!("select email from public.profiles where id = '{other}'"),
+        )
+        .await?;
+        assert_eq!(untouched, "person2@example.com");
+        for refused in [
+            "update public.profiles set account_type = 'admin'".to_owned(),
+            "update public.profiles set id = gen_random_uuid()".to_owned(),
+            "update public.profiles set created_at = now()".to_owned(),
+            "delete from public.profiles".to_owned(),
+            "truncate public.profiles".to_owned(),
+            format!(
+                "insert into public.profiles (id, email, account_type) values ('{me}', '', 'admin')"
+            ),
+            format!(
+                "insert into public.profiles (id, email, account_type) values ('{me}', '', 'admin')
+                     on conflict (id) do update set account_type = 'admin'"
+            ),
+            format!(
+                "insert into public.profiles (id, email) values ('{other}', 'x') on conflict (id) do update set email = 'x'"
+            ),
+        ] {
+            assert_eq!(
+                refusal(&client, &refused).await.as_deref(),
+                Some("42501"),
+                "{regime}: {refused}"
+            );
+        }
+        let anonymous = acting_as(&project.database, "anon", None).await?;
+        assert_eq!(
+            refusal(&anonymous, "select * from public.profiles")
+                .await
+                .as_deref(),
+            Some("42501"),
+            "{regime}"
+        );
+        let nobody = acting_as(&project.database, "authenticated", None).await?;
+        assert_eq!(
+            value::<i64>(&nobody, "select count(*) from public.profiles").await?,
+            0,
+            "{regime}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_whose_profile_is_missing_may_make_it_but_not_choose_what_he_is() -> Result<()> {
+    for (regime, project) in projects().await? {
+        project.break_signups().await?;
+        let me = project
+            .auth()
+            .await?
+            .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
+            .await?;
+        let client = acting_as(&project.database, "authenticated", Some(me)).await?;
+        let with_type = format!(
+            "insert into public.profiles (id, email, account_type) values ('{me}', 'e', 'admin')"
+        );
+        assert_eq!(
+            refusal(&client, &with_type).await.as_deref(),
+            Some("42501"),
+            "{regime}"
+        );
+        let plain = format!(
+            "insert into public.profiles (id, email) values ('{me}', 'person1@example.com')"
+        );
+        assert_eq!(refusal(&client, &plain).await, None, "{regime}");
+        assert_eq!(
+            values::<String>(&client, "select account_type from public.profiles").await?,
+            ["sme"]
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_applications_server_may_read_and_write_profiles() -> Result<()> {
+    for (regime, project) in projects().await? {
+        let id = project
+            .auth()
+            .await?
+            .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
+            .await?;
+        let client = acting_as(&project.database, "service_role", None).await?;
+        assert_eq!(
+            values::<Uuid>(&client, "select id from public.profiles").await?,
+            [id],
+            "{regime}"
+        );
+        for sql in [
+            "update public.profiles set account_type = 'partner'",
+            "delete from public.profiles",
+        ] {
+            assert_eq!(refusal(&client, sql).await, None, "{regime}: {sql}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_function_fixes_its_search_path() -> Result<()> {
+    let project = Project::migrated().await?;
+    let client = project.connect().await?;
+    let loose: Vec<String> = values(
+        &client,
+        &format!(
+            "select o.name from ({OURS}) o join pg_proc p on o.class = 'function' and p.oid = o.oid
+             where p.proconfig is null or not 'search_path=\"\"' = any (p.proconfig)"
+        ),
+    )
+    .await?;
+    assert_eq!(loose, [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_object_says_what_it_is_for() -> Result<()> {
+    let project = Project::migrated().await?;
+    let client = project.connect().await?;
+    let silent: Vec<String> = values(
+        &client,
+        &format!(
+            "select o.class || ' ' || o.name from ({OURS}) o
+             where o.class <> 'sequence' and coalesce(case o.class
+               when 'schema' then obj_description(o.oid, 'pg_namespace')
+               when 'function' then obj_description(o.oid, 'pg_proc')
+               when 'type' then obj_description(o.oid, 'pg_type')
+               else obj_description(o.oid, 'pg_class') end, '') = ''
+             union all
+             select 'index ' || i.indexrelid::regclass from pg_index i join pg_class c on c.oid = i.indrelid
+             where c.relnamespace in ('rollcall'::regnamespace, 'public'::regnamespace)
+               and not exists (select from pg_constraint k where k.conindid = i.indexrelid)
+               and obj_description(i.indexrelid, 'pg_class') is null
+             union all
+             select 'policy ' || p.polname from pg_policy p where obj_description(p.oid, 'pg_policy') is null"
+        ),
+    )
+    .await?;
+    assert_eq!(silent, [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_of_ours_belongs_to_anyone_but_the_migrations_role() -> Result<()> {
+    let project = Project::migrated().await?;
+    let client = project.connect().await?;
+    let strangers: Vec<String> = values(
+        &client,
+        "select c.oid::regclass::text from pg_class c
+         where c.relnamespace in ('rollcall'::regnamespace, 'public'::regnamespace) and c.relowner <> 'postgres'::regrole
+         union all
+         select p.oid::regprocedure::text from pg_proc p
+         where p.pronamespace in ('rollcall'::regnamespace, 'public'::regnamespace) and p.proowner <> 'postgres'::regrole",
+    )
+    .await?;
+    assert_eq!(strangers, [""; 0]);
+    Ok(())
+}
