@@ -1,0 +1,425 @@
+//! TLS to a PostgreSQL whose certificate a private authority signed, as Supabase's is.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use openssl::{
+    asn1::Asn1Time,
+    bn::{BigNum, MsbOption},
+    ec::{EcGroup, EcKey},
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::{PKey, Private},
+    x509::{
+        X509, X509Builder, X509Name,
+        extension::{
+            AuthorityKeyIdentifier, BasicConstraints, SubjectAlternativeName, SubjectKeyIdentifier,
+        },
+    },
+};
+use rollcall_sandbox::{Binaries, Options, Server, Source};
+use rollcall_tests::{command_line::rollcall, lambda::Lambda, project::Project};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio_postgres::types::Type;
+
+/// What the certificates say, and what no name server knows.
+const HOST: &str = "db.example";
+
+/// From which day to which, counted from today, a certificate is valid.
+type Validity = (i64, i64);
+
+const VALID: Validity = (-1, 30);
+const EXPIRED: Validity = (-30, -1);
+
+/// A certificate authority of the test's own.
+struct Authority {
+    certificate: X509,
+    key: PKey<Private>,
+}
+
+impl Authority {
+    /// All of them have the same name, as Supabase's two generations do; a key's identifier tells
+    /// them apart.
+    fn new() -> Result<Self> {
+        let key = key()?;
+        let name = name("Private authority")?;
+        let mut builder = builder(&name, &name, &key, (-60, 60))?;
+        builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;
+        let identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
+        builder.append_extension(identifier)?;
+        builder.sign(&key, MessageDigest::sha256())?;
+        Ok(Self {
+            certificate: builder.build(),
+            key,
+        })
+    }
+
+    fn pem(&self) -> Result<String> {
+        Ok(String::from_utf8(self.certificate.to_pem()?)?)
+    }
+
+    /// A server's certificate and key for `host` and for 127.0.0.1, as PEM.
+    fn issue(&self, host: &str, validity: Validity) -> Result<(String, String)> {
+        let key = key()?;
+        let mut builder = builder(
+            &name(host)?,
+            self.certificate.subject_name(),
+            &key,
+            validity,
+        )?;
+        let context = builder.x509v3_context(Some(&self.certificate), None);
+        let names = SubjectAlternativeName::new()
+            .dns(host)
+            .ip("127.0.0.1")
+            .build(&context)?;
+        let issuer = AuthorityKeyIdentifier::new().keyid(true).build(&context)?;
+        builder.append_extension(names)?;
+        builder.append_extension(issuer)?;
+        builder.sign(&self.key, MessageDigest::sha256())?;
+        Ok((
+            String::from_utf8(builder.build().to_pem()?)?,
+            String::from_utf8(key.private_key_to_pem_pkcs8()?)?,
+        ))
+    }
+}
+
+fn key() -> Result<PKey<Private>> {
+    let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+    Ok(PKey::from_ec_key(EcKey::generate(&curve)?)?)
+}
+
+fn name(common_name: &str) -> Result<X509Name> {
+    let mut name = X509Name::builder()?;
+    name.append_entry_by_nid(Nid::COMMONNAME, common_name)?;
+    Ok(name.build())
+}
+
+fn builder(
+    subject: &X509Name,
+    issuer: &openssl::x509::X509NameRef,
+    key: &PKey<Private>,
+    (from, to): Validity,
+) -> Result<X509Builder> {
+    let now = jiff::Timestamp::now().as_second();
+    let day = |offset: i64| Asn1Time::from_unix(now + offset * 24 * 60 * 60);
+    let mut serial = BigNum::new()?;
+    serial.rand(64, MsbOption::MAYBE_ZERO, false)?;
+    let serial = serial.to_asn1_integer()?;
+    let mut builder = X509::builder()?;
+    builder.set_version(2)?;
+    builder.set_serial_number(&serial)?;
+    builder.set_subject_name(subject)?;
+    builder.set_issuer_name(issuer)?;
+    builder.set_pubkey(key)?;
+    builder.set_not_before(day(from)?.as_ref())?;
+    builder.set_not_after(day(to)?.as_ref())?;
+    Ok(builder)
+}
+
+/// A migrated project on a server of its own, whose log tells of every session.
+struct TlsProject {
+    project: Project,
+    server: Server,
+    files: TempDir,
+}
+
+impl TlsProject {
+    /// None, and a word about it, where only the wheel's PostgreSQL is to be had, which has no TLS.
+    async fn start(certificate: Option<(String, String)>) -> Result<Option<Self>> {
+        if Binaries::find(&Source::System).is_err() {
+            let what = "no PostgreSQL with TLS is installed; what is about TLS was skipped";
+            ensure!(std::env::var_os("CI").is_none(), "{what}");
+            writeln!(io::stderr(), "{what}")?;
+            return Ok(None);
+        }
+        let server = Server::start(&Options {
+            source: Source::System,
+            settings: vec![("log_connections".to_owned(), "on".to_owned())],
+        })?;
+        if let Some((certificate, key)) = certificate {
+            serve_tls(&server, &certificate, &key).await?;
+        }
+        Ok(Some(Self {
+            project: Project::migrated_on(&server).await?,
+            server,
+            files: tempfile::tempdir()?,
+        }))
+    }
+
+    /// Settings as libpq's users write them, for a host that looks remote and is not.
+    fn pairs(&self, host: &str, more: &str) -> String {
+        format!(
+            "host={host} hostaddr=127.0.0.1 port={} user=postgres dbname={} {more}",
+            self.server.port(),
+            self.project.database.name()
+        )
+    }
+
+    fn file(&self, name: &str, text: &str) -> Result<String> {
+        let path = self.files.path().join(name);
+        fs::write(&path, text)?;
+        Ok(utf8(&path)?.to_owned())
+    }
+
+    /// How many sessions `rollcall` was granted so far, over TLS and without.
+    fn sessions(&self) -> Result<(usize, usize)> {
+        let log = fs::read_to_string(self.server.folder().join("server.log"))?;
+        let granted: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("connection authorized") && line.contains("=rollcall"))
+            .collect();
+        let tls = granted.iter().filter(|line| line.contains("SSL")).count();
+        Ok((tls, granted.len() - tls))
+    }
+
+    /// `rollcall health` with these settings is `consistent`, over TLS.
+    async fn succeeds(&self, url: &str, ca: &str) -> Result<()> {
+        let (tls, plain) = self.sessions()?;
+        let env = [("DATABASE_URL", url), ("DATABASE_CA_CERT", ca)];
+        let finished = rollcall(&env, &["health", "--format", "json"]).await?;
+        assert_eq!(finished.status, Some(0), "{url}: {finished}");
+        assert_eq!(self.sessions()?, (tls + 1, plain), "{url}");
+        Ok(())
+    }
+
+    /// `rollcall health` with these settings is `unknown` for this reason, and nothing was sent.
+    async fn is_refused(&self, url: &str, ca: &str, finding: &str) -> Result<()> {
+        let before = self.sessions()?;
+        let env = [("DATABASE_URL", url), ("DATABASE_CA_CERT", ca)];
+        let finished = rollcall(&env, &["health", "--format", "json"]).await?;
+        assert_eq!(finished.status, Some(2), "{url}: {finished}");
+        let report = finished.json()?;
+        assert_eq!(report["verdict"], "unknown", "{url}");
+        assert_eq!(report["findings"][0]["id"], finding, "{url}: {finished}");
+        assert_eq!(self.sessions()?, before, "{url}: a session was granted");
+        Ok(())
+    }
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().context("a path that is not UTF-8")
+}
+
+/// Switches TLS on. The server writes the files itself: it takes a key only from its own user's
+/// hands.
+async fn serve_tls(server: &Server, certificate: &str, key: &str) -> Result<()> {
+    let admin = rollcall_sandbox::connect(&server.url("supabase_admin", "postgres")).await?;
+    for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+        admin
+            .batch_execute(&format!(
+                "copy (select unnest(string_to_array('{}', E'\\n'))) to program 'umask 077; cat > {name}'",
+                text.trim_end()
+            ))
+            .await
+            .with_context(|| format!("{name} cannot be written"))?;
+    }
+    admin.batch_execute("alter system set ssl = on").await?;
+    admin.query_typed("select pg_reload_conf()", &[]).await?;
+    for _ in 0..200 {
+        let client = rollcall_sandbox::connect(&server.url("supabase_admin", "postgres")).await?;
+        let row = client.query_typed_one("show ssl", &[]).await?;
+        if row.get::<_, &str>(0) == "on" {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("the server does not switch TLS on; see its log")
+}
+
+#[tokio::test]
+async fn a_private_authority_is_verified_wherever_its_certificate_is_given() -> Result<()> {
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let Some(tls) = TlsProject::start(Some(authority.issue(HOST, VALID)?)).await? else {
+        return Ok(());
+    };
+    let pem = authority.pem()?;
+    let path = tls.file("ca.pem", &pem)?;
+    let bundle = other.pem()? + &pem;
+    let bundle_path = tls.file("bundle.pem", &bundle)?;
+    let port = tls.server.port();
+    let database = tls.project.database.name();
+
+    for url in [
+        tls.pairs(HOST, &format!("sslmode=verify-full sslrootcert={path}")),
+        tls.pairs(
+            HOST,
+            &format!("sslmode=verify-full sslrootcert='{bundle_path}'"),
+        ),
+        tls.pairs(HOST, &format!("sslmode=require sslrootcert={path}")),
+        tls.pairs(HOST, &format!("sslrootcert={path}")),
+        tls.pairs(
+            "127.0.0.1",
+            &format!("sslmode=verify-ca sslrootcert={path}"),
+        ),
+        format!(
+            "postgresql://postgres@127.0.0.1:{port}/{database}?sslmode=verify-full&sslrootcert={path}"
+        ),
+        format!(
+            "postgresql://postgres@127.0.0.1:{port}/{database}?sslrootcert={}&sslmode=verify-full&pgbouncer=true",
+            path.replace('/', "%2F")
+        ),
+    ] {
+        tls.succeeds(&url, "").await?;
+        // What the string says comes before what is given beside it.
+        tls.succeeds(&url, &other.pem()?).await?;
+    }
+    for ca in [&pem, &path, &bundle, &bundle_path] {
+        tls.succeeds(&tls.pairs(HOST, ""), ca).await?;
+        tls.succeeds(&tls.pairs(HOST, "sslmode=verify-full"), ca)
+            .await?;
+        tls.succeeds(&tls.pairs(HOST, "sslmode=prefer"), ca).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_authority_that_did_not_sign_is_refused_without_a_fallback() -> Result<()> {
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let Some(tls) = TlsProject::start(Some(authority.issue(HOST, VALID)?)).await? else {
+        return Ok(());
+    };
+    let wrong = other.pem()?;
+    let path = tls.file("wrong.pem", &wrong)?;
+    for mode in [
+        "",
+        "sslmode=require",
+        "sslmode=prefer",
+        "sslmode=allow",
+        "sslmode=verify-ca",
+        "sslmode=verify-full",
+    ] {
+        tls.is_refused(&tls.pairs(HOST, mode), &wrong, "tls_refused")
+            .await?;
+        // The system's authorities know nothing of ours.
+        tls.is_refused(&tls.pairs(HOST, mode), "", "tls_refused")
+            .await?;
+        let system = format!("{mode} sslrootcert=system");
+        tls.is_refused(&tls.pairs(HOST, &system), &authority.pem()?, "tls_refused")
+            .await?;
+    }
+    let in_string = format!("sslmode=verify-full sslrootcert={path}");
+    tls.is_refused(
+        &tls.pairs(HOST, &in_string),
+        &authority.pem()?,
+        "tls_refused",
+    )
+    .await?;
+    tls.is_refused(
+        &tls.pairs(HOST, ""),
+        "-----BEGIN CERTIFICATE-----",
+        "ca_certificate_unusable",
+    )
+    .await?;
+    tls.is_refused(&tls.pairs(HOST, "sslmode=disable"), "", "settings_unusable")
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_is_refused() -> Result<()> {
+    let authority = Authority::new()?;
+    let Some(tls) = TlsProject::start(Some(authority.issue(HOST, VALID)?)).await? else {
+        return Ok(());
+    };
+    let pem = authority.pem()?;
+    for host in ["db.example.org", "example", "a.db.example", "10.0.0.1"] {
+        for mode in ["", "sslmode=require", "sslmode=verify-full"] {
+            tls.is_refused(&tls.pairs(host, mode), &pem, "tls_refused")
+                .await?;
+        }
+    }
+    tls.succeeds(&tls.pairs(HOST, ""), &pem).await
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused() -> Result<()> {
+    let authority = Authority::new()?;
+    let Some(tls) = TlsProject::start(Some(authority.issue(HOST, EXPIRED)?)).await? else {
+        return Ok(());
+    };
+    let pem = authority.pem()?;
+    for mode in ["", "sslmode=require", "sslmode=verify-full"] {
+        tls.is_refused(&tls.pairs(HOST, mode), &pem, "tls_refused")
+            .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_refused_wherever_it_could_be_another_machine() -> Result<()> {
+    let Some(tls) = TlsProject::start(None).await? else {
+        return Ok(());
+    };
+    for mode in [
+        "",
+        "sslmode=require",
+        "sslmode=prefer",
+        "sslmode=allow",
+        "sslmode=verify-full",
+    ] {
+        tls.is_refused(&tls.pairs(HOST, mode), "", "tls_refused")
+            .await?;
+    }
+    tls.is_refused(&tls.pairs(HOST, "sslmode=disable"), "", "settings_unusable")
+        .await?;
+    tls.is_refused(
+        &tls.pairs("127.0.0.1", "sslmode=verify-full"),
+        "",
+        "tls_refused",
+    )
+    .await?;
+
+    let plain = tls.pairs("127.0.0.1", "");
+    let finished = rollcall(&[("DATABASE_URL", &plain)], &["health"]).await?;
+    assert_eq!(finished.status, Some(0), "{finished}");
+    // The other is the one that applied the migrations.
+    assert_eq!(tls.sessions()?, (0, 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_function_reads_the_authority_from_its_variable_and_keeps_the_session() -> Result<()> {
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let Some(tls) = TlsProject::start(Some(authority.issue(HOST, VALID)?)).await? else {
+        return Ok(());
+    };
+    let url = tls.pairs(HOST, "");
+    let path: PathBuf = tls.file("ca.pem", &authority.pem()?)?.into();
+    for ca in [authority.pem()?, utf8(&path)?.to_owned()] {
+        for binary in ["health-check", "recent-issues", "backfill"] {
+            let env = [("DATABASE_URL", url.as_str()), ("DATABASE_CA_CERT", &ca)];
+            let lambda = Lambda::start(binary, &env).await?;
+            for _ in 0..2 {
+                let answer = lambda.invoke(json!({})).await?;
+                assert_eq!(answer["verdict"], "consistent", "{binary}: {answer}");
+            }
+            let admin = tls.project.connect_as_superuser().await?;
+            let encrypted = admin
+                .query_typed(
+                    "select s.ssl from pg_stat_ssl s join pg_stat_activity a using (pid)
+                     where a.application_name = $1 and a.datname = current_database()",
+                    &[(&"rollcall", Type::TEXT)],
+                )
+                .await?;
+            // A killed predecessor's session may not have ended yet.
+            ensure!(
+                !encrypted.is_empty() && encrypted.iter().all(|row| row.get(0)),
+                "{binary}"
+            );
+        }
+    }
+    let wrong = other.pem()?;
+    let env = [("DATABASE_URL", url.as_str()), ("DATABASE_CA_CERT", &wrong)];
+    let lambda = Lambda::start("health-check", &env).await?;
+    let answer = lambda.invoke(json!({})).await?;
+    assert_eq!(answer["verdict"], "unknown");
+    assert_eq!(answer["findings"][0]["id"], "tls_refused");
+    assert_eq!(answer["alert"], "sent");
+    Ok(())
+}
