@@ -3,6 +3,7 @@
 //!
 //! - [`programs`] builds and finds the workspace's own binaries.
 //! - [`project`] is a Supabase project: a real PostgreSQL with a fresh database for every test.
+//! - [`pooler`] puts PgBouncer before such a database.
 //! - [`sql`] asks a database for values, and for all that it holds.
 //! - [`command_line`] runs `rollcall` to its end.
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
@@ -21,6 +22,7 @@ pub mod lambda;
 mod local_server;
 pub mod moto;
 mod owned_process;
+pub mod pooler;
 pub mod programs;
 pub mod project;
 pub mod runtime_api;
