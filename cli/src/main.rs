@@ -11,6 +11,7 @@ mod table;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::Exit;
@@ -18,8 +19,7 @@ use crate::output::Output;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    // a pipe that is closed early (head, less) is no panic
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| discreet(error).exit());
     let output = Output::new(arguments.format, arguments.show_pii);
     let exit = run(&arguments, &output).await.unwrap_or_else(|error| {
         output.error(&error);
@@ -50,4 +50,20 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
         Command::Events(events) => commands::events::run(events, settings, output).await,
         Command::Backfill(backfill) => commands::backfill::run(backfill, settings, output).await,
     }
+}
+
+/// An error of usage repeats what was typed, and goes into logs and tickets; not so an address or a
+/// connection string in the wrong place.
+fn discreet(mut error: clap::Error) -> clap::Error {
+    let repeated: Vec<ContextKind> = error
+        .context()
+        .filter(|(_, value)| {
+            matches!(value, ContextValue::String(text) if text.contains('@') || text.contains("://"))
+        })
+        .map(|(kind, _)| kind)
+        .collect();
+    for kind in repeated {
+        error.insert(kind, ContextValue::String("***".to_owned()));
+    }
+    error
 }
