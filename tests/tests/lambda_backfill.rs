@@ -289,6 +289,42 @@ async fn a_failure_of_one_profile_is_reported_by_its_code_and_the_others_are_mad
     Ok(())
 }
 
+/// The longest names that PostgreSQL gives to a constraint and a column.
+#[tokio::test]
+async fn a_thousand_failures_fit_into_one_answer_and_do_not_pile_up() -> Result<()> {
+    const LIMIT: usize = 256 * 1024;
+    let project = Project::migrated().await?;
+    project.add_users_without_profile(1050).await?;
+    let name = "x".repeat(63);
+    project
+        .connect()
+        .await?
+        .batch_execute(&format!(
+            "create function public.refuse() returns trigger language plpgsql as $$
+             begin raise exception 'no' using errcode = '23514', constraint = '{name}', column = '{name}'; end $$;
+             create trigger refuse before insert on public.profiles for each row execute function public.refuse()"
+        ))
+        .await?;
+    let lambda = start(&project).await?;
+    for dry_run in [true, false, false] {
+        let answer = lambda.invoke(json!({ "dry_run": dry_run })).await?;
+        ensure!(answer["statusCode"].is_null(), "{answer}");
+        assert_eq!(answer["failures"].as_array().map(Vec::len), Some(1000));
+        if !dry_run {
+            assert_eq!(answer["failed"], 1050);
+            assert_eq!(state(&project).await?, [0, 1050, 1050]);
+        }
+        ensure!(
+            answer.to_string().len() <= LIMIT,
+            "{}",
+            answer.to_string().len()
+        );
+    }
+    let log = lambda.process.stdout()?;
+    ensure!(log.lines().all(|line| line.len() <= LIMIT));
+    Ok(())
+}
+
 #[tokio::test]
 async fn only_post_is_allowed() -> Result<()> {
     let project = Project::migrated().await?;

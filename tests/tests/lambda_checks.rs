@@ -14,6 +14,7 @@ use rollcall_tests::{
     lambda::{ALERT_TOPIC, CRITICAL_TOPIC, DEADLINE, Lambda},
     moto::Moto,
     project::Project,
+    runtime_api::Outcome,
 };
 use serde_json::{Value, json};
 
@@ -618,6 +619,8 @@ async fn the_connection_string_may_come_from_a_secret_in_every_form() -> Result<
 async fn a_rotated_password_is_read_again_when_the_old_one_is_refused() -> Result<()> {
     let server = Server::start(&Options::from_env()?)?;
     let project = Project::migrated_on(&server).await?;
+    let moved = Project::migrated_on(&server).await?;
+    moved.add_users_without_profile(1).await?;
     let admin = project.connect_as_superuser().await?;
     admin
         .batch_execute("alter role postgres password 'first'")
@@ -687,13 +690,65 @@ async fn a_rotated_password_is_read_again_when_the_old_one_is_refused() -> Resul
         assert_eq!(first_finding(&answer), "authentication_failed");
         assert_eq!(answer["alert"], "sent");
     }
-    moto.replace_secret(&arn, &with_password("third")).await?;
+    // The new secret counts as a whole: it may name another database, too.
+    let other = with_password("third").replace(project.database.name(), moved.database.name());
+    moto.replace_secret(&arn, &other).await?;
     let answer = lambda.invoke(json!({})).await?;
-    assert_eq!(answer["verdict"], "consistent", "{answer}");
+    assert_eq!(answer["verdict"], "inconsistent", "{answer}");
 
     let all = lambda.process.output()?;
     for password in ["first", "second", "third"] {
         ensure!(!all.contains(&format!(":{password}@")), "{all}");
+    }
+    Ok(())
+}
+
+/// Limits of others: 6 MiB for an answer, 256 KiB for an SNS message and for a log line.
+#[tokio::test]
+async fn thousands_of_failed_signups_fit_into_one_answer_one_alert_and_one_log_line() -> Result<()>
+{
+    const LIMIT: usize = 256 * 1024;
+    let project = Project::migrated().await?;
+    project.add_users_without_profile(5000).await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("update auth.users set created_at = now()")
+        .await?;
+    for (binary, _) in CHECKS {
+        let lambda = start(binary, &project).await?;
+        let answer = lambda.invoke(json!({})).await?;
+        assert_eq!(answer["verdict"], "inconsistent", "{binary}");
+        assert_eq!(answer["alert"], "sent", "{binary}");
+        ensure!(answer.to_string().len() <= LIMIT, "{binary}");
+        ensure!(
+            answer["issues"]
+                .as_array()
+                .is_none_or(|issues| issues.len() == 1000)
+        );
+        assert_eq!(answer["findings"][0]["count"], 5000, "{binary}");
+        let message = &lambda.sns.attempts()[0].message;
+        ensure!(
+            message.len() < 4096 && message.contains("5000"),
+            "{message}"
+        );
+        let log = lambda.process.stdout()?;
+        ensure!(log.lines().all(|line| line.len() <= LIMIT), "{binary}");
+    }
+    Ok(())
+}
+
+/// Lambda lets nothing but JSON through; should it, one invocation is lost and not the instance.
+#[tokio::test]
+async fn an_event_that_is_not_json_fails_alone_and_is_not_repeated() -> Result<()> {
+    let project = Project::migrated().await?;
+    for (binary, _) in CHECKS {
+        let lambda = start(binary, &project).await?;
+        let outcome = lambda.outcome(b"{hunter2".as_slice(), DEADLINE).await?;
+        ensure!(matches!(outcome, Outcome::Error { .. }), "{outcome:?}");
+        assert_eq!(lambda.invoke(json!({})).await?["verdict"], "consistent");
+        let all = format!("{outcome:?}{}", lambda.process.output()?);
+        ensure!(!all.contains("hunter2"), "{binary}: {all}");
     }
     Ok(())
 }
