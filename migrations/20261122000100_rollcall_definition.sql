@@ -15,9 +15,12 @@ revoke all on schema rollcall from public, anon, authenticated;
 
 -- The table, its key, and the columns a repair fills --------------------------------------------------------------
 
+-- These run in every signup. As plpgsql they are planned once in a connection; an SQL function with settings of its own
+-- is planned at every call.
 create or replace function rollcall.profile_table() returns regclass
-language sql stable set search_path = '' as $$
-  select coalesce(
+language plpgsql stable set search_path = '' as $$
+begin
+  return coalesce(
     (
       select t.typrelid::regclass
       from pg_catalog.pg_attribute a
@@ -27,58 +30,80 @@ language sql stable set search_path = '' as $$
         and t.typrelid <> 0
     ),
     to_regclass('public.profiles')
-  )
+  );
+end
 $$;
 comment on function rollcall.profile_table() is
   'The application''s profile table: the row type of the service column _profile of rollcall.expected_profile (null::public.members as _profile), else public.profiles. Null where neither exists.';
 
--- A primary key that fills itself (gen_random_uuid()) is not the user's id, and a unique text column is one only by
--- its name: an e-mail address is unique text, too.
+-- A key that fills itself (gen_random_uuid()) is not the user's id, nor is one beside a column that references
+-- auth.users; and a unique text column is one only by its name: an e-mail address is unique text, too.
 create or replace function rollcall.profile_key() returns name
-language sql stable set search_path = '' as $$
-  select a.attname
-  from pg_catalog.pg_index i
-  join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-  cross join lateral (
-    select
-      exists (
-        select from pg_catalog.pg_constraint f
-        where f.conrelid = i.indrelid and f.contype = 'f' and f.confrelid = 'auth.users'::regclass and f.conkey = array[a.attnum]
-      ) as references_users,
-      a.attname in ('id', 'user_id', 'auth_id', 'auth_user_id', 'uid', 'profile_id') as named_like_a_user
-  ) hint
-  where i.indrelid = rollcall.profile_table()
-    and i.indisunique and i.indisvalid and i.indimmediate
-    and i.indnkeyatts = 1 and i.indpred is null and i.indexprs is null
-    and a.atttypid in ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype)
-    and (hint.references_users or hint.named_like_a_user or (i.indisprimary and a.atttypid = 'uuid'::regtype))
-    and (
-      to_regclass('rollcall.expected_profile') is null
-      or exists (
-        select from pg_catalog.pg_attribute e
-        where e.attrelid = to_regclass('rollcall.expected_profile') and e.attname = a.attname and not e.attisdropped
+language plpgsql stable set search_path = '' as $$
+declare
+  target constant regclass := rollcall.profile_table();
+begin
+  return (
+    select a.attname
+    from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    cross join lateral (
+      select
+        exists (
+          select from pg_catalog.pg_constraint f
+          where f.conrelid = target and f.contype = 'f' and f.confrelid = 'auth.users'::regclass and f.conkey = array[a.attnum]
+        ) as references_users,
+        a.attname in ('id', 'user_id', 'auth_id', 'auth_user_id', 'uid', 'profile_id') as named_like_a_user
+    ) hint
+    where i.indrelid = target
+      and i.indisunique and i.indisvalid and i.indimmediate
+      and i.indnkeyatts = 1 and i.indpred is null and i.indexprs is null
+      and a.atttypid in ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype)
+      and (
+        hint.references_users
+        or (
+          not a.atthasdef
+          and (hint.named_like_a_user or (i.indisprimary and a.atttypid = 'uuid'::regtype))
+          and not exists (
+            select from pg_catalog.pg_constraint f
+            where f.conrelid = target and f.contype = 'f' and f.confrelid = 'auth.users'::regclass
+          )
+        )
       )
-    )
-  order by hint.references_users desc, a.atthasdef, i.indisprimary desc, hint.named_like_a_user desc, a.attname
-  limit 1
+      and (
+        to_regclass('rollcall.expected_profile') is null
+        or exists (
+          select from pg_catalog.pg_attribute e
+          where e.attrelid = to_regclass('rollcall.expected_profile') and e.attname = a.attname and not e.attisdropped
+        )
+      )
+    order by hint.references_users desc, i.indisprimary desc, hint.named_like_a_user desc, a.attname
+    limit 1
+  );
+end
 $$;
 comment on function rollcall.profile_key() is
   'The column of the profile table that holds the user''s id: uuid or text with a unique index of its own, by preference the one that references auth.users. Null where there is none.';
 
 create or replace function rollcall.profile_columns()
-returns table (column_name name, target_type regtype)
-language sql stable set search_path = '' as $$
-  select e.attname, t.atttypid::regtype
-  from pg_catalog.pg_attribute e
-  left join pg_catalog.pg_attribute t
-    on t.attrelid = rollcall.profile_table() and t.attname = e.attname and t.attnum > 0 and not t.attisdropped
-  where e.attrelid = to_regclass('rollcall.expected_profile')
-    and e.attnum > 0 and not e.attisdropped
-    and left(e.attname, 1) <> '_'
-  order by e.attnum
+returns table (column_name name, target_type text)
+language plpgsql stable set search_path = '' as $$
+declare
+  target constant regclass := rollcall.profile_table();
+begin
+  return query
+    select e.attname, pg_catalog.format_type(t.atttypid, -1)
+    from pg_catalog.pg_attribute e
+    left join pg_catalog.pg_attribute t
+      on t.attrelid = target and t.attname = e.attname and t.attnum > 0 and not t.attisdropped
+    where e.attrelid = to_regclass('rollcall.expected_profile')
+      and e.attnum > 0 and not e.attisdropped
+      and left(e.attname, 1) <> '_'
+    order by e.attnum;
+end
 $$;
 comment on function rollcall.profile_columns() is
-  'The columns that a created profile is given, by the names of rollcall.expected_profile, with their type in the profile table; a null type means that the table has no such column.';
+  'The columns that a created profile is given, by the names of rollcall.expected_profile, with their type in the profile table without its modifier; a null type means that the table has no such column.';
 
 create or replace function rollcall.unfilled_columns() returns setof name
 language sql stable set search_path = '' as $$
@@ -88,10 +113,16 @@ language sql stable set search_path = '' as $$
     and t.attnum > 0 and not t.attisdropped
     and t.attnotnull and not t.atthasdef and t.attidentity = '' and t.attgenerated = ''
     and not exists (select from rollcall.profile_columns() c where c.column_name = t.attname)
+    -- a trigger of the application may fill them before they are looked at
+    and not exists (
+      select from pg_catalog.pg_trigger g
+      where g.tgrelid = t.attrelid and not g.tgisinternal and g.tgenabled in ('O', 'A')
+        and g.tgtype & 1 = 1 and g.tgtype & 2 = 2 and g.tgtype & 4 = 4  -- for each row, before, insert
+    )
   order by t.attnum
 $$;
 comment on function rollcall.unfilled_columns() is
-  'Columns of the profile table that must not be null, have no default, and are not in rollcall.expected_profile: every insert would fail on them. Empty when the definition fits the table.';
+  'Columns of the profile table that must not be null, have no default, and are not in rollcall.expected_profile: every insert would fail on them. Empty when the definition fits the table, or a trigger before insert may fill them.';
 
 -- Drafts of the two views from the columns that are there ---------------------------------------------------------
 
@@ -116,25 +147,25 @@ $$;
 comment on function rollcall.draft_metadata_text(integer, text[]) is
   'SQL text of the first non-empty of some metadata keys, cut to a length in characters: metadata is written by the user and may be of any size.';
 
-create or replace function rollcall.draft_account_type(p_type oid, p_default text, p_required boolean, p_key text) returns text
+create or replace function rollcall.draft_account_type(p_type oid, p_default text, p_required boolean, p_max_length integer, p_key text) returns text
 language plpgsql stable set search_path = '' as $$
 declare
-  is_enum constant boolean := exists (select from pg_catalog.pg_enum e where e.enumtypid = p_type);
   default_label constant text := lower(substring(p_default from '^''([^'']*)'''));
+  known constant text[] := rollcall.self_service_account_types();
   labels text[];
   choice text;
 begin
-  if is_enum then
+  if exists (select from pg_catalog.pg_enum e where e.enumtypid = p_type) then
     select array_agg(e.enumlabel::text order by e.enumsortorder) into labels
     from pg_catalog.pg_enum e
-    where e.enumtypid = p_type and lower(e.enumlabel) = any (rollcall.self_service_account_types());
-  else
-    labels := rollcall.self_service_account_types();
+    where e.enumtypid = p_type and lower(e.enumlabel) = any (known);
+  elsif p_type in ('text'::regtype, 'varchar'::regtype) then
+    select array_agg(l) into labels from unnest(known) l where length(l) <= p_max_length;
   end if;
 
   -- A default of another kind ('free') tells that the values mean something else here, perhaps a paid plan:
   -- then nobody chooses one for himself.
-  if labels is null or (default_label is not null and default_label <> all (rollcall.self_service_account_types())) then
+  if labels is null or (default_label is not null and default_label <> all (known)) then
     return null;
   end if;
 
@@ -149,7 +180,7 @@ begin
   end;
 end
 $$;
-comment on function rollcall.draft_account_type(oid, text, boolean, text) is
+comment on function rollcall.draft_account_type(oid, text, boolean, integer, text) is
   'SQL text for an account type: the signup''s wish if it is on the allow-list and the column knows it, else the column''s default. Null: leave the column to its default.';
 
 create or replace function rollcall.draft_expected_profile() returns text
@@ -164,7 +195,7 @@ begin
   if key is null then
     raise exception 'rollcall: % has no column that can hold a user''s id', coalesce(rollcall.profile_table()::text, 'the profile table')
       using errcode = 'invalid_table_definition',
-        detail = 'A repair must find one row for one user, so it needs a uuid or text column with a unique index of its own.',
+        detail = 'A repair must find one row for one user, so it needs a uuid or text column with a unique index of its own, not deferrable, without a default unless it references auth.users.',
         hint = 'Add one, for instance: alter table public.profiles add constraint profiles_user_id_key unique (user_id); then run this migration again.';
   end if;
 
@@ -174,14 +205,19 @@ begin
       a.atttypid,
       a.attnotnull as required,
       pg_catalog.pg_get_expr(d.adbin, d.adrelid) as default_value,
-      t.typcategory = 'S' as is_text,
+      t.typcategory = 'S' and t.typtype = 'b' as is_text,
       t.typcategory = 'D' as is_time,
       -- 255 holds every name and address; a shorter varchar(n) sets its own limit
-      least(255, case when a.atttypid = 'varchar'::regtype and a.atttypmod > 4 then a.atttypmod - 4 end) as max_length,
+      least(255, case when a.atttypid in ('varchar'::regtype, 'bpchar'::regtype) and a.atttypmod > 4 then a.atttypmod - 4 end) as max_length,
+      t.typtype = 'd'
+        or exists (
+          select from pg_catalog.pg_constraint k
+          where k.conrelid = a.attrelid and k.contype in ('c', 'f') and a.attnum = any (k.conkey)
+        ) as is_checked,
       exists (
-        select from pg_catalog.pg_constraint k
-        where k.conrelid = a.attrelid and k.contype = 'c' and a.attnum = any (k.conkey)
-      ) as is_checked
+        select from pg_catalog.pg_index i
+        where i.indrelid = a.attrelid and i.indisunique and a.attnum = any (i.indkey::smallint[])
+      ) as is_unique
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_type t on t.oid = a.atttypid
     left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -190,53 +226,67 @@ begin
     order by a.attnum
   loop
     source := null;
-    fallback := '''''';
+    fallback := null;
 
-    if c.attname = key then
-      source := case when c.atttypid = 'uuid'::regtype then 'u.id' else 'u.id::text' end;
-      select_list := select_list || format(', %s as %I', source, c.attname);
-      continue;
-    elsif c.attname in ('account_type', 'profile_type', 'user_type') then
-      -- a check constraint may know fewer values than the allow-list; the default fits it for certain
-      if not (c.is_checked and c.default_value is not null) then
-        source := rollcall.draft_account_type(c.atttypid, c.default_value, c.required, c.attname);
-        if source is not null then
-          select_list := select_list || format(', %s as %I', source, c.attname);
+    case
+      when c.attname = key then
+        source := case when c.atttypid = 'uuid'::regtype then 'u.id' else 'u.id::text' end;
+
+      -- a default that calls a function (a sequence, a random name) is the column's own affair
+      when c.default_value like '%(%' then
+        continue;
+
+      when c.attname in ('account_type', 'profile_type', 'user_type') then
+        -- a constraint may know fewer values than the allow-list
+        if not c.is_checked then
+          source := rollcall.draft_account_type(c.atttypid, c.default_value, c.required, c.max_length, c.attname);
         end if;
-      end if;
-      continue;
-    elsif c.is_text then
-      case
-        when c.attname in ('email', 'email_address', 'user_email') then
-          source := 'u.email::text';
-          fallback := '''missing-email-'' || u.id || ''@example.invalid''';
-        when c.attname in ('phone', 'phone_number', 'msisdn') then
-          source := 'u.phone';
-        when c.attname in ('full_name', 'name', 'display_name') then
-          source := rollcall.draft_metadata_text(c.max_length, 'full_name', 'name', 'display_name');
-        when c.attname in ('first_name', 'given_name') then
-          source := rollcall.draft_metadata_text(c.max_length, 'first_name', 'given_name');
-        when c.attname in ('last_name', 'family_name') then
-          source := rollcall.draft_metadata_text(c.max_length, 'last_name', 'family_name');
-        when c.attname in ('username', 'user_name') then
-          source := rollcall.draft_metadata_text(c.max_length, 'username', 'user_name', 'preferred_username');
-          fallback := '''user_'' || replace(u.id::text, ''-'', '''')';
-        when c.attname in ('avatar_url', 'picture') then
-          source := rollcall.draft_metadata_text(greatest(c.max_length, case when c.max_length = 255 then 2048 end), 'avatar_url', 'picture');
-        else
-          null;
-      end case;
-    elsif c.is_time and c.required and c.default_value is null then
-      source := 'u.created_at';
-      fallback := 'now()';
-    end if;
 
-    if source is not null then
+      when c.is_text and c.attname in ('email', 'email_address', 'user_email') then
+        source := 'u.email::text';
+        fallback := '''missing-email-'' || u.id || ''@example.invalid''';
+      when c.is_text and c.attname in ('phone', 'phone_number', 'msisdn') then
+        source := 'u.phone';
+        fallback := case when not c.is_unique then '''''' end;
+
+      -- What a person says about himself must not cost him his profile, so it stays out of every column that may
+      -- refuse it: 'john' is taken, 'jo' is too short.
+      when c.is_text and c.attname in ('username', 'user_name') then
+        if not (c.is_checked or c.is_unique) then
+          source := rollcall.draft_metadata_text(c.max_length, 'username', 'user_name', 'preferred_username');
+        end if;
+        fallback := format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', c.max_length);
+        source := coalesce(source, case when c.required and not c.is_checked and c.default_value is null then fallback end);
+      when c.is_checked or c.is_unique then
+        continue;
+      when c.is_text and c.attname in ('full_name', 'name', 'display_name') then
+        source := rollcall.draft_metadata_text(c.max_length, 'full_name', 'name', 'display_name');
+        fallback := '''''';
+      when c.is_text and c.attname in ('first_name', 'given_name') then
+        source := rollcall.draft_metadata_text(c.max_length, 'first_name', 'given_name');
+        fallback := '''''';
+      when c.is_text and c.attname in ('last_name', 'family_name') then
+        source := rollcall.draft_metadata_text(c.max_length, 'last_name', 'family_name');
+        fallback := '''''';
+      when c.is_text and c.attname in ('avatar_url', 'picture') then
+        source := rollcall.draft_metadata_text(case when c.max_length = 255 then 2048 else c.max_length end, 'avatar_url', 'picture');
+        fallback := '''''';
+      when c.is_time and c.attname in ('created_at', 'updated_at', 'inserted_at', 'joined_at') and c.required and c.default_value is null then
+        source := 'u.created_at';
+        fallback := 'now()';
+      else
+        null;
+    end case;
+
+    -- A default or a fallback keeps the promise of a column that must have a value; account types bring their own.
+    if source is not null and c.attname <> key and c.attname not in ('account_type', 'profile_type', 'user_type') then
       if c.default_value is not null then
         source := format('coalesce(%s, (%s)%s)', source, c.default_value, case when c.is_text then '::text' else '' end);
-      elsif c.required then
+      elsif c.required and fallback is not null and source <> fallback then
         source := format('coalesce(%s, %s)', source, fallback);
       end if;
+    end if;
+    if source is not null then
       select_list := select_list || format(', %s as %I', source, c.attname);
     end if;
   end loop;
@@ -263,9 +313,8 @@ language sql stable set search_path = '' as $$
   cross join lateral (
     select
       bool_or(a.attname = 'email') as email,
-      bool_or(a.attname = 'created_at' and t.typcategory = 'D') as created_at
+      bool_or(a.attname = 'created_at' and a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype)) as created_at
     from pg_catalog.pg_attribute a
-    join pg_catalog.pg_type t on t.oid = a.atttypid
     where a.attrelid = key.attrelid and a.attnum > 0 and not a.attisdropped
   ) has
   where key.attrelid = rollcall.profile_table() and key.attname = rollcall.profile_key()
@@ -337,6 +386,15 @@ begin
     raise exception 'rollcall: % is not a table', rollcall.profile_table()
       using errcode = 'wrong_object_type',
         hint = 'Create the view rollcall.expected_profile first, with the service column null::SCHEMA.TABLE as _profile that names the table behind it; then run this migration again.';
+  end if;
+
+  -- A repair as a role that may not insert would fail for everyone, where the application's own trigger may well work.
+  if not has_table_privilege(rollcall.profile_table(), 'select')
+    or not has_table_privilege(rollcall.profile_table(), 'insert')
+    or row_security_active(rollcall.profile_table()) then
+    raise exception 'rollcall: the role % may not insert into % freely', current_user, rollcall.profile_table()
+      using errcode = 'insufficient_privilege',
+        hint = 'Grant select and insert on the table to this role, and let it bypass row level security (the role postgres of Supabase does), then run this migration again.';
   end if;
 
   if to_regclass('rollcall.expected_profile') is null then

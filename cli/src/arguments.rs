@@ -16,7 +16,7 @@ Exit status: 0 consistent or done, 1 inconsistent, 2 unknown, usage or failure."
 #[command(name = "rollcall", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// Connection string of the database; better given as a variable, since others see arguments
-    #[arg(long, global = true, value_name = "URL", hide_env = true)]
+    #[arg(long, global = true, value_name = "URL")]
     pub(crate) database_url: Option<SecretString>,
 
     /// CA certificate of the database server: a path or PEM text [env: DATABASE_CA_CERT]
@@ -48,6 +48,13 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// See it work: a database of its own, a broken trigger, alert, repair, proof
     Demo(DemoArguments),
+    #[command(flatten)]
+    OnDatabase(DatabaseCommand),
+}
+
+/// What needs a database.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatabaseCommand {
     /// Apply the migrations
     Migrate(MigrateArguments),
     /// Remove what the migrations made; profiles always stay

@@ -4,7 +4,7 @@ use std::env;
 
 use rollcall::connection_string::{CaCertificate, ConnectionSettings};
 use rollcall::error::{Error, Result};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::arguments::Arguments;
 
@@ -13,6 +13,7 @@ pub(crate) fn settings(arguments: &Arguments) -> Result<ConnectionSettings> {
     let connection_string = arguments
         .database_url
         .clone()
+        .filter(|url| !url.expose_secret().trim().is_empty())
         .or_else(|| variable("DATABASE_URL").map(SecretString::from))
         .or_else(|| variable("SUPABASE_DB_URL").map(SecretString::from))
         .ok_or(Error::Settings(

@@ -5,21 +5,29 @@ mod commands;
 mod connection;
 mod demo;
 mod exit;
+mod misuse;
 mod output;
 mod table;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue};
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, DatabaseCommand};
 use crate::exit::Exit;
+use crate::misuse::discreet;
 use crate::output::Output;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::try_parse().unwrap_or_else(|error| discreet(error).exit());
+    // what goes on between a command and its result: a connection lost, a batch put off
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_target(false)
+        .without_time()
+        .init();
     let output = Output::new(arguments.format, arguments.show_pii);
     let exit = run(&arguments, &output).await.unwrap_or_else(|error| {
         output.error(&error);
@@ -29,41 +37,31 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
-    if let Command::Demo(demo) = &arguments.command {
-        return demo::run(demo, output).await;
-    }
+    let command = match &arguments.command {
+        Command::Demo(demo) => return demo::run(demo, output).await,
+        Command::OnDatabase(command) => command,
+    };
     let settings = match connection::settings(arguments) {
         Ok(settings) => settings,
         Err(error) => return output.blind(&error),
     };
-    match &arguments.command {
-        Command::Demo(_) => unreachable!("handled above: the demo brings its own database"),
-        Command::Migrate(migrate) => commands::migrate::run(migrate, &settings, output).await,
-        Command::Rollback(rollback) => commands::rollback::run(rollback, &settings, output).await,
-        Command::Diagnose => commands::diagnose::run(settings, output).await,
-        Command::Mismatches(mismatches) => {
+    match command {
+        DatabaseCommand::Migrate(migrate) => {
+            commands::migrate::run(migrate, &settings, output).await
+        }
+        DatabaseCommand::Rollback(rollback) => {
+            commands::rollback::run(rollback, &settings, output).await
+        }
+        DatabaseCommand::Diagnose => commands::diagnose::run(settings, output).await,
+        DatabaseCommand::Mismatches(mismatches) => {
             commands::mismatches::run(mismatches, settings, output).await
         }
-        Command::Recent => commands::recent::run(settings, output).await,
-        Command::Health => commands::health::run(settings, output).await,
-        Command::Verify => commands::verify::run(settings, output).await,
-        Command::Events(events) => commands::events::run(events, settings, output).await,
-        Command::Backfill(backfill) => commands::backfill::run(backfill, settings, output).await,
+        DatabaseCommand::Recent => commands::recent::run(settings, output).await,
+        DatabaseCommand::Health => commands::health::run(settings, output).await,
+        DatabaseCommand::Verify => commands::verify::run(settings, output).await,
+        DatabaseCommand::Events(events) => commands::events::run(events, settings, output).await,
+        DatabaseCommand::Backfill(backfill) => {
+            commands::backfill::run(backfill, settings, output).await
+        }
     }
-}
-
-/// An error of usage repeats what was typed, and goes into logs and tickets; not so an address or a
-/// connection string in the wrong place.
-fn discreet(mut error: clap::Error) -> clap::Error {
-    let repeated: Vec<ContextKind> = error
-        .context()
-        .filter(|(_, value)| {
-            matches!(value, ContextValue::String(text) if text.contains('@') || text.contains("://"))
-        })
-        .map(|(kind, _)| kind)
-        .collect();
-    for kind in repeated {
-        error.insert(kind, ContextValue::String("***".to_owned()));
-    }
-    error
 }

@@ -35,6 +35,11 @@ impl Output {
         Self { format, show_pii }
     }
 
+    /// Whether this person asked to see personal data.
+    pub(crate) fn shows_pii(&self) -> bool {
+        self.show_pii
+    }
+
     /// Personal data as this person asked to see it.
     pub(crate) fn personal<T: PersonalData>(&self, value: Option<&Masked<T>>) -> Option<String> {
         value.map(|value| {

@@ -32,7 +32,7 @@ begin
     revoke usage on schema rollcall from service_role;
   end if;
   if to_regclass('supabase_migrations.schema_migrations') is not null then
-    delete from supabase_migrations.schema_migrations where version in ('20261122000500', '20261122000600');
+    delete from supabase_migrations.schema_migrations where version in ('20261122000600', '20261122000700');
   end if;
 end
 $$;

@@ -18,6 +18,27 @@ begin
   -- trigger definitions then name every schema
   perform set_config('search_path', '', true);
 
+  -- Dropping a function takes its triggers along, which a role that does not own auth.users may not drop itself.
+  if to_regprocedure('rollcall.on_signup()') is not null then
+    drop function rollcall.on_signup() cascade;
+    drop function rollcall.leave_to_later_trigger() cascade;
+  end if;
+  if exists (
+    select from pg_catalog.pg_proc p
+    where p.oid = to_regprocedure('public.handle_new_user()') and p.prosrc like '%rollcall.bootstrap_profile%'
+  ) then
+    select coalesce(array_agg(pg_catalog.pg_get_triggerdef(t.oid)), '{}') into riders
+    from pg_catalog.pg_trigger t
+    where t.tgfoid = to_regprocedure('public.handle_new_user()') and t.tgname <> 'on_auth_user_created';
+    drop function public.handle_new_user() cascade;
+  end if;
+  if exists (
+    select from pg_catalog.pg_proc p
+    where p.oid = to_regprocedure('public.ensure_profile_exists(uuid, text, text, text, text)') and p.prosrc like '%rollcall.bootstrap_profile%'
+  ) then
+    drop function public.ensure_profile_exists(uuid, text, text, text, text);
+  end if;
+
   -- whatever would be dropped with the schema: views, functions, columns, defaults, policies, triggers
   select string_agg(distinct pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid), ', ') into dependants
   from pg_catalog.pg_depend d
@@ -33,37 +54,25 @@ begin
       using errcode = 'dependent_objects_still_exist', hint = 'Drop or change them first; nothing was removed.';
   end if;
 
-  -- Dropping the function takes its triggers along, which a role that does not own auth.users may not drop itself.
-  if exists (
-    select from pg_catalog.pg_proc p
-    where p.oid = to_regprocedure('public.handle_new_user()') and p.prosrc like '%rollcall.bootstrap_profile%'
-  ) then
-    select coalesce(array_agg(pg_catalog.pg_get_triggerdef(t.oid)), '{}') into riders
-    from pg_catalog.pg_trigger t
-    where t.tgfoid = to_regprocedure('public.handle_new_user()')
-      and t.tgname not in ('on_auth_user_created', 'zzz_rollcall_on_auth_user_created', '~~~_rollcall_on_auth_user_created');
-    drop function public.handle_new_user() cascade;
-  end if;
-  if exists (
-    select from pg_catalog.pg_proc p
-    where p.oid = to_regprocedure('public.ensure_profile_exists(uuid, text, text, text, text)') and p.prosrc like '%rollcall.bootstrap_profile%'
-  ) then
-    drop function public.ensure_profile_exists(uuid, text, text, text, text);
-  end if;
-
   -- functions before the triggers that run them; only where no later version of the application's stands
   if to_regclass('rollcall.displaced') is not null then
     for given_back in
-      select d.definition
+      select d.object, d.definition
       from rollcall.displaced d
       where (d.object like 'function %' and to_regprocedure(substr(d.object, length('function ') + 1)) is null)
         or (
           d.object like 'trigger %'
           and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = 'auth.users'::regclass and t.tgname = 'on_auth_user_created')
         )
-      order by d.object
+        or (to_regclass('public.user_events') is not null and (d.object like 'table %' or d.object like 'constraint %'))
+      order by array_position(array['function', 'trigger', 'table', 'constraint'], split_part(d.object, ' ', 1)), d.object
     loop
-      execute given_back.definition;
+      begin
+        execute given_back.definition;
+      exception when foreign_key_violation then
+        -- events of users who are gone; the constraint holds for whatever comes
+        execute given_back.definition || ' not valid';
+      end;
     end loop;
   end if;
   if to_regprocedure('public.handle_new_user()') is not null then
@@ -94,7 +103,7 @@ begin
   end if;
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000100', '20261122000200', '20261122000300', '20261122000400', '20261122000500', '20261122000600');
+    where version in ('20261122000100', '20261122000200', '20261122000300', '20261122000400', '20261122000500', '20261122000600', '20261122000700');
   end if;
 end
 $$;

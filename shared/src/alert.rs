@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
+use textwrap::{Options, WordSplitter};
+
 use crate::checks::health::HealthReport;
 use crate::checks::recent::RecentReport;
 use crate::finding::Finding;
 use crate::verdict::Verdict;
+use crate::wording::counted;
 
 /// How many ids an alert lists.
 const LISTED: usize = 10;
@@ -33,7 +36,7 @@ impl Alert {
             (Verdict::Inconsistent, Some(users)) if users.missing > 0 => {
                 format!(
                     "Rollcall: {} without a profile",
-                    count(users.missing, "user", "users")
+                    counted(users.missing, "user")
                 )
             }
             (Verdict::Inconsistent, Some(_)) => "Rollcall: new signups get no profile".to_owned(),
@@ -47,7 +50,7 @@ impl Alert {
             let _ = writeln!(
                 body,
                 "Last hour: {}, {missing} without a profile ({percentage:.2} % healthy).",
-                count(signups, "signup", "signups")
+                counted(signups, "signup")
             );
         }
         if let Some(users) = &report.users {
@@ -55,7 +58,7 @@ impl Alert {
                 body,
                 "In all: {} of {} without a profile.",
                 users.missing,
-                count(users.expected, "user", "users")
+                counted(users.expected, "user")
             );
         }
         if let Some(state) = &report.audit_log {
@@ -78,10 +81,7 @@ impl Alert {
         let subject = match report.verdict {
             Verdict::Consistent => return None,
             Verdict::Unknown => "Rollcall: could not check recent signups".to_owned(),
-            Verdict::Inconsistent => format!(
-                "Rollcall: {} failing now",
-                count(total, "signup is", "signups are")
-            ),
+            Verdict::Inconsistent => format!("Rollcall: {} failing now", counted(total, "signup")),
         };
         let mut body = opening(report.verdict, &report.check_time);
         if !missing.is_empty() {
@@ -113,20 +113,16 @@ fn opening(verdict: Verdict, check_time: &jiff::Timestamp) -> String {
 fn append_findings(body: &mut String, findings: &[Finding]) {
     for finding in findings {
         let summary = format!("{}: {}", finding.id, finding.summary);
-        let next_step = textwrap::Options::new(WIDTH)
-            .initial_indent("  ")
-            .subsequent_indent("  ");
+        // a flag such as --database-url stays in one piece
+        let head = Options::new(WIDTH).word_splitter(WordSplitter::NoHyphenation);
+        let next_step = head.clone().initial_indent("  ").subsequent_indent("  ");
         let _ = write!(
             body,
             "\n{}\n{}\n",
-            textwrap::fill(&summary, WIDTH),
+            textwrap::fill(&summary, head),
             textwrap::fill(&finding.next_step, next_step)
         );
     }
-}
-
-fn count(number: i64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 #[cfg(test)]
@@ -160,7 +156,7 @@ mod tests {
         if missing > 0 {
             findings.push(finding::missing_profiles(missing));
         }
-        findings.extend(finding::signup_trigger(signup_trigger));
+        findings.extend(finding::signup_trigger(signup_trigger).expect("a known state"));
         HealthReport {
             verdict: Verdict::from_findings(&findings),
             findings,

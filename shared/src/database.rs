@@ -21,8 +21,12 @@ pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 /// How much longer than the server we wait for its answer before we give the connection up.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long a check waits for a lock; readers wait only for `alter table` and the like.
-const READ_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long anything here waits for a lock. Whoever waits for a strong lock makes everyone after it wait, too, and a
+/// migration waits for `auth.users`, where a signup would be next.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a kept connection may take to show that it lives.
+const ALIVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// An open connection to the database.
 #[derive(Debug)]
@@ -86,6 +90,16 @@ impl Database {
         !self.given_up && !self.client.is_closed()
     }
 
+    /// Whether the server still answers on this connection. Between the invocations of a function, a network may
+    /// have dropped it without a word.
+    pub async fn is_alive(&self) -> bool {
+        self.is_usable()
+            && matches!(
+                timeout(ALIVE_LIMIT, self.client.simple_query("")).await,
+                Ok(Ok(_))
+            )
+    }
+
     /// Runs queries over one unchanging view of the database, in a transaction that cannot write.
     ///
     /// `limit` bounds each statement on the server, and the whole on our side.
@@ -97,7 +111,7 @@ impl Database {
         limit: Duration,
         work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.transact(true, limit, READ_LOCK_TIMEOUT, work).await
+        self.transact(true, limit, work).await
     }
 
     /// Runs queries in one transaction that commits if `work` succeeds.
@@ -109,15 +123,13 @@ impl Database {
         limit: Duration,
         work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
     ) -> Result<T> {
-        // the server's functions set their own, shorter limits for locks
-        self.transact(false, limit, limit, work).await
+        self.transact(false, limit, work).await
     }
 
     async fn transact<T>(
         &mut self,
         read_only: bool,
         limit: Duration,
-        lock_limit: Duration,
         work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
     ) -> Result<T> {
         let builder = self.client.build_transaction().read_only(read_only);
@@ -128,13 +140,17 @@ impl Database {
         };
         let whole = async {
             let transaction = builder.start().await?;
+            // zero would mean no limit at all
+            let milliseconds = |limit: Duration| limit.as_millis().max(1).to_string();
             transaction
-                .batch_execute(&format!(
-                    "set local statement_timeout = {}; set local lock_timeout = {}; set local search_path = ''",
-                    // zero would mean no limit at all
-                    limit.as_millis().max(1),
-                    lock_limit.as_millis().max(1)
-                ))
+                .query_typed(
+                    "select set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
+                       set_config('search_path', '', true)",
+                    &[
+                        (&milliseconds(limit), Type::TEXT),
+                        (&milliseconds(LOCK_TIMEOUT), Type::TEXT),
+                    ],
+                )
                 .await?;
             let queries = Queries { transaction };
             let outcome = work(&queries).await?;

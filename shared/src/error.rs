@@ -41,6 +41,9 @@ pub enum Error {
     /// The schema `rollcall` is not there, or not as a whole.
     #[error("Rollcall's migrations are not applied to this database")]
     NotMigrated,
+    /// There is no `auth.users`.
+    #[error("this database is not a Supabase project: it has no table auth.users")]
+    NotSupabase,
     /// The migrations are of another version than the program.
     #[error("the database has Rollcall's migrations up to {found}, this program needs {needed}")]
     OtherVersion {
@@ -81,6 +84,7 @@ impl Error {
             Self::ConnectionLost => "connection_lost",
             Self::Timeout => "database_timeout",
             Self::NotMigrated => "not_migrated",
+            Self::NotSupabase => "not_supabase",
             Self::OtherVersion { .. } => "other_version",
             Self::NotPermitted(_) => "not_permitted",
             Self::Statement { .. } => "statement_refused",
@@ -109,7 +113,10 @@ impl Error {
             Self::Authentication => "Check user and password; through Supabase's pooler the user is USER.PROJECT_REF.",
             Self::Refused(_) => "Check the database's name and its connection limit, then try again.",
             Self::ConnectionLost | Self::Timeout => "Try again; if it stays so, look at the database's load and status.",
-            Self::NotMigrated => "Apply them: rollcall migrate. Check that the connection string names the right database.",
+            Self::NotMigrated => {
+                "Apply them: rollcall migrate --again. Check that the connection string names the right database."
+            }
+            Self::NotSupabase => "Check that the connection string names the right server and database.",
             Self::OtherVersion { found, needed } if found.as_str() > *needed => "Update this program to the version of the database.",
             Self::OtherVersion { .. } => "Bring the database up to date: rollcall migrate.",
             Self::NotPermitted(_) => {
@@ -122,33 +129,43 @@ impl Error {
         .to_owned()
     }
 
+    /// Another transaction holds the profile table.
+    pub(crate) fn table_is_locked() -> Self {
+        Self::Statement {
+            sqlstate: SqlState::LOCK_NOT_AVAILABLE.code().to_owned(),
+            message: "the profile table is locked by another transaction".to_owned(),
+            hint: Some("See who holds it in pg_locks; the repair goes on where it was when it is started again.".to_owned()),
+        }
+    }
+
     /// Whether the same operation may succeed if it is simply tried again.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::ConnectionLost | Self::Timeout | Self::Refused(_) => true,
-            Self::Statement { sqlstate, .. } => {
-                matches!(
-                    &sqlstate[..2.min(sqlstate.len())],
-                    "08" | "40" | "53" | "57" | "58"
-                ) || sqlstate == "55P03"
-            }
+            Self::Unreachable(_) | Self::ConnectionLost | Self::Timeout => true,
+            Self::Refused(sqlstate) | Self::Statement { sqlstate, .. } => is_transient(sqlstate),
             _ => false,
         }
     }
 
     /// Whether the connection is of no more use.
     pub fn is_connection_lost(&self) -> bool {
-        matches!(self, Self::ConnectionLost)
-            || matches!(self, Self::Statement { sqlstate, .. } if sqlstate.starts_with("57P"))
+        match self {
+            Self::ConnectionLost => true,
+            Self::Statement { sqlstate, .. } => {
+                matches!(class(sqlstate), "08") || sqlstate.starts_with("57P")
+            }
+            _ => false,
+        }
     }
 
     /// The error of an attempt to connect.
     pub(crate) fn connecting(error: &tokio_postgres::Error) -> Self {
         if let Some(code) = error.code() {
             return match *code {
-                SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-                    Self::Authentication
-                }
+                // the pooler's "tenant or user not found" has no SQLSTATE of its own
+                SqlState::INVALID_PASSWORD
+                | SqlState::INVALID_AUTHORIZATION_SPECIFICATION
+                | SqlState::INTERNAL_ERROR => Self::Authentication,
                 _ => Self::Refused(code.code().to_owned()),
             };
         }
@@ -162,10 +179,15 @@ impl Error {
             }
             cause = inner.source();
         }
-        // what remains has no value in it: the driver's own words, such as "server does not support TLS"
+        // What remains are the driver's own words, which hold no value. Its kinds of error are private; the words for
+        // a password that is missing or does not match are these.
         let message = error.to_string();
         if message.contains("TLS") {
             Self::Tls(message)
+        } else if message.starts_with("authentication error")
+            || message.starts_with("invalid configuration")
+        {
+            Self::Authentication
         } else {
             Self::Unreachable(message)
         }
@@ -181,12 +203,15 @@ impl From<tokio_postgres::Error> for Error {
                 Self::UnexpectedAnswer
             };
         };
+        // Only our own SQL is known to put no value of a row into its messages. Whoever raises an error chooses its
+        // SQLSTATE, so no class of them is.
         let ours = database.message().strip_prefix("rollcall: ");
         let sqlstate = database.code().code();
         match *database.code() {
-            SqlState::INSUFFICIENT_PRIVILEGE => {
-                Self::NotPermitted(ours.unwrap_or(database.message()).to_owned())
-            }
+            SqlState::INSUFFICIENT_PRIVILEGE => Self::NotPermitted(
+                ours.unwrap_or("it may not run or read something that is needed")
+                    .to_owned(),
+            ),
             SqlState::QUERY_CANCELED => Self::Timeout,
             SqlState::UNDEFINED_FUNCTION
             | SqlState::UNDEFINED_TABLE
@@ -197,10 +222,7 @@ impl From<tokio_postgres::Error> for Error {
             }
             _ => Self::Statement {
                 sqlstate: sqlstate.to_owned(),
-                message: match ours {
-                    Some(message) => message.to_owned(),
-                    None => safe_message(sqlstate, database.message()),
-                },
+                message: ours.unwrap_or(meaning(sqlstate)).to_owned(),
                 hint: ours.and(database.hint()).map(ToOwned::to_owned),
             },
         }
@@ -211,14 +233,32 @@ fn has_io_cause(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
-/// Messages of these classes name objects; others quote values (`invalid input syntax for type uuid: "…"`).
-fn safe_message(sqlstate: &str, message: &str) -> String {
-    match &sqlstate[..2.min(sqlstate.len())] {
-        "42" | "2B" | "3F" | "53" | "55" | "57" => message.to_owned(),
-        "22" => "a value does not fit its type".to_owned(),
-        "23" => "a row breaks a constraint".to_owned(),
-        "25" => "the transaction does not allow it".to_owned(),
-        "40" => "another transaction was in the way".to_owned(),
-        _ => "see the server's log".to_owned(),
+/// The first two characters of a SQLSTATE.
+fn class(sqlstate: &str) -> &str {
+    sqlstate.get(..2).unwrap_or_default()
+}
+
+/// The same list as the SQL function `rollcall.is_transient`.
+fn is_transient(sqlstate: &str) -> bool {
+    matches!(class(sqlstate), "08" | "40" | "53" | "57" | "58") || sqlstate == "55P03"
+}
+
+/// What a SQLSTATE says, by its class (PostgreSQL, appendix A).
+fn meaning(sqlstate: &str) -> &'static str {
+    match (class(sqlstate), sqlstate) {
+        (_, "55P03") => "a lock was not free in time",
+        (_, "42P01" | "42703" | "42704" | "42883" | "3F000") => {
+            "an object that it names does not exist"
+        }
+        ("08", _) => "the connection was not good",
+        ("22", _) => "a value does not fit its type",
+        ("23", _) => "a row breaks a constraint",
+        ("25", _) => "the transaction does not allow it",
+        ("2B" | "55", _) => "an object is in use or not in the right state",
+        ("40", _) => "another transaction was in the way",
+        ("42", _) => "it does not fit the objects that it names",
+        ("53", _) => "the server is out of resources",
+        ("57", _) => "the server is shutting down or starting",
+        _ => "see the server's log",
     }
 }

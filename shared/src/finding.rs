@@ -3,8 +3,9 @@
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::verdict::Verdict;
+use crate::wording::counted;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -87,7 +88,7 @@ pub fn missing_profiles(count: i64) -> Finding {
     Finding::new(
         "missing_profiles",
         Severity::Critical,
-        format!("{} without a profile", users(count)),
+        format!("{} without a profile", counted(count, "user")),
         "See who: rollcall mismatches. See what a repair would do: rollcall backfill. Repair: rollcall backfill --apply.",
     )
     .counting(count)
@@ -98,7 +99,7 @@ pub fn recent_missing_profiles(count: i64, window_minutes: i64) -> Finding {
     Finding::new(
         "recent_missing_profiles",
         Severity::Critical,
-        format!("{} of the last {window_minutes} minutes without a profile", signups(count)),
+        format!("{} of the last {window_minutes} minutes without a profile", counted(count, "signup")),
         "Signups are failing now. Find the cause: rollcall diagnose. Then repair: rollcall backfill --apply.",
     )
     .counting(count)
@@ -109,7 +110,7 @@ pub fn vanished_users(count: i64, window_minutes: i64) -> Finding {
     Finding::new(
         "vanished_users",
         Severity::Warning,
-        format!("{} of the last {window_minutes} minutes whose user is gone without a recorded deletion", signups(count)),
+        format!("{} of the last {window_minutes} minutes whose user is gone without a recorded deletion", counted(count, "signup")),
         "Somebody may have deleted rows of auth.users by SQL; ask your team.",
     )
     .counting(count)
@@ -120,7 +121,7 @@ pub fn orphaned_profiles(count: i64) -> Finding {
     Finding::new(
         "orphaned_profiles",
         Severity::Warning,
-        format!("{count} {} whose user is not in auth.users", if count == 1 { "profile" } else { "profiles" }),
+        format!("{} whose user is not in auth.users", counted(count, "profile")),
         "Let the key reference auth.users (id) on delete cascade, and decide what becomes of these rows.",
     )
     .counting(count)
@@ -131,7 +132,7 @@ pub fn email_mismatches(count: i64) -> Finding {
     Finding::new(
         "email_mismatches",
         Severity::Warning,
-        format!("{count} {} with another e-mail than the user's", if count == 1 { "profile" } else { "profiles" }),
+        format!("{} with another e-mail than the user's", counted(count, "profile")),
         "A changed address does not reach the profile by itself; copy it with a trigger on update of auth.users.",
     )
     .counting(count)
@@ -141,9 +142,9 @@ pub fn email_mismatches(count: i64) -> Finding {
 pub fn unfilled_columns(columns: &[String]) -> Finding {
     Finding::new(
         "unfilled_columns",
-        Severity::Warning,
+        Severity::Critical,
         format!(
-            "the profile table requires values that rollcall.expected_profile does not give: {}",
+            "the next signup gets no profile: the table requires values that rollcall.expected_profile does not give: {}",
             columns.join(", ")
         ),
         "Give these columns a default, or add them by name to the view rollcall.expected_profile.",
@@ -154,54 +155,59 @@ pub fn unfilled_columns(columns: &[String]) -> Finding {
 /// The state of the trigger that makes profiles, if it is worth a word.
 ///
 /// States are those of the SQL function `rollcall.signup_trigger_state()`.
-pub fn signup_trigger(state: &str) -> Option<Finding> {
+///
+/// # Errors
+/// [`Error::UnexpectedAnswer`] for a state that is none of them: what is not understood is not good news.
+pub fn signup_trigger(state: &str) -> Result<Option<Finding>> {
     const MEND: &str = "Run the migrations again: rollcall migrate --again. Then repair who was missed: rollcall backfill --apply.";
-    match state {
-        "in_place" => None,
-        "missing" => Some(Finding::new(
+    Ok(Some(match state {
+        "in_place" => return Ok(None),
+        "missing" => Finding::new(
             "signup_trigger_missing",
             Severity::Critical,
             "auth.users has no trigger for signups, so the next signup gets no profile",
             MEND,
-        )),
-        "disabled" => Some(Finding::new(
+        ),
+        "disabled" => Finding::new(
             "signup_trigger_disabled",
             Severity::Critical,
             "the trigger for signups is switched off, so the next signup gets no profile",
             "As the owner of auth.users (on Supabase: its support): alter table auth.users enable trigger on_auth_user_created.",
-        )),
-        _ => Some(Finding::new(
-            "signup_trigger_foreign",
-            Severity::Warning,
-            "signups run another trigger than Rollcall's; whether it makes profiles is not known",
-            "If it does not: rollcall migrate --again.",
-        )),
-    }
+        ),
+        "foreign" => Finding {
+            verdict: Verdict::Unknown,
+            ..Finding::new(
+                "signup_trigger_foreign",
+                Severity::Warning,
+                "signups run another function than Rollcall's; whether the next one gets a profile is not known",
+                "Put Rollcall's in place, which leaves an existing profile alone: rollcall migrate --again.",
+            )
+        },
+        _ => return Err(Error::UnexpectedAnswer),
+    }))
 }
 
 /// The state of the audit log, if it is not written.
 ///
 /// States are those of the SQL function `rollcall.audit_log_state()`.
-pub fn audit_log(state: &str) -> Option<Finding> {
+///
+/// # Errors
+/// [`Error::UnexpectedAnswer`] for a state that is none of them.
+pub fn audit_log(state: &str) -> Result<Option<Finding>> {
     let summary = match state {
-        "on" => return None,
+        "on" => return Ok(None),
         "stale" => {
             "the audit log in PostgreSQL has not been written for a while: history and deletions end where it ends"
         }
-        _ => "the audit log is not written to PostgreSQL: history and deletions are not available",
+        "off" => {
+            "the audit log is not written to PostgreSQL: history and deletions are not available"
+        }
+        _ => return Err(Error::UnexpectedAnswer),
     };
-    Some(Finding::new(
+    Ok(Some(Finding::new(
         "audit_log_not_written",
         Severity::Info,
         summary,
         "The verdict does not need it. To have history: Supabase dashboard, Authentication, Audit Logs, write to the database.",
-    ))
-}
-
-fn users(count: i64) -> String {
-    format!("{count} {}", if count == 1 { "user" } else { "users" })
-}
-
-fn signups(count: i64) -> String {
-    format!("{count} {}", if count == 1 { "signup" } else { "signups" })
+    )))
 }

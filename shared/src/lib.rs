@@ -16,5 +16,7 @@ pub mod migrations;
 pub mod schema_version;
 pub mod session;
 pub mod verdict;
+pub mod wording;
 
+mod patience;
 mod tls;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 
 use crate::database::{Database, column};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::patience;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -32,11 +33,12 @@ macro_rules! migration {
 /// All migrations in order.
 pub const ALL: &[Migration] = &[
     migration!("20261122000100", "rollcall_definition"),
-    migration!("20261122000200", "rollcall_repair"),
-    migration!("20261122000300", "rollcall_signup_trigger"),
-    migration!("20261122000400", "rollcall_backfill_api"),
-    migration!("20261122000500", "rollcall_checks"),
-    migration!("20261122000600", "rollcall_diagnostics_api"),
+    migration!("20261122000200", "rollcall_events"),
+    migration!("20261122000300", "rollcall_repair"),
+    migration!("20261122000400", "rollcall_signup_trigger"),
+    migration!("20261122000500", "rollcall_backfill_api"),
+    migration!("20261122000600", "rollcall_checks"),
+    migration!("20261122000700", "rollcall_diagnostics_api"),
 ];
 
 /// The newest version that this program knows.
@@ -62,31 +64,78 @@ const HISTORY_TABLE: &str = "
     set local client_min_messages = warning;
 ";
 
+/// Refuses a database that is no Supabase project, and one that a newer program has migrated.
+async fn require_fitting(database: &mut Database) -> Result<()> {
+    let (is_supabase, version) = database
+        .read(LIMIT, async |queries| {
+            let row = queries
+                .row(
+                    "select to_regclass('auth.users') is not null as is_supabase,
+                       to_regprocedure('rollcall.schema_version()') is not null as has_version",
+                    &[],
+                )
+                .await?;
+            let version: Option<String> = if column(&row, "has_version")? {
+                Some(column(
+                    &queries
+                        .row("select rollcall.schema_version() as version", &[])
+                        .await?,
+                    "version",
+                )?)
+            } else {
+                None
+            };
+            Ok((column::<bool>(&row, "is_supabase")?, version))
+        })
+        .await?;
+    if !is_supabase {
+        return Err(Error::NotSupabase);
+    }
+    match version {
+        Some(found) if found.as_str() > newest() => Err(Error::OtherVersion {
+            found,
+            needed: newest(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Applies what the history does not have, each migration in a transaction of its own together with its entry.
 /// With `again`, applies all of them; they are safe to run twice. Returns what was applied.
 ///
+/// A migration that waits for a lock lets the signups behind it wait, too: it gives up after a second, and tries again.
+///
 /// # Errors
-/// What the server refuses; the migrations before the one that failed stay applied.
+/// [`Error::NotSupabase`], [`Error::OtherVersion`] for a database that is newer than the program, and what the server
+/// refuses; the migrations before the one that failed stay applied.
 pub async fn apply(database: &mut Database, again: bool) -> Result<Vec<Migration>> {
+    require_fitting(database).await?;
     let known = applied(database).await?;
     let mut done = Vec::new();
     for migration in ALL {
         if !again && known.iter().any(|version| version == migration.version) {
             continue;
         }
-        database
-            .write(LIMIT, async |queries| {
-                queries.script(HISTORY_TABLE).await?;
-                queries.script(migration.sql).await?;
-                queries
-                    .rows(
-                        "insert into supabase_migrations.schema_migrations (version, name, statements)
-                         values ($1, $2, array[$3]) on conflict (version) do nothing",
-                        &[(&migration.version, Type::TEXT), (&migration.name, Type::TEXT), (&migration.sql, Type::TEXT)],
-                    )
-                    .await
-            })
-            .await?;
+        patience::run(database, async |database| {
+            database
+                .write(LIMIT, async |queries| {
+                    queries.script(HISTORY_TABLE).await?;
+                    queries.script(migration.sql).await?;
+                    queries
+                        .rows(
+                            "insert into supabase_migrations.schema_migrations (version, name, statements)
+                             values ($1, $2, array[$3]) on conflict (version) do nothing",
+                            &[
+                                (&migration.version, Type::TEXT),
+                                (&migration.name, Type::TEXT),
+                                (&migration.sql, Type::TEXT),
+                            ],
+                        )
+                        .await
+                })
+                .await
+        })
+        .await?;
         done.push(*migration);
     }
     Ok(done)
@@ -126,14 +175,17 @@ pub async fn roll_back(database: &mut Database, extent: Extent) -> Result<()> {
         Extent::Diagnostics => include_str!("../../migrations/rollback/diagnostics.sql"),
         Extent::Everything => include_str!("../../migrations/rollback/everything.sql"),
     };
-    database
-        .write(LIMIT, async |queries| {
-            queries
-                .script("set local client_min_messages = warning")
-                .await?;
-            queries.script(script).await
-        })
-        .await
+    patience::run(database, async |database| {
+        database
+            .write(LIMIT, async |queries| {
+                queries
+                    .script("set local client_min_messages = warning")
+                    .await?;
+                queries.script(script).await
+            })
+            .await
+    })
+    .await
 }
 
 #[cfg(test)]

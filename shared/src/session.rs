@@ -1,5 +1,9 @@
 //! A connection that is opened when it is needed, kept as long as it lives, and opened once more when it was lost.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::connection_string::ConnectionSettings;
 use crate::database::Database;
 use crate::error::Result;
@@ -10,7 +14,12 @@ use crate::schema_version;
 pub struct Session {
     settings: ConnectionSettings,
     database: Option<Database>,
+    last_used: Instant,
 }
+
+/// How long a connection may be idle before it has to show that it lives: less than poolers and network address
+/// translation allow.
+const TRUSTED_IDLE: Duration = Duration::from_secs(30);
 
 impl Session {
     /// A session that has not connected yet.
@@ -18,6 +27,7 @@ impl Session {
         Self {
             settings,
             database: None,
+            last_used: Instant::now(),
         }
     }
 
@@ -43,12 +53,16 @@ impl Session {
     }
 
     async fn attempt<T>(&mut self, work: &impl AsyncFn(&mut Database) -> Result<T>) -> Result<T> {
-        if self
-            .database
-            .as_ref()
-            .is_some_and(|database| !database.is_usable())
-        {
-            self.database = None;
+        let idle = self.last_used.elapsed();
+        if let Some(database) = &self.database {
+            let is_good = if idle < TRUSTED_IDLE {
+                database.is_usable()
+            } else {
+                database.is_alive().await
+            };
+            if !is_good {
+                self.database = None;
+            }
         }
         let database = match &mut self.database {
             Some(database) => database,
@@ -58,6 +72,8 @@ impl Session {
                 none.insert(opened)
             }
         };
-        work(database).await
+        let outcome = work(database).await;
+        self.last_used = Instant::now();
+        outcome
     }
 }

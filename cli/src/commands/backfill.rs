@@ -1,11 +1,13 @@
 //! `rollcall backfill`
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use rollcall::backfill::{
     self, BackfillRequest, DryRun, Ending, Failure, Outcome, Progress, Selection, UserOutcome,
 };
 use rollcall::checks::verification::Verification;
 use rollcall::connection_string::ConnectionSettings;
+use rollcall::finding::{self, Finding};
 use rollcall::session::Session;
 use rollcall::verdict::Verdict;
 use serde_json::json;
@@ -70,21 +72,29 @@ pub(crate) async fn run(
                 Ok(outcome) => outcome,
                 Err(error) => return output.blind(&error),
             };
-            let verification = session
-                .run(async |database| Verification::take(database).await)
-                .await
-                .unwrap_or_else(|error| Verification::unknown(&error, jiff::Timestamp::now()));
-            let report = JsonReport {
-                verdict: verification.verdict,
-                findings: &verification.findings,
-                more: json!({ "dry_run": false, "backfill": outcome, "checks": verification.checks }),
-            };
-            output.data(&report, || {
-                outcome_text(&outcome) + "\n" + &verify::text(&verification)
-            })?;
-            Ok(verification.verdict.into())
+            finish(&outcome, &mut session, output).await
         }
     }
+}
+
+/// Prints what was done; the proof afterwards decides how it ends, unless the repair was interrupted.
+async fn finish(outcome: &Outcome, session: &mut Session, output: &Output) -> anyhow::Result<Exit> {
+    let verification = match &outcome.interruption {
+        Some(error) => Verification::unknown(error, Timestamp::now()),
+        None => session
+            .run(async |database| Verification::take(database).await)
+            .await
+            .unwrap_or_else(|error| Verification::unknown(&error, Timestamp::now())),
+    };
+    let report = JsonReport {
+        verdict: verification.verdict,
+        findings: &verification.findings,
+        more: json!({ "dry_run": false, "backfill": outcome, "checks": verification.checks }),
+    };
+    output.data(&report, || {
+        outcome_text(outcome) + "\n" + &verify::text(&verification)
+    })?;
+    Ok(verification.verdict.into())
 }
 
 /// The same limits as for a request over HTTP.
@@ -103,7 +113,7 @@ fn request(arguments: &BackfillArguments) -> anyhow::Result<BackfillRequest> {
             wishes[name] = value;
         }
     }
-    Ok(BackfillRequest::from_value(wishes)?)
+    Ok(BackfillRequest::from_json(wishes.to_string().as_bytes())?)
 }
 
 async fn confirmed(request: &BackfillRequest, session: &mut Session) -> anyhow::Result<bool> {
@@ -148,14 +158,13 @@ fn show(bar: &ProgressBar, progress: Progress) {
 }
 
 fn say_dry_run(preview: &DryRun, output: &Output) -> anyhow::Result<Exit> {
-    let verdict = if preview.total_missing == 0 {
-        Verdict::Consistent
-    } else {
-        Verdict::Inconsistent
-    };
+    let findings: Vec<Finding> = (preview.total_missing > 0)
+        .then(|| finding::missing_profiles(preview.total_missing))
+        .into_iter()
+        .collect();
     let report = JsonReport {
-        verdict,
-        findings: &[],
+        verdict: Verdict::from_findings(&findings),
+        findings: &findings,
         more: json!({ "dry_run": true, "backfill": preview }),
     };
     output.data(&report, || dry_run_text(preview))?;
@@ -165,7 +174,7 @@ fn say_dry_run(preview: &DryRun, output: &Output) -> anyhow::Result<Exit> {
 pub(crate) fn dry_run_text(preview: &DryRun) -> String {
     let mut text = format!(
         "Dry run: nothing was changed. {} without a profile.\n",
-        users(preview.total_missing)
+        rollcall::wording::counted(preview.total_missing, "user")
     );
     if preview.total_missing == 0 {
         return text;
@@ -182,10 +191,19 @@ pub(crate) fn dry_run_text(preview: &DryRun) -> String {
 pub(crate) fn outcome_text(outcome: &Outcome) -> String {
     let mut text = format!(
         "Created {} of {} missing profiles; {} failed, {} remain.\n",
-        outcome.created, outcome.total_missing, outcome.failed, outcome.remaining
+        outcome.created,
+        outcome.total_missing,
+        outcome.failed,
+        outcome.remaining.map_or_else(
+            || "an unknown number".to_owned(),
+            |number| number.to_string()
+        ),
     );
     if outcome.ending == Ending::MaxUsers {
         text += &format!("Stopped after {} users, as asked.\n", outcome.attempted);
+    }
+    if outcome.ending == Ending::Interrupted {
+        text += "Interrupted; what was done stays, and the next repair goes on.\n";
     }
     text + &failures(&outcome.failures)
 }
@@ -258,8 +276,4 @@ fn say_user(
         text
     })?;
     Ok(exit)
-}
-
-fn users(count: i64) -> String {
-    format!("{count} {}", if count == 1 { "user" } else { "users" })
 }

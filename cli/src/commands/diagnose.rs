@@ -1,5 +1,6 @@
 //! `rollcall diagnose`
 
+use jiff::Timestamp;
 use rollcall::checks::UserCounts;
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::connection_string::ConnectionSettings;
@@ -11,16 +12,12 @@ use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = Session::new(settings);
-    match session
+    let report = session
         .run(async |database| Diagnosis::take(database).await)
         .await
-    {
-        Ok(report) => {
-            output.data(&report, || text(&report))?;
-            Ok(report.verdict.into())
-        }
-        Err(error) => output.blind(&error),
-    }
+        .unwrap_or_else(|error| Diagnosis::unknown(&error, Timestamp::now()));
+    output.data(&report, || text(&report))?;
+    Ok(report.verdict.into())
 }
 
 pub(crate) fn text(report: &Diagnosis) -> String {

@@ -1,12 +1,13 @@
 //! `rollcall events`
 
-use rollcall::checks::events::{self, UserEvents};
+use rollcall::checks::events::{self, UserEvent, UserEvents};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
+use serde_json::{Value, json};
 
 use crate::arguments::EventsArguments;
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings};
+use crate::output::{JsonReport, Output, verdict_and_findings};
 use crate::table::{self, moment};
 
 pub(crate) async fn run(
@@ -20,14 +21,42 @@ pub(crate) async fn run(
         .await
     {
         Ok(report) => {
-            output.data(&report, || text(&report))?;
+            output.data(&json(&report, output), || text(&report, output))?;
             Ok(report.verdict.into())
         }
         Err(error) => output.blind(&error),
     }
 }
 
-fn text(report: &UserEvents) -> String {
+fn payload(event: &UserEvent, output: &Output) -> Option<Value> {
+    if output.shows_pii() {
+        event.payload.reveal().cloned()
+    } else {
+        event.payload.masked()
+    }
+}
+
+fn json<'a>(report: &'a UserEvents, output: &Output) -> JsonReport<'a, Value> {
+    let events: Vec<Value> = report
+        .events
+        .iter()
+        .map(|event| {
+            json!({
+                "event_id": event.event_id,
+                "kind": event.kind,
+                "payload": payload(event, output),
+                "created_at": event.created_at,
+            })
+        })
+        .collect();
+    JsonReport {
+        verdict: report.verdict,
+        findings: &report.findings,
+        more: json!({ "user_id": report.user_id, "events": events }),
+    }
+}
+
+fn text(report: &UserEvents, output: &Output) -> String {
     let mut text = verdict_and_findings(report.verdict, &report.findings);
     if report.events.is_empty() {
         return text + "\nNothing is on record of this user.\n";
@@ -36,29 +65,32 @@ fn text(report: &UserEvents) -> String {
     text += &table::with_head(
         ["event", "when (UTC)", "kind", "details"],
         report.events.iter().map(|event| {
-            let payload = event
-                .payload
-                .as_ref()
-                .and_then(|payload| payload.as_object());
-            let details: Vec<String> = payload
-                .into_iter()
-                .flatten()
-                .map(|(name, value)| {
-                    format!(
-                        "{name}: {}",
-                        value
-                            .as_str()
-                            .map_or_else(|| value.to_string(), ToOwned::to_owned)
-                    )
-                })
-                .collect();
+            let details = match payload(event, output) {
+                Some(Value::Object(fields)) => fields
+                    .iter()
+                    .map(|(name, value)| format!("{name}: {}", printable(value)))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                Some(other) => printable(&other),
+                None => String::new(),
+            };
             [
                 event.event_id.to_string(),
                 moment(event.created_at),
                 event.kind.clone(),
-                details.join(", "),
+                details,
             ]
         }),
     );
     text
+}
+
+/// A value as text that cannot steer a terminal.
+fn printable(value: &Value) -> String {
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), ToOwned::to_owned);
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }

@@ -1,5 +1,6 @@
 //! `rollcall health`
 
+use jiff::Timestamp;
 use rollcall::checks::health::HealthReport;
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
@@ -10,16 +11,12 @@ use crate::table::{self, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = Session::new(settings);
-    match session
+    let report = session
         .run(async |database| HealthReport::take(database).await)
         .await
-    {
-        Ok(report) => {
-            output.data(&report, || text(&report))?;
-            Ok(report.verdict.into())
-        }
-        Err(error) => output.blind(&error),
-    }
+        .unwrap_or_else(|error| HealthReport::unknown(&error, Timestamp::now()));
+    output.data(&report, || text(&report))?;
+    Ok(report.verdict.into())
 }
 
 fn text(report: &HealthReport) -> String {

@@ -1,5 +1,6 @@
 //! `rollcall recent`
 
+use jiff::Timestamp;
 use rollcall::checks::recent::RecentReport;
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
@@ -10,16 +11,12 @@ use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = Session::new(settings);
-    match session
+    let report = session
         .run(async |database| RecentReport::take(database).await)
         .await
-    {
-        Ok(report) => {
-            output.data(&report, || text(&report))?;
-            Ok(report.verdict.into())
-        }
-        Err(error) => output.blind(&error),
-    }
+        .unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
+    output.data(&report, || text(&report))?;
+    Ok(report.verdict.into())
 }
 
 fn text(report: &RecentReport) -> String {

@@ -1,5 +1,6 @@
 //! `rollcall verify`
 
+use jiff::Timestamp;
 use rollcall::checks::verification::Verification;
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
@@ -10,16 +11,12 @@ use crate::table;
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = Session::new(settings);
-    match session
+    let report = session
         .run(async |database| Verification::take(database).await)
         .await
-    {
-        Ok(report) => {
-            output.data(&report, || text(&report))?;
-            Ok(report.verdict.into())
-        }
-        Err(error) => output.blind(&error),
-    }
+        .unwrap_or_else(|error| Verification::unknown(&error, Timestamp::now()));
+    output.data(&report, || text(&report))?;
+    Ok(report.verdict.into())
 }
 
 pub(crate) fn text(report: &Verification) -> String {

@@ -1,12 +1,13 @@
 //! The two forms of a call, and the two forms of its answer.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_runtime::{Context, Error};
 use rollcall::backfill::{BackfillRequest, InvalidRequest};
+use rollcall_lambda::function::time_left;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -49,30 +50,39 @@ impl From<InvalidRequest> for Reply {
 
 impl Call {
     /// Reads an event of an HTTP API (payload format 2.0) or, where it is none, a direct call whose
-    /// event is the request itself.
-    pub(crate) fn read(event: Value) -> Self {
-        match http_method(&event) {
-            Some("POST") => Self {
-                request: http_request(&event),
-                is_http: true,
-            },
-            Some(_) => Self {
-                request: Err(Reply::refusal(405, "Only POST is allowed.")),
-                is_http: true,
-            },
-            None => Self {
-                request: BackfillRequest::from_value(event).map_err(Reply::from),
-                is_http: false,
-            },
+    /// event is the request itself. The text is read here, not by the runtime, whose errors quote it.
+    pub(crate) fn read(event: &str) -> Self {
+        let direct = |request| Self {
+            request,
+            is_http: false,
+        };
+        let http = |request| Self {
+            request,
+            is_http: true,
+        };
+        let Ok(fields) = serde_json::from_str::<Value>(event) else {
+            return direct(Err(Reply::refusal(
+                400,
+                "The event is not JSON that can be read.",
+            )));
+        };
+        if fields.get("httpMethod").is_some() {
+            // REST APIs, load balancers and payload format 1.0; the same answer does for them
+            return http(Err(Reply::refusal(
+                400,
+                "Only HTTP APIs with payload format 2.0 are answered.",
+            )));
+        }
+        match http_method(&fields) {
+            Some("POST") => http(http_request(&fields)),
+            Some(_) => http(Err(Reply::refusal(405, "Only POST is allowed."))),
+            None => direct(BackfillRequest::from_json(event.as_bytes()).map_err(Reply::from)),
         }
     }
 
     /// The moment by which the work must end so that the answer still arrives.
     pub(crate) fn end_of_work(&self, context: &Context) -> Instant {
-        let remaining = context
-            .deadline()
-            .duration_since(SystemTime::now())
-            .unwrap_or_default();
+        let remaining = time_left(context);
         let allowed = if self.is_http {
             remaining.min(HTTP_LIMIT)
         } else {
@@ -144,7 +154,7 @@ mod tests {
     }
 
     fn status(event: Value) -> u16 {
-        Call::read(event)
+        Call::read(&event.to_string())
             .request
             .err()
             .map_or(200, |reply| reply.status)
@@ -185,7 +195,7 @@ mod tests {
             json!({"source": "aws.events", "detail-type": "Scheduled Event"}),
             json!({"requestContext": {"http": {}}}),
         ] {
-            let call = Call::read(event.clone());
+            let call = Call::read(&event.to_string());
             let refusal = call.request.as_ref().expect_err("refused").clone();
             assert_eq!(refusal.status, 400, "{event}");
             assert_eq!(call.answer(refusal).expect("an answer")["statusCode"], 400);
@@ -195,8 +205,41 @@ mod tests {
     #[test]
     fn an_empty_event_asks_for_a_dry_run() {
         assert_eq!(
-            Call::read(json!({})).request.ok(),
+            Call::read("{}").request.ok(),
             Some(BackfillRequest::default())
+        );
+    }
+
+    #[test]
+    fn text_that_is_no_event_is_refused_and_not_repeated() {
+        for event in [
+            "{\"ada@example.com\":\"\\ud800\"}",
+            "ada@example.com",
+            "",
+            &"[".repeat(1000),
+        ] {
+            let refusal = Call::read(event).request.expect_err("refused");
+            assert_eq!(refusal.status, 400, "{event}");
+            assert!(!refusal.body.to_string().contains("ada"), "{event}");
+        }
+    }
+
+    #[test]
+    fn a_flag_given_twice_is_refused() {
+        let refusal = Call::read(r#"{"dry_run":true,"dry_run":false}"#)
+            .request
+            .expect_err("refused");
+        assert_eq!(refusal.status, 400);
+    }
+
+    #[test]
+    fn other_http_events_get_an_http_answer() {
+        let call = Call::read(r#"{"httpMethod":"POST","path":"/backfill","body":"{}"}"#);
+        let refusal = call.request.as_ref().expect_err("refused").clone();
+        let answer = call.answer(refusal).expect("an answer");
+        assert_eq!(
+            (&answer["statusCode"], answer["body"].is_string()),
+            (&json!(400), true)
         );
     }
 }

@@ -12,6 +12,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall_lambda::function::Function;
 use rollcall_lambda::logging;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::event::Call;
 
@@ -22,8 +23,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event| handle(&function, event))).await
 }
 
-async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<Value, Error> {
-    let call = Call::read(event.payload);
+async fn handle(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
+    let call = Call::read(event.payload.get());
     let reply = match &call.request {
         Ok(request) => repair::run(function, request, call.end_of_work(&event.context)).await?,
         Err(refusal) => refusal.clone(),

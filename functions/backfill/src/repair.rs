@@ -12,6 +12,9 @@ use tokio::time::Instant;
 
 use crate::event::Reply;
 
+/// SQLSTATE of `rollcall.profile_insert_sql` for a value without a column.
+const NO_SUCH_COLUMN: &str = "RC003";
+
 /// Does what is asked until `until`, and says what remains.
 ///
 /// # Errors
@@ -86,7 +89,14 @@ async fn slice(
         |_| (),
     )
     .await?;
-    Ok(reply(200, verdict(outcome.remaining), false, &outcome))
+    let status = outcome.interruption.as_ref().map_or(200, status);
+    let verdict = outcome.remaining.map_or(Verdict::Unknown, verdict);
+    let mut reply = reply(status, verdict, false, &outcome);
+    if let (Ok(reply), Some(error)) = (&mut reply, &outcome.interruption) {
+        log(error);
+        explain(&mut reply.body, error);
+    }
+    Ok(reply)
 }
 
 fn verdict(missing: i64) -> Verdict {
@@ -114,20 +124,32 @@ fn reply(
 /// What the database refused: the caller's fault where the definition has no column for the wish,
 /// else ours, with the cause by its stable name.
 fn failure(error: &DatabaseError) -> Reply {
-    if matches!(error, DatabaseError::Statement { sqlstate, .. } if sqlstate == "22023") {
+    if matches!(error, DatabaseError::Statement { sqlstate, .. } if sqlstate == NO_SUCH_COLUMN) {
         return Reply::refusal(
             400,
             "account_type is given, but the profiles have no such column.",
         );
     }
-    tracing::error!(%error, error.id = error.id(), next_step = error.next_step(), "backfill failed");
+    log(error);
+    let mut body = json!({ "verdict": Verdict::Unknown });
+    explain(&mut body, error);
     Reply {
-        status: if error.is_retryable() { 503 } else { 500 },
-        body: json!({
-            "verdict": Verdict::Unknown,
-            "error": "The repair could not be run or finished; batches before this stay. The function's log has the cause.",
-            "error_id": error.id(),
-            "retryable": error.is_retryable(),
-        }),
+        status: status(error),
+        body,
     }
+}
+
+fn status(error: &DatabaseError) -> u16 {
+    if error.is_retryable() { 503 } else { 500 }
+}
+
+fn log(error: &DatabaseError) {
+    tracing::error!(%error, error.id = error.id(), next_step = error.next_step(), "backfill failed");
+}
+
+fn explain(body: &mut Value, error: &DatabaseError) {
+    body["error"] =
+        "The repair could not be run or finished; what was done stays. The function's log has the cause.".into();
+    body["error_id"] = error.id().into();
+    body["retryable"] = error.is_retryable().into();
 }

@@ -9,6 +9,7 @@ use rollcall::alert::Alert;
 use rollcall::checks::health::HealthReport;
 use rollcall_lambda::function::{Function, end_of_work};
 use rollcall_lambda::logging;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,7 +19,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event| check(&function, event))).await
 }
 
-async fn check(function: &Function, event: LambdaEvent<Value>) -> Result<Value, Error> {
+async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Value, Error> {
     let report = function
         .look(end_of_work(&event.context), async |session| {
             session

@@ -133,12 +133,16 @@ impl Function {
     }
 }
 
-/// The moment by which the work of an invocation must end so that there is time left to alert and
-/// answer. Lambda gives the deadline as a moment of the wall clock.
+/// The moment by which the work of a check must end so that there is time left to alert and answer.
 pub fn end_of_work(context: &Context) -> Instant {
-    let remaining = context
+    let remaining = time_left(context);
+    Instant::now() + remaining.saturating_sub(RESERVE.min(remaining / 3))
+}
+
+/// How long the invocation may still take; Lambda gives its deadline as a moment of the wall clock.
+pub fn time_left(context: &Context) -> Duration {
+    context
         .deadline()
         .duration_since(SystemTime::now())
-        .unwrap_or_default();
-    Instant::now() + remaining.saturating_sub(RESERVE.min(remaining / 3))
+        .unwrap_or_default()
 }

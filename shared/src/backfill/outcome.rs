@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::error::Error;
+
 /// How many failures a result lists; the counts are of all.
 pub const MAX_FAILURES: usize = 1000;
 
@@ -46,10 +48,12 @@ pub enum Ending {
     MaxUsers,
     /// The time was up; the next repair goes on.
     OutOfTime,
+    /// The database refused to go on; what was done stays.
+    Interrupted,
 }
 
 /// What a repair did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Outcome {
     /// Why it stopped.
     pub ending: Ending,
@@ -61,10 +65,13 @@ pub struct Outcome {
     pub created: i64,
     /// Profiles that could not be created.
     pub failed: i64,
-    /// Users without a profile when it ended, failures included.
-    pub remaining: i64,
+    /// Users without a profile when it ended, failures included. None: they could not be counted.
+    pub remaining: Option<i64>,
     /// The failures, at most [`MAX_FAILURES`].
     pub failures: Vec<Failure>,
+    /// What ended it, if it was interrupted.
+    #[serde(skip)]
+    pub interruption: Option<Error>,
 }
 
 /// How far a repair has come.

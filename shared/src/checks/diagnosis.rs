@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::health::{SignupHealth, signup_trigger};
+use super::health::{SignupHealth, signup_trigger, unfilled_columns};
 use super::{AuditLog, UserCounts};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
@@ -73,15 +73,7 @@ impl Diagnosis {
                 let signups = SignupHealth::read(queries).await?;
                 let audit_log = AuditLog::read(queries).await?;
                 let trigger = signup_trigger(queries).await?;
-                let unfilled = queries
-                    .rows(
-                        "select c::text as name from rollcall.unfilled_columns() c",
-                        &[],
-                    )
-                    .await?
-                    .iter()
-                    .map(|row| column(row, "name"))
-                    .collect::<Result<Vec<String>>>()?;
+                let unfilled = unfilled_columns(queries).await?;
                 let recent_errors = queries
                     .rows(include_str!("recent_errors.sql"), &[])
                     .await?
@@ -99,14 +91,14 @@ impl Diagnosis {
                     .collect::<Result<_>>()?;
 
                 let mut findings = users.findings();
-                findings.extend(finding::signup_trigger(&trigger));
+                findings.extend(finding::signup_trigger(&trigger)?);
                 if !unfilled.is_empty() {
                     findings.push(finding::unfilled_columns(&unfilled));
                 }
                 if let Some(count @ 1..) = email_mismatches {
                     findings.push(finding::email_mismatches(count));
                 }
-                findings.extend(finding::audit_log(&audit_log.state));
+                findings.extend(finding::audit_log(&audit_log.state)?);
                 Ok(Self {
                     verdict: Verdict::from_findings(&findings),
                     findings,

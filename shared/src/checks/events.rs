@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -23,9 +24,54 @@ pub struct UserEvent {
     /// `profile_backfill_error`.
     pub kind: String,
     /// `source`, and for errors `sqlstate`, `constraint`, `column`.
-    pub payload: Option<serde_json::Value>,
+    pub payload: EventPayload,
     /// When it happened.
     pub created_at: Timestamp,
+}
+
+/// What an event says. A table of events from before Rollcall may hold anything, so whatever Rollcall does not write
+/// itself is masked, unless a person asks for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventPayload(Option<Value>);
+
+impl EventPayload {
+    /// Fields that Rollcall writes; ids and codes only.
+    const OWN: [&str; 4] = ["source", "sqlstate", "constraint", "column"];
+
+    /// With every other field's value replaced by `***`.
+    pub fn masked(&self) -> Option<Value> {
+        match &self.0 {
+            None => None,
+            Some(Value::Object(fields)) => Some(
+                fields
+                    .iter()
+                    .map(|(name, value)| {
+                        let is_own = Self::OWN.contains(&name.as_str());
+                        (
+                            name.clone(),
+                            if is_own {
+                                value.clone()
+                            } else {
+                                Value::from("***")
+                            },
+                        )
+                    })
+                    .collect(),
+            ),
+            Some(_) => Some(Value::from("***")),
+        }
+    }
+
+    /// As it stands in the table.
+    pub fn reveal(&self) -> Option<&Value> {
+        self.0.as_ref()
+    }
+}
+
+impl Serialize for EventPayload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.masked().serialize(serializer)
+    }
 }
 
 /// What is on record of a user, and whether the profile is there now.
@@ -67,7 +113,7 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<UserEvent
                     Ok(UserEvent {
                         event_id: column(row, "event_id")?,
                         kind: column(row, "kind")?,
-                        payload: column(row, "payload")?,
+                        payload: EventPayload(column(row, "payload")?),
                         created_at: column(row, "created_at")?,
                     })
                 })
@@ -75,4 +121,25 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<UserEvent
             Ok(UserEvents { verdict: Verdict::from_findings(&findings), findings, user_id, events })
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_wrote_into_an_event_is_masked() {
+        let payload = EventPayload(Some(
+            serde_json::json!({"source": "signup", "email": "ada@example.com"}),
+        ));
+        let shown = serde_json::to_string(&payload).expect("serialises");
+        assert_eq!(shown, r#"{"email":"***","source":"signup"}"#);
+        assert!(
+            payload
+                .reveal()
+                .expect("there")
+                .to_string()
+                .contains("ada@example.com")
+        );
+    }
 }

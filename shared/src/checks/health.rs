@@ -73,9 +73,13 @@ impl HealthReport {
                 let users = UserCounts::read(queries).await?;
                 let audit_log = AuditLog::state(queries).await?;
                 let signup_trigger = signup_trigger(queries).await?;
+                let unfilled = unfilled_columns(queries).await?;
                 let mut findings = users.findings();
-                findings.extend(finding::signup_trigger(&signup_trigger));
-                findings.extend(finding::audit_log(&audit_log));
+                findings.extend(finding::signup_trigger(&signup_trigger)?);
+                if !unfilled.is_empty() {
+                    findings.push(finding::unfilled_columns(&unfilled));
+                }
+                findings.extend(finding::audit_log(&audit_log)?);
                 Ok(Self {
                     verdict: Verdict::from_findings(&findings),
                     findings,
@@ -114,4 +118,16 @@ pub(super) async fn signup_trigger(queries: &Queries<'_>) -> Result<String> {
             .await?,
         "state",
     )
+}
+
+pub(super) async fn unfilled_columns(queries: &Queries<'_>) -> Result<Vec<String>> {
+    queries
+        .rows(
+            "select c::text as name from rollcall.unfilled_columns() c",
+            &[],
+        )
+        .await?
+        .iter()
+        .map(|row| column(row, "name"))
+        .collect()
 }

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub const WINDOW_MINUTES: i32 = 10;
 
 /// How many issues a report lists; the counts in its findings are of all.
-pub const MAX_ISSUES: i64 = 1000;
+pub const MAX_ISSUES: i64 = 500;
 
 /// A signup that went wrong. Ids only, never an e-mail.
 #[derive(Clone, Debug, PartialEq, Serialize)]

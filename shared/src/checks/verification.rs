@@ -88,16 +88,62 @@ impl Verification {
     }
 }
 
-/// A line that this program does not know would be a check that it did not evaluate.
+/// Each line that is expected must be there: one that is missing was not evaluated, and one that this program does not
+/// know was not understood.
 fn findings(checks: &[Check]) -> Result<Vec<Finding>> {
-    checks
-        .iter()
-        .filter(|check| check.status != "PASS")
-        .map(|check| match check.check_name.as_str() {
-            "Auth users without profiles" => Ok(finding::missing_profiles(check.count)),
-            "Profiles without auth users" => Ok(finding::orphaned_profiles(check.count)),
-            "Email consistency" => Ok(finding::email_mismatches(check.count)),
-            _ => Err(Error::UnexpectedAnswer),
-        })
-        .collect()
+    let makers: [(&str, fn(i64) -> Finding); 3] = [
+        ("Auth users without profiles", finding::missing_profiles),
+        ("Profiles without auth users", finding::orphaned_profiles),
+        ("Email consistency", finding::email_mismatches),
+    ];
+    if checks.len() != makers.len() {
+        return Err(Error::UnexpectedAnswer);
+    }
+    let mut findings = Vec::new();
+    for (name, make) in makers {
+        let check = checks
+            .iter()
+            .find(|check| check.check_name == name)
+            .ok_or(Error::UnexpectedAnswer)?;
+        match check.status.as_str() {
+            "PASS" => {}
+            "WARNING" | "FAIL" => findings.push(make(check.count)),
+            _ => return Err(Error::UnexpectedAnswer),
+        }
+    }
+    Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, status: &str) -> Check {
+        Check {
+            check_name: name.to_owned(),
+            status: status.to_owned(),
+            count: 1,
+            details: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_missing_or_unknown_line_is_no_proof() {
+        let all = [
+            check("Auth users without profiles", "PASS"),
+            check("Profiles without auth users", "PASS"),
+            check("Email consistency", "WARNING"),
+        ];
+        assert_eq!(findings(&all).expect("all are there").len(), 1);
+        assert!(findings(&all[..2]).is_err());
+        assert!(findings(&[all[0].clone(), all[0].clone(), all[1].clone()]).is_err());
+        assert!(
+            findings(&[
+                all[0].clone(),
+                all[1].clone(),
+                check("Email consistency", "SKIPPED")
+            ])
+            .is_err()
+        );
+    }
 }

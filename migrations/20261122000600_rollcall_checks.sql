@@ -64,7 +64,10 @@ language sql stable security definer set search_path = '' set row_security = off
   from (
     select
       (select max(created_at) from auth.audit_log_entries) as entry,
-      (select max(greatest(created_at, last_sign_in_at)) from auth.users where not is_anonymous) as activity
+      (
+        select max(greatest(created_at, last_sign_in_at)) from auth.users
+        where not is_anonymous and greatest(created_at, last_sign_in_at) < now() + interval '5 minutes'
+      ) as activity
   ) newest
 $$;
 comment on function rollcall.audit_log_state() is
@@ -155,7 +158,8 @@ begin
   return query
     select now(), count(*), count(*) filter (where not exists (select from rollcall.actual_profile a where a._user_id = e._user_id))
     from rollcall.expected_profile e
-    where e._signed_up_at > now() - p_window;
+    -- clocks differ a little; a date far in the future is no signup of now
+    where e._signed_up_at between now() - p_window and now() + interval '5 minutes';
 end
 $$;
 comment on function rollcall.recent_health(interval) is
@@ -170,13 +174,13 @@ begin
     with gap as materialized (
       select e._user_id, e._signed_up_at
       from rollcall.expected_profile e
-      where e._signed_up_at > now() - p_window
+      where e._signed_up_at between now() - p_window and now() + interval '5 minutes'
         and not exists (select from rollcall.actual_profile a where a._user_id = e._user_id)
     ),
     logged as materialized (
       select distinct on (l.user_id) l.user_id, l.email, l.action, l.created_at
       from rollcall.audit_event l
-      where l.created_at > now() - p_window and l.user_id is not null
+      where l.created_at between now() - p_window and now() + interval '5 minutes' and l.user_id is not null
       -- a recorded deletion explains why the user is gone
       order by l.user_id, (l.action = 'user_deleted') desc, l.created_at
     )
@@ -234,15 +238,17 @@ language sql stable security definer set search_path = '' as $$
   end
   from (
     select
-      t.tgfoid = to_regprocedure('public.handle_new_user()') as is_ours,
+      p.prosrc like '%rollcall.bootstrap_profile%' and t.tgqual is null as is_ours,
       t.tgenabled in ('O', 'A') as is_enabled
     from pg_catalog.pg_trigger t
+    join pg_catalog.pg_proc p on p.oid = t.tgfoid
     where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
-      and t.tgtype & 1 = 1 and t.tgtype & 4 = 4  -- for each row, insert
+      and t.tgtype::integer & 5 = 5  -- for each row, insert
+      and t.tgfoid <> coalesce(to_regprocedure('rollcall.leave_to_later_trigger()'), 0)
   ) t
 $$;
 comment on function rollcall.signup_trigger_state() is
-  'in_place: a signup runs public.handle_new_user(); disabled: its trigger is there but switched off; foreign: only triggers of the application run, whether they make a profile is not known; missing: a signup runs no trigger.';
+  'in_place: a signup runs a function of Rollcall that makes the profile; disabled: its trigger is there but switched off; foreign: only triggers of the application run, whether they make a profile is not known; missing: a signup runs no trigger.';
 
 create or replace function rollcall.recent_errors(p_limit integer default 10)
 returns table (created_at timestamptz, user_id uuid, kind text, sqlstate text, constraint_name text, column_name text)

@@ -7,7 +7,8 @@ create or replace function public.backfill_user_profile(p_user_id uuid, p_email 
 returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  wishes constant jsonb := jsonb_strip_nulls(jsonb_build_object('email', p_email, 'account_type', p_account_type));
+  wishes constant jsonb := jsonb_strip_nulls(
+    jsonb_build_object('email', nullif(btrim(p_email), ''), 'account_type', nullif(btrim(p_account_type), '')));
   result rollcall.repair_result;
   profile jsonb;
 begin
@@ -20,12 +21,12 @@ begin
   end if;
 
   select * into result from rollcall.repair_users(array[p_user_id], 'backfill_user_profile', wishes);
-  if result.outcome = 'failed' then
+  if result.outcome in ('failed', 'busy') then
     return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', result.code,
       'error', rollcall.failure_text(result.code, result.constraint_name, result.column_name));
   end if;
 
-  execute format('select to_jsonb(p) from %s p where p.%I::text = $1::text', rollcall.profile_table(), rollcall.profile_key())
+  execute format('select to_jsonb(p) from %s p where %s', rollcall.profile_table(), rollcall.key_match_sql('p', '$1'))
     into profile using p_user_id;
   return jsonb_build_object(
     'success', true, 'user_id', p_user_id, 'email', profile -> 'email', 'account_type', profile -> 'account_type',
@@ -43,7 +44,8 @@ create or replace function public.backfill_all_missing_profiles(p_batch_size int
 returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  max_results constant integer := 1000;
+  -- with the longest names of constraint and column, these fit into 256 KiB
+  max_results constant integer := 700;
   batch_size constant integer := coalesce(p_batch_size, 100);
   total bigint;
   users uuid[];
@@ -56,6 +58,8 @@ begin
     raise exception 'rollcall: p_batch_size must be between 1 and 10000'
       using errcode = 'invalid_parameter_value', hint = 'Call again for the users who are left.';
   end if;
+  -- two at once would attempt the same users
+  perform pg_advisory_xact_lock(hashtextextended('rollcall.backfill_all_missing_profiles', 0));
   total := rollcall.count_missing();
 
   -- Users whose repair failed before come last, so that they keep nobody else waiting.
@@ -82,7 +86,7 @@ begin
   select
     count(*),
     count(*) filter (where r.outcome = 'created'),
-    count(*) filter (where r.outcome = 'failed'),
+    count(*) filter (where r.outcome <> 'created'),
     coalesce(
       jsonb_agg(
         case r.outcome
@@ -100,11 +104,11 @@ begin
   ) r;
   return jsonb_build_object(
     'dry_run', false, 'total_missing', total, 'processed', processed, 'successful', successful, 'failed', failed,
-    'remaining', total - successful, 'results', results);
+    'remaining', rollcall.count_missing(), 'results', results);
 end
 $$;
 comment on function public.backfill_all_missing_profiles(integer, boolean) is
-  'Rollcall: creates the profiles of up to p_batch_size users (1 to 10000) who have none, those whose repair failed before last. A dry run, the default, tries them and takes them back. Results list at most 1000 users, failures first.';
+  'Rollcall: creates the profiles of up to p_batch_size users (1 to 10000) who have none, those whose repair failed before last. A dry run, the default, tries them and takes them back. Results list at most 700 users, failures first.';
 
 revoke all on function public.backfill_user_profile(uuid, text, text) from public, anon, authenticated;
 grant execute on function public.backfill_user_profile(uuid, text, text) to service_role;

@@ -95,14 +95,16 @@ language sql stable security definer set search_path = '' as $$
   select i.user_id, i.email, i.action, i.created_at, i.has_auth_user, i.has_profile,
     round(extract(epoch from now() - i.created_at) / 60, 2)
   from rollcall.recent_issues(interval '10 minutes') i
+  order by i.created_at desc
+  limit 1000
 $$;
 comment on function public.check_recent_signup_issues() is
-  'Rollcall: signups of the last 10 minutes without a profile, or whose user vanished; newest first.';
+  'Rollcall: signups of the last 10 minutes without a profile, or whose user vanished; newest first, at most 1000.';
 
 create or replace function public.get_user_signup_events(p_user_id uuid)
 returns table (event_id bigint, kind text, payload jsonb, created_at timestamptz)
 language sql stable security definer set search_path = '' set row_security = off as $$
-  select e.id, e.kind, e.payload, e.created_at
+  select e.id::bigint, e.kind::text, e.payload, e.created_at
   from public.user_events e
   where e.user_id = p_user_id
   order by e.created_at, e.id
@@ -114,7 +116,11 @@ create or replace function public.monitor_signup_health()
 returns table (check_time timestamptz, recent_signups_count bigint, signups_missing_profiles bigint, health_percentage numeric)
 language sql stable security definer set search_path = '' as $$
   select h.check_time, h.signups, h.missing,
-    case when h.signups = 0 then 100.00 else round(100.0 * (h.signups - h.missing) / h.signups, 2) end
+    case
+      when h.missing = 0 then 100.00
+      -- one in a million is not all: 100.00 says that nobody is missing
+      else least(99.99, trunc(100.0 * (h.signups - h.missing) / h.signups, 2))
+    end
   from rollcall.recent_health(interval '1 hour') h
 $$;
 comment on function public.monitor_signup_health() is
@@ -143,7 +149,7 @@ comment on function public.verify_profile_completeness() is
 -- The level of the migrations, for a program to compare with its own ----------------------------------------------
 
 create or replace function rollcall.schema_version() returns text
-language sql immutable set search_path = '' as $$ select '20261122000600' $$;
+language sql immutable set search_path = '' as $$ select '20261122000700' $$;
 comment on function rollcall.schema_version() is
   'The newest migration that was applied as a whole.';
 

@@ -1,0 +1,50 @@
+//! How many users have no profile.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_postgres::types::Type;
+
+use crate::database::{Database, column};
+use crate::error::Result;
+use crate::patience;
+use crate::session::Session;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How many users have no profile now.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn count(session: &mut Session) -> Result<i64> {
+    patience::run_on(session, None, async |database| {
+        count_missing(database, Timestamp::MAX).await
+    })
+    .await
+}
+
+pub(super) async fn count_missing(
+    database: &mut Database,
+    signed_up_before: Timestamp,
+) -> Result<i64> {
+    database
+        .read(LIMIT, async |queries| {
+            let row = queries
+                .row(
+                    include_str!("count_missing.sql"),
+                    &[(&signed_up_before, Type::TIMESTAMPTZ)],
+                )
+                .await?;
+            column(&row, "missing")
+        })
+        .await
+}
+
+/// The database's clock.
+pub(super) async fn now(database: &mut Database) -> Result<Timestamp> {
+    database
+        .read(LIMIT, async |queries| {
+            column(&queries.row("select now() as now", &[]).await?, "now")
+        })
+        .await
+}
