@@ -143,7 +143,7 @@ async fn an_owner_whom_row_level_security_binds_is_not_permitted_rather_than_con
         "select rollcall.audit_log_state()",
         "select rollcall.missing_users(null, 10)",
         "select rollcall.is_expected(gen_random_uuid())",
-        "select * from rollcall.repair_batch(null, 10, now(), 'test')",
+        "select * from rollcall.repair_users(array[gen_random_uuid()], 'test')",
     ] {
         let error = client
             .batch_execute(sql)

@@ -51,7 +51,7 @@ async fn the_matrix_of_objects_and_roles_is_the_same_under_both_defaults() -> Re
         let lines: Vec<String> = values(
             &client,
             &format!(
-                "select rpad(o.class, 9) || rpad(o.name, 72) || coalesce(held.rights, '-')
+                "select rpad(o.class, 9) || rpad(o.name, 96) || coalesce(held.rights, '-')
                  from ({OURS}) o
                  cross join lateral (
                    select string_agg(by_role.rights, '; ' order by by_role.role) as rights

@@ -327,15 +327,15 @@ async fn health_is_the_share_of_the_last_hours_signups_with_two_decimals() -> Re
     let mut auth = project.auth().await?;
     let health = "select concat_ws(' ', recent_signups_count, signups_missing_profiles, health_percentage) from public.monitor_signup_health()";
     assert_eq!(value::<String>(&client, health).await?, "0 0 100.00");
-    for number in 1..=2 {
+    for number in 1..=3 {
         auth.sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(number))
             .await?;
     }
-    assert_eq!(value::<String>(&client, health).await?, "2 0 100.00");
+    assert_eq!(value::<String>(&client, health).await?, "3 0 100.00");
     project.break_signups().await?;
-    auth.sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(3))
+    auth.sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(4))
         .await?;
-    assert_eq!(value::<String>(&client, health).await?, "3 1 66.67");
+    assert_eq!(value::<String>(&client, health).await?, "4 1 75.00");
     ensure!(
         value::<bool>(
             &client,

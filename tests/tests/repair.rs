@@ -156,7 +156,7 @@ async fn twice_is_once() -> Result<()> {
             first.failed,
             first.remaining
         ),
-        (60, 60, 57, 3, 3)
+        (60, 60, 57, 3, Some(3))
     );
     let tables = |lines: Vec<String>| -> Vec<String> {
         lines
@@ -174,7 +174,7 @@ async fn twice_is_once() -> Result<()> {
                 again.failed,
                 again.remaining
             ),
-            (3, 0, 3, 3)
+            (3, 0, 3, Some(3))
         );
         compatible(&client, 100, false).await?;
     }
@@ -335,7 +335,7 @@ async fn any_batch_size_ends_in_the_same_state() -> Result<()> {
                 outcome.failed,
                 outcome.remaining
             ),
-            (Ending::Complete, 40, 35, 5, 5)
+            (Ending::Complete, 40, 35, 5, Some(5))
         );
         assert_eq!(
             outcome.failures[0],
@@ -496,12 +496,12 @@ async fn a_repair_attempts_no_more_users_than_asked() -> Result<()> {
             outcome.failed,
             outcome.remaining
         ),
-        (Ending::MaxUsers, 10, 9, 1, 21)
+        (Ending::MaxUsers, 10, 9, 1, Some(21))
     );
     let outcome = repair(&project, 100, Some(1_000)).await?;
     assert_eq!(
         (outcome.ending, outcome.created, outcome.remaining),
-        (Ending::Complete, 20, 1)
+        (Ending::Complete, 20, Some(1))
     );
     Ok(())
 }
@@ -514,7 +514,7 @@ async fn a_repair_out_of_time_says_what_remains() -> Result<()> {
     let outcome = backfill::apply(&mut session, 10, None, None, until, |_| ()).await?;
     assert_eq!(
         (outcome.ending, outcome.attempted, outcome.remaining),
-        (Ending::OutOfTime, 0, 30)
+        (Ending::OutOfTime, 0, Some(30))
     );
 
     let until = Some(Instant::now() + Duration::from_secs(60));
@@ -538,7 +538,7 @@ async fn whoever_signs_up_during_a_repair_is_left_to_the_next() -> Result<()> {
     let outcome = repair(&project, 10, None).await?;
     assert_eq!(
         (outcome.total_missing, outcome.created, outcome.remaining),
-        (4, 4, 1),
+        (4, 4, Some(1)),
         "unknown times are old"
     );
     Ok(())
@@ -682,9 +682,13 @@ async fn a_wish_for_a_column_that_the_definition_lacks_is_refused() -> Result<()
         )
         .await?;
     let mut session = project.session()?;
-    let refused = backfill::apply(&mut session, 10, None, Some("partner"), None, |_| ()).await;
+    let refused = backfill::apply(&mut session, 10, None, Some("partner"), None, |_| ()).await?;
+    assert_eq!(
+        (refused.ending, refused.attempted),
+        (Ending::Interrupted, 0)
+    );
     ensure!(
-        matches!(&refused, Err(Error::Statement { sqlstate, .. }) if sqlstate == "22023"),
+        matches!(&refused.interruption, Some(Error::Statement { sqlstate, .. }) if sqlstate == "RC003"),
         "{refused:?}"
     );
     let answer: Value = value(
@@ -697,7 +701,7 @@ async fn a_wish_for_a_column_that_the_definition_lacks_is_refused() -> Result<()
     .await?;
     assert_eq!(
         (&answer["success"], &answer["sqlstate"]),
-        (&false.into(), &"22023".into()),
+        (&false.into(), &"RC003".into()),
         "{answer}"
     );
     assert_eq!(missing(&client).await?.len(), 2);
@@ -881,7 +885,7 @@ async fn no_metadata_stops_a_signup_or_takes_a_privilege() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_name_that_another_has_fails_alone_and_is_not_taken_from_him() -> Result<()> {
+async fn a_name_that_another_has_costs_nobody_his_profile() -> Result<()> {
     let project = Project::without_rollcall().await?;
     let client = project.connect().await?;
     client.batch_execute(CURIOUS_PROFILES).await?;
@@ -890,15 +894,38 @@ async fn a_name_that_another_has_fails_alone_and_is_not_taken_from_him() -> Resu
     let (ada, other) = (json!({"username": "ada"}), json!({"username": "eve"}));
     set_documents(&project, &[ada.clone(), other, ada, json!({})]).await?;
     let outcome = repair(&project, 10, None).await?;
+    assert_eq!((outcome.created, outcome.failures), (4, vec![]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_address_that_another_has_fails_alone_and_is_not_taken_from_him() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute("create table public.profiles (id uuid primary key references auth.users (id), email text not null unique)")
+        .await?;
+    project.migrate().await?;
+    add_missing(&project, 1, 4, &[]).await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("update auth.users set is_sso_user = true, email = 'same@example.com' where email in ('user1@example.com', 'user3@example.com')")
+        .await?;
+    let outcome = repair(&project, 10, None).await?;
     assert_eq!(outcome.created, 3);
-    assert_eq!(
-        outcome
-            .failures
-            .iter()
-            .map(|failure| (failure.user_id, failure.sqlstate.as_str()))
-            .collect::<Vec<_>>(),
-        [(user(3), "23505")]
-    );
+    let failed: Vec<_> = outcome
+        .failures
+        .iter()
+        .map(|failure| (failure.user_id, failure.sqlstate.as_str()))
+        .collect();
+    assert_eq!(failed, [(user(3), "23505")]);
+    let owner: Uuid = value(
+        &client,
+        "select id from public.profiles where email = 'same@example.com'",
+    )
+    .await?;
+    assert_eq!(owner, user(1));
     Ok(())
 }
 
@@ -1140,7 +1167,7 @@ async fn a_lock_on_the_profiles_is_waited_out() -> Result<()> {
     let outcome = outcome?;
     assert_eq!(
         (outcome.created, outcome.failed, outcome.remaining),
-        (20, 0, 0)
+        (20, 0, Some(0))
     );
     assert_eq!(
         recorded_failures(&holder).await?,
@@ -1164,7 +1191,7 @@ async fn a_lock_that_stays_ends_the_repair_and_blames_nobody() -> Result<()> {
     match outcome {
         Ok(outcome) => assert_eq!(
             (outcome.ending, outcome.created, outcome.remaining),
-            (Ending::OutOfTime, 0, 5)
+            (Ending::OutOfTime, 0, Some(5))
         ),
         Err(error) => ensure!(error.is_retryable(), "{error:?}"),
     }
@@ -1202,7 +1229,10 @@ async fn a_connection_that_is_cut_is_opened_again() -> Result<()> {
     );
     cuts?;
     let outcome = work?;
-    assert_eq!((outcome.ending, outcome.remaining), (Ending::Complete, 0));
+    assert_eq!(
+        (outcome.ending, outcome.remaining),
+        (Ending::Complete, Some(0))
+    );
     ensure!(batches > 1);
     assert_no_event_twice(&admin).await?;
     assert_eq!(events(&admin, "profile_backfilled").await?, 300);
@@ -1230,7 +1260,7 @@ async fn a_user_who_goes_while_he_is_repaired_is_no_failure() -> Result<()> {
     let outcome = outcome?;
     assert_eq!(
         (outcome.created, outcome.failed, outcome.remaining),
-        (2, 0, 0)
+        (2, 0, Some(0))
     );
     assert_eq!(recorded_failures(&client).await?, BTreeSet::new());
     Ok(())
