@@ -81,9 +81,18 @@ begin
         ),
         (
           select string_agg(
+            format('grant %s on sequence %s to %s', x.privilege_type, q.oid::regclass,
+              case when x.grantee = 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end),
+            '; ')
+          from pg_catalog.pg_class q
+          cross join lateral aclexplode(q.relacl) x
+          where q.oid = to_regclass(pg_catalog.pg_get_serial_sequence('public.user_events', 'id')) and x.grantee <> q.relowner
+        ),
+        (
+          select string_agg(
             format('create policy %I on public.user_events as %s for %s to %s', p.policyname, p.permissive, p.cmd,
                 array_to_string(array(select case when r = 'public' then r::text else quote_ident(r) end from unnest(p.roles) r), ', '))
-              || coalesce(format(' using (%s)', p.qual), '') || coalesce(format(' with check (%s)', p.with_check), ''),
+              || coalesce(' using (' || p.qual || ')', '') || coalesce(' with check (' || p.with_check || ')', ''),
             '; ')
           from pg_catalog.pg_policies p
           where p.schemaname = 'public' and p.tablename = 'user_events' and p.policyname <> 'user_events_service_role'

@@ -1025,6 +1025,76 @@ async fn events_are_kept_in_utc_whatever_the_sessions_time_zone() -> Result<()> 
     Ok(())
 }
 
+#[tokio::test]
+async fn a_table_of_events_is_given_back_as_it_was() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    client.batch_execute(USUAL_PROFILES).await?;
+    client
+        .batch_execute(
+            "create table public.user_events (
+               id bigserial primary key, user_id uuid references auth.users (id) on delete cascade,
+               kind text not null, payload jsonb, created_at timestamptz default timezone('utc', now()));
+             alter table public.user_events enable row level security;
+             create policy user_events_select_owner on public.user_events for select using (auth.uid() = user_id);
+             create policy user_events_insert_owner on public.user_events for insert to authenticated with check (auth.uid() = user_id);
+             create policy user_events_all_service_role on public.user_events for all to service_role using (true) with check (true);
+             revoke truncate on public.user_events from anon",
+        )
+        .await?;
+    let before = catalog(&client).await?;
+    project.migrate().await?;
+    migrate_again(&project).await?;
+    sign_up_twice(&project).await?;
+    assert_eq!(
+        value::<i64>(&client, "select count(*) from public.user_events").await?,
+        4
+    );
+    roll_back(&project, Extent::Everything).await?;
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+    assert_eq!(
+        value::<i64>(&client, "select count(*) from public.user_events").await?,
+        4,
+        "with what was written meanwhile"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trigger_of_the_application_that_works_at_commit_is_not_broken() -> Result<()> {
+    for name in ["a_first", "on_signup"] {
+        let project = Project::without_rollcall().await?;
+        let client = project.connect().await?;
+        client.batch_execute(USUAL_PROFILES).await?;
+        client
+            .batch_execute(&format!(
+                "create function public.make_profile() returns trigger language plpgsql security definer set search_path = '' as $$
+                 begin insert into public.profiles (id, email) values (new.id, 'theirs'); return null; end $$;
+                 create constraint trigger {name} after insert on auth.users deferrable initially deferred
+                   for each row execute function public.make_profile()"
+            ))
+            .await?;
+        let before = catalog(&client).await?;
+        project.migrate().await?;
+        migrate_again(&project).await?;
+        sign_up_twice(&project)
+            .await
+            .with_context(|| name.to_owned())?;
+        assert_eq!(
+            value::<i64>(&client, "select healthy from rollcall.census()").await?,
+            2,
+            "{name}"
+        );
+        roll_back(&project, Extent::Everything).await?;
+        assert_eq!(
+            difference(&before, &catalog(&client).await?),
+            [""; 0],
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
 // Rolling back ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
