@@ -724,7 +724,7 @@ async fn thousands_of_failed_signups_fit_into_one_answer_one_alert_and_one_log_l
         ensure!(
             answer["issues"]
                 .as_array()
-                .is_none_or(|issues| issues.len() == 1000)
+                .is_none_or(|issues| (1..=1000).contains(&issues.len()))
         );
         assert_eq!(answer["findings"][0]["count"], 5000, "{binary}");
         let message = &lambda.sns.attempts()[0].message;

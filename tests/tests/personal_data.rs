@@ -110,10 +110,12 @@ async fn plant() -> Result<Planted> {
                raise warning 'saw %', new.email using detail = new.full_name, hint = phone;
                if new.full_name ~ '-denied$' then
                  raise exception 'rejected %', new.email
-                   using errcode = '42501', detail = new.full_name, hint = phone;
+                   using errcode = '42501', detail = new.full_name, hint = phone,
+                     constraint = new.email, column = new.full_name, table = phone;
                elsif new.full_name ~ '-busy$' then
                  raise exception 'rejected %', new.email
-                   using errcode = 'P0001', detail = new.full_name, hint = phone;
+                   using errcode = 'P0001', detail = new.full_name, hint = phone,
+                     constraint = new.email, column = new.full_name, table = phone;
                elsif new.full_name ~ '-cast$' then
                  perform new.email::uuid;
                end if;
