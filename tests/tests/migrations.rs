@@ -391,6 +391,22 @@ async fn a_table_with_a_text_key_is_filled() -> Result<()> {
         value::<i64>(&client, "select missing from rollcall.census()").await?,
         0
     );
+
+    // a key in capitals is the same user's
+    client
+        .batch_execute(
+            "update public.profiles set user_id = upper(user_id);
+             select public.ensure_profile_exists(id), public.backfill_user_profile(id) from auth.users",
+        )
+        .await?;
+    assert_eq!(
+        value::<i64>(&client, "select missing from rollcall.census()").await?,
+        0
+    );
+    assert_eq!(
+        value::<i64>(&client, "select count(*) from public.profiles").await?,
+        value::<i64>(&client, "select count(*) + 2 from auth.users").await?
+    );
     Ok(())
 }
 
