@@ -91,6 +91,7 @@ pub async fn apply(
 
     let (ending, interruption) = match ending {
         Ok(ending) => (ending, None),
+        Err(error) if progress.attempted == 0 => return Err(error),
         Err(error) => (Ending::Interrupted, Some(error)),
     };
     // what was done is known, whether or not it can be counted what remains

@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::batch::overrides;
+use super::count;
 use super::{Failure, UserOutcome};
 use crate::database::column;
 use crate::error::Result;
@@ -31,6 +32,10 @@ pub async fn apply_to_user(
     } else {
         include_str!("repair_user.sql")
     };
+    // patience is for what passes by itself; a server that was never reached is reported at once
+    session
+        .run(async |database| count::now(database).await)
+        .await?;
     patience::run_on(session, None, async |database| {
         database
             .write(LIMIT, async |queries| {
