@@ -91,7 +91,8 @@ impl Verification {
 /// Each line that is expected must be there: one that is missing was not evaluated, and one that this program does not
 /// know was not understood.
 fn findings(checks: &[Check]) -> Result<Vec<Finding>> {
-    let makers: [(&str, fn(i64) -> Finding); 3] = [
+    type Maker = fn(i64) -> Finding;
+    let makers: [(&str, Maker); 3] = [
         ("Auth users without profiles", finding::missing_profiles),
         ("Profiles without auth users", finding::orphaned_profiles),
         ("Email consistency", finding::email_mismatches),
