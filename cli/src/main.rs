@@ -24,6 +24,7 @@ async fn main() -> ExitCode {
     // what goes on between a command and its result: a connection lost, a batch put off
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(console::colors_enabled_stderr())
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .with_target(false)
         .without_time()

@@ -22,8 +22,8 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
 
 pub(crate) fn text(report: &Diagnosis) -> String {
     let mut text = verdict_and_findings(report.verdict, &report.findings);
-    text += "\n";
     if let Some(users) = &report.users {
+        text += "\n";
         text += &table::of_facts(facts(report, users));
     }
     if let Some(errors) = report

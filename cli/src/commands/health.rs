@@ -21,6 +21,9 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
 
 fn text(report: &HealthReport) -> String {
     let mut text = verdict_and_findings(report.verdict, &report.findings);
+    if report.users.is_none() {
+        return text;
+    }
     text += "\n";
     text += &table::of_facts([
         (

@@ -21,7 +21,10 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
 
 fn text(report: &RecentReport) -> String {
     let mut text = verdict_and_findings(report.verdict, &report.findings);
-    let issues = report.issues.as_deref().unwrap_or_default();
+    // what was not looked at is no good news
+    let Some(issues) = report.issues.as_deref() else {
+        return text;
+    };
     if issues.is_empty() {
         text += &format!(
             "\nNo signup of the last {} minutes went wrong.\n",

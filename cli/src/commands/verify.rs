@@ -21,6 +21,9 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
 
 pub(crate) fn text(report: &Verification) -> String {
     let mut text = verdict_and_findings(report.verdict, &report.findings);
+    if report.checks.is_empty() {
+        return text;
+    }
     text += "\n";
     text += &table::with_head(
         ["check", "status", "count", "details"],
