@@ -46,7 +46,8 @@ pub(crate) async fn run<T>(
     }
 }
 
-/// The same on a session, which opens a lost connection again, and no longer than `until`.
+/// The same on a session, which opens a lost connection again, and no longer than `until`. A server that was never
+/// reached is not waited for: that is a wrong address more often than a restart.
 ///
 /// # Errors
 /// The last error of `work`.
@@ -58,7 +59,7 @@ pub(crate) async fn run_on<T>(
     let mut pauses = pauses();
     loop {
         let error = match session.run(&work).await {
-            Err(error) if is_worth_another_try(&error) => error,
+            Err(error) if is_worth_another_try(&error) && session.was_connected() => error,
             done => return done,
         };
         match pauses.next() {

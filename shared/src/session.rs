@@ -15,6 +15,7 @@ pub struct Session {
     settings: ConnectionSettings,
     database: Option<Database>,
     last_used: Instant,
+    was_connected: bool,
 }
 
 /// How long a connection may be idle before it has to show that it lives: less than poolers and network address
@@ -28,7 +29,13 @@ impl Session {
             settings,
             database: None,
             last_used: Instant::now(),
+            was_connected: false,
         }
+    }
+
+    /// Whether the server was ever reached.
+    pub(crate) fn was_connected(&self) -> bool {
+        self.was_connected
     }
 
     /// The settings it connects with.
@@ -68,6 +75,7 @@ impl Session {
             Some(database) => database,
             none => {
                 let mut opened = Database::connect(&self.settings).await?;
+                self.was_connected = true;
                 schema_version::require(&mut opened).await?;
                 none.insert(opened)
             }
