@@ -222,6 +222,20 @@ async fn every_command_without_a_server() -> Result<()> {
     transcript("no_server", NOBODY_LISTENS, Uuid::nil(), |_| 2).await
 }
 
+/// "Nothing went wrong" must not stand below a verdict of `unknown`.
+#[tokio::test]
+async fn a_check_that_saw_nothing_says_nothing_good() -> Result<()> {
+    for command in ["diagnose", "recent", "health", "verify", "mismatches"] {
+        let finished = rollcall(&[("DATABASE_URL", NOBODY_LISTENS)], &[command]).await?;
+        let after = finished.stdout.split_once("database_unreachable");
+        let after = after.with_context(|| finished.to_string())?.1;
+        for claim in ["No signup", "Nobody", "PASS", "consistent", "┌"] {
+            ensure!(!after.contains(claim), "{finished}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn misuse_is_2_and_says_nothing_on_standard_output() -> Result<()> {
     let mut all = String::new();
