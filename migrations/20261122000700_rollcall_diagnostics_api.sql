@@ -119,7 +119,7 @@ language sql stable security definer set search_path = '' as $$
     case
       when h.missing = 0 then 100.00
       -- one in a million is not all: 100.00 says that nobody is missing
-      else least(99.99, trunc(100.0 * (h.signups - h.missing) / h.signups, 2))
+      else least(99.99, round(100.0 * (h.signups - h.missing) / h.signups, 2))
     end
   from rollcall.recent_health(interval '1 hour') h
 $$;

@@ -252,6 +252,12 @@ FAULTS = {
         (drop(*of("DeadLettersAlarm", "AlarmDescription")), "says nothing"),
         (put(*of("DeadLettersAlarm", "Period"), 90), "impossible period"),
     ],
+    alarms.alerts_that_were_not_sent_raise_an_alarm: [
+        (drop("Resources", "RecentIssuesUnsentFilter"), "nobody learns of alerts in RecentIssuesLogs"),
+        (drop("Resources", "AlertsNotSentAlarm"), "nobody learns of alerts in HealthCheckLogs"),
+        (put(*of("AlertsNotSentAlarm", "Threshold"), 5), "nobody learns of alerts in HealthCheckLogs"),
+        (put(*of("HealthCheckUnsentFilter", "FilterPattern"), "ERROR"), "does not look for alerts"),
+    ],
     alarms.missing_runs_raise_an_alarm: [
         (drop("Resources", "HealthCheckMissingAlarm"), "no dead man's switch"),
         (put(*of("HealthCheckMissingAlarm", "TreatMissingData"), "missing"), "silence is no alarm"),

@@ -9,7 +9,7 @@ use rollcall_tests::programs::program;
 use rollcall_tests::project::Project;
 
 /// Commands that are not run here, and why.
-const NOT_HERE: [(&str, &str); 9] = [
+const NOT_HERE: [(&str, &str); 11] = [
     ("cargo run -- demo", "tests/demo.rs runs it"),
     ("tests/run", "it is what runs this test"),
     (
@@ -26,7 +26,9 @@ const NOT_HERE: [(&str, &str); 9] = [
         "curl ",
         "needs the deployed API; tests/lambda_backfill.rs sends what API Gateway sends",
     ),
-    ("--header ", "continues the curl command"),
+    ("user = ", "continues the curl command"),
+    ("header = ", "continues the curl command"),
+    ("END", "ends the curl command"),
     ("python3 -m pip ", "tests/run does it"),
 ];
 

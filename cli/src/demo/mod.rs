@@ -26,10 +26,18 @@ pub(crate) async fn run(arguments: &DemoArguments, output: &Output) -> anyhow::R
         let kept = server.keep()?;
         output.say(&format!(
             "\nThe database runs on. Every user of this machine may connect, as any role:\n\n  \
-             export DATABASE_URL={}\n  cargo run -- diagnose\n\nTo stop and remove it:\n\n  {}",
+             export DATABASE_URL={}\n  {} diagnose\n\nTo stop and remove it:\n\n  {}",
             kept.url("postgres", database.name()),
+            program(),
             kept.stop_command()
         ));
     }
     Ok(verdict.into())
+}
+
+/// This program as it can be typed.
+fn program() -> String {
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| "rollcall".to_owned())
 }

@@ -26,12 +26,6 @@ impl AlertTopic {
         Ok(Self { arn, client })
     }
 
-    /// The topic's ARN.
-    #[must_use]
-    pub fn arn(&self) -> &str {
-        self.arn.as_str()
-    }
-
     /// Publishes one message: `subject` as [`safe_subject`] makes it, `body` as [`bounded_body`]
     /// does (an empty one, which SNS refuses, is replaced by the subject).
     ///

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use crate::arn::{Arn, ArnError, Service};
 use crate::aws_clients::AwsClients;
 use crate::aws_failure::AwsFailure;
-use crate::connection_string::{SecretFormatError, connection_string};
+use crate::secret_text::{SecretFormatError, connection_string};
 
 /// A secret and a client for the secret's own region.
 #[derive(Clone, Debug)]

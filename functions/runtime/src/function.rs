@@ -106,15 +106,23 @@ impl Function {
         Ok(answer)
     }
 
+    /// The field `alert_outcome` of the lines here is what the alarm on alerts that were not sent looks for.
     async fn alert(&self, alert: Option<Alert>) -> AlertOutcome {
         match (alert, &self.topic) {
             (None, _) => AlertOutcome::NotNeeded,
             (Some(_), None) => {
-                tracing::error!("there is something to alert about and no topic is configured");
+                tracing::error!(
+                    alert_outcome = "no_topic",
+                    "there is something to alert about and no topic is configured"
+                );
                 AlertOutcome::NoTopic
             }
             (Some(_), Some(Err(reason))) => {
-                tracing::error!(reason, "the alert topic cannot be used");
+                tracing::error!(
+                    alert_outcome = "failed",
+                    reason,
+                    "the alert topic cannot be used"
+                );
                 AlertOutcome::Failed
             }
             (Some(alert), Some(Ok(topic))) => {
@@ -124,7 +132,7 @@ impl Function {
                         AlertOutcome::Sent
                     }
                     Err(error) => {
-                        tracing::error!(%error, retryable = error.is_retryable(), "alert not sent");
+                        tracing::error!(alert_outcome = "failed", %error, retryable = error.is_retryable(), "alert not sent");
                         AlertOutcome::Failed
                     }
                 }

@@ -23,4 +23,5 @@ RULES = (
     api.the_api_is_throttled_and_logged,
     alarms.alarms_watch_the_checks,
     alarms.missing_runs_raise_an_alarm,
+    alarms.alerts_that_were_not_sent_raise_an_alarm,
 )

@@ -8,13 +8,19 @@ from schedule import seconds_between_runs
 ALERTS = [{"Ref": "AlertTopic"}]
 
 
+def watched_resource(alarm: dict) -> str | None:
+    if not alarm.get("Dimensions"):
+        return None
+    subject = alarm["Dimensions"][0]["Value"]
+    return subject.get("Ref") or owner(subject)
+
+
 def alarms_watch_the_checks(template: dict) -> Iterator[str]:
     alarms = of_type(template, "AWS::CloudWatch::Alarm")
     watched = {}
     for name, alarm in alarms.items():
-        subject = alarm["Dimensions"][0]["Value"]
-        resource = subject.get("Ref") or owner(subject)
-        watched[(alarm["Namespace"], alarm["MetricName"], resource)] = name
+        resource = watched_resource(alarm)
+        watched[(pattern(alarm["Namespace"]) or alarm["Namespace"], alarm["MetricName"], resource)] = name
         if alarm.get("AlarmActions") != ALERTS or alarm.get("OKActions") != ALERTS:
             yield f"{name} does not reach the alerts topic"
         if alarm.get("ActionsEnabled", True) is not True:
@@ -43,7 +49,7 @@ def missing_runs_raise_an_alarm(template: dict) -> Iterator[str]:
         own = [
             alarm
             for alarm in alarms
-            if alarm["MetricName"] == "Invocations" and alarm["Dimensions"][0]["Value"] == {"Ref": function}
+            if alarm["MetricName"] == "Invocations" and watched_resource(alarm) == function
         ]
         if len(own) != 1:
             yield f"{function} has no dead man's switch"
@@ -59,3 +65,21 @@ def missing_runs_raise_an_alarm(template: dict) -> Iterator[str]:
         # Exactly one period would alarm on a run that is seconds late; much more would be news from yesterday.
         if not period < waits <= 3 * period:
             yield f"{function}: the dead man's switch waits {waits} s"
+
+
+def alerts_that_were_not_sent_raise_an_alarm(template: dict) -> Iterator[str]:
+    counted = set()
+    for name, found in of_type(template, "AWS::Logs::MetricFilter").items():
+        looked_for = found.get("FilterPattern", "")
+        if not all(f'$.alert_outcome = "{outcome}"' in looked_for for outcome in ("failed", "no_topic")):
+            yield f"{name} does not look for alerts that were not sent"
+        for metric in found["MetricTransformations"]:
+            counted.add((found["LogGroupName"]["Ref"], pattern(metric["MetricNamespace"]), metric["MetricName"]))
+    alarms = [
+        (pattern(alarm["Namespace"]), alarm["MetricName"])
+        for alarm in of_type(template, "AWS::CloudWatch::Alarm").values()
+        if (alarm.get("Statistic"), alarm.get("Threshold"), alarm.get("TreatMissingData")) == ("Sum", 1, "notBreaching")
+    ]
+    for logs in ("HealthCheckLogs", "RecentIssuesLogs"):
+        if not any(group == logs and (namespace, metric) in alarms for group, namespace, metric in counted):
+            yield f"nobody learns of alerts in {logs} that were not sent"
