@@ -28,5 +28,7 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
         })
         .await
         .unwrap_or_else(|error| HealthReport::unknown(&error, Timestamp::now()));
-    function.answer(&report, Alert::for_health(&report)).await
+    function
+        .answer(&report, Alert::for_health(&report), &event.context)
+        .await
 }

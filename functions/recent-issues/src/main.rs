@@ -28,5 +28,7 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
         })
         .await
         .unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
-    function.answer(&report, Alert::for_recent(&report)).await
+    function
+        .answer(&report, Alert::for_recent(&report), &event.context)
+        .await
 }

@@ -22,6 +22,9 @@ use crate::kept_session::KeptSession;
 /// publication, and a little. Where the whole is short, a third of it.
 const RESERVE: Duration = Duration::from_secs(9);
 
+/// Kept free for the answer itself, whatever the topic does.
+const ANSWER_RESERVE: Duration = Duration::from_millis(500);
+
 /// The state of a function: one database session, and the topic it alerts.
 #[derive(Debug)]
 pub struct Function {
@@ -96,10 +99,20 @@ impl Function {
         &self,
         report: &impl Serialize,
         alert: Option<Alert>,
+        context: &Context,
     ) -> Result<Value, lambda_runtime::Error> {
         let mut answer = serde_json::to_value(report)?;
         tracing::info!(report = %answer, "checked");
-        let outcome = self.alert(alert).await;
+        let until = Instant::now() + time_left(context).saturating_sub(ANSWER_RESERVE);
+        let outcome = timeout_at(until, self.alert(alert))
+            .await
+            .unwrap_or_else(|_| {
+                tracing::error!(
+                    alert_outcome = "failed",
+                    "the alert was not sent in the time that was left"
+                );
+                AlertOutcome::Failed
+            });
         if let Value::Object(fields) = &mut answer {
             fields.insert("alert".to_owned(), serde_json::to_value(outcome)?);
         }

@@ -2,23 +2,26 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio_postgres::types::Type;
 
 use super::DryRun;
 use super::batch::overrides;
-use super::count::count_missing;
+use super::count::count;
 use super::user::failure;
-use crate::database::column;
-use crate::error::Result;
+use crate::database::{Database, column};
+use crate::error::{Error, Result};
 use crate::session::Session;
 
-const LIMIT: Duration = Duration::from_secs(60);
+/// Limit of one trial. Those that are cut smaller fit, together with this one, into one call over HTTP.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// By how much a trial shrinks that took too long.
+const SHRINK: i32 = 16;
 
 /// How many users a dry run tries at most: enough to see what fails, few enough for one transaction.
 const MAX_TRIED: u64 = 1000;
 
-/// Tries one page of missing users and takes the trial back.
+/// Tries one page of missing users and takes the trial back. Where that takes too long, tries fewer.
 ///
 /// # Errors
 /// What the database refuses; nothing is changed either way.
@@ -28,44 +31,62 @@ pub async fn dry_run(
     account_type: Option<&str>,
 ) -> Result<DryRun> {
     let overrides = overrides(account_type);
-    let page = i32::try_from(max_users.unwrap_or(MAX_TRIED).min(MAX_TRIED)).unwrap_or(i32::MAX);
-    session
-        .run(async |database| {
-            let total_missing = count_missing(database, Timestamp::MAX).await?;
-            database
-                .write(LIMIT, async |queries| {
-                    let rows = queries
-                        .rows(
-                            include_str!("preview.sql"),
-                            &[(&page, Type::INT4), (&overrides, Type::JSONB)],
-                        )
-                        .await?;
-                    let mut preview = DryRun {
-                        total_missing,
-                        tried: 0,
-                        would_create: 0,
-                        would_fail: 0,
-                        users: vec![],
-                        failures: vec![],
-                    };
-                    for row in &rows {
-                        preview.tried += 1;
-                        match failure(row)? {
-                            Some(failure) => {
-                                preview.would_fail += 1;
-                                preview.failures.push(failure);
-                            }
-                            None => {
-                                preview.would_create += 1;
-                                preview.users.push(column(row, "user_id")?);
-                            }
-                        }
+    let total_missing = count(session).await?;
+    let mut page = i32::try_from(max_users.unwrap_or(MAX_TRIED).min(MAX_TRIED)).unwrap_or(i32::MAX);
+    loop {
+        let trial = session
+            .run(async |database| trial(database, page, &overrides).await)
+            .await;
+        match trial {
+            Err(Error::Timeout) if page > 1 => page = (page / SHRINK).max(1),
+            Err(error) => return Err(error),
+            Ok(trial) => {
+                // signups between the count and the trial
+                let total_missing = total_missing.max(trial.tried);
+                return Ok(DryRun {
+                    total_missing,
+                    ..trial
+                });
+            }
+        }
+    }
+}
+
+async fn trial(
+    database: &mut Database,
+    page: i32,
+    overrides: &serde_json::Value,
+) -> Result<DryRun> {
+    database
+        .write(LIMIT, async |queries| {
+            let rows = queries
+                .rows(
+                    include_str!("preview.sql"),
+                    &[(&page, Type::INT4), (overrides, Type::JSONB)],
+                )
+                .await?;
+            let mut trial = DryRun {
+                total_missing: 0,
+                tried: 0,
+                would_create: 0,
+                would_fail: 0,
+                users: vec![],
+                failures: vec![],
+            };
+            for row in &rows {
+                trial.tried += 1;
+                match failure(row)? {
+                    Some(failure) => {
+                        trial.would_fail += 1;
+                        trial.failures.push(failure);
                     }
-                    // signups between the count and the trial
-                    preview.total_missing = preview.total_missing.max(preview.tried);
-                    Ok(preview)
-                })
-                .await
+                    None => {
+                        trial.would_create += 1;
+                        trial.users.push(column(row, "user_id")?);
+                    }
+                }
+            }
+            Ok(trial)
         })
         .await
 }
