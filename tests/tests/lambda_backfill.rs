@@ -116,6 +116,24 @@ async fn a_missing_user(project: &Project) -> Result<Uuid> {
 }
 
 #[tokio::test]
+async fn a_dry_run_that_is_too_slow_tries_fewer_users() -> Result<()> {
+    let project = Project::migrated().await?;
+    project.add_users_without_profile(300).await?;
+    slow_down(&project, 50).await?;
+    let before = state(&project).await?;
+    let lambda = start(&project).await?;
+    let answer = lambda
+        .invoke_within(json!({}), Duration::from_secs(28))
+        .await?;
+    assert_eq!(answer["total_missing"], 300, "{answer}");
+    let tried = answer["tried"].as_i64().context("a number")?;
+    assert!((1..300).contains(&tried), "{answer}");
+    assert_eq!(answer["would_create"], tried);
+    assert_eq!(state(&project).await?, before);
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_asked_is_a_dry_run_in_every_form_of_a_call() -> Result<()> {
     let project = Project::migrated().await?;
     project.add_users_without_profile(3).await?;

@@ -565,16 +565,19 @@ async fn an_address_that_never_answers_is_given_up_in_time_to_alert() -> Result<
     .await
 }
 
-/// Everything hangs at once, with the shortest time limit that a function is deployed with.
+/// Everything hangs at once, with the shortest time limit that a function is deployed with, and
+/// with one that is shorter than a single publication may take.
 #[tokio::test]
 async fn a_hanging_topic_after_a_hanging_database_still_leaves_time_to_answer() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let url = format!("postgresql://postgres@{}/x", listener.local_addr()?);
     let lambda = Lambda::start("recent-issues", &[("DATABASE_URL", &url)]).await?;
     lambda.sns.behave(Behaviour::Hang);
-    let answer = lambda.invoke_within(json!({}), DEADLINE).await?;
-    assert_eq!(answer["verdict"], "unknown", "{answer}");
-    assert_eq!(answer["alert"], "failed");
+    for deadline in [DEADLINE, Duration::from_secs(6)] {
+        let answer = lambda.invoke_within(json!({}), deadline).await?;
+        assert_eq!(answer["verdict"], "unknown", "{answer}");
+        assert_eq!(answer["alert"], "failed");
+    }
     Ok(())
 }
 
