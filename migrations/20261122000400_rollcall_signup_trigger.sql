@@ -234,22 +234,42 @@ declare
   ], null);
   -- public.handle_new_user() where the name is ours, else our private one
   maker constant regprocedure := coalesce(ours[3], 'rollcall.on_signup()'::regprocedure);
+  profile_table constant text := (
+    select regexp_replace(c.relname, '(\W)', '\\\1', 'g') from pg_catalog.pg_class c where c.oid = rollcall.profile_table()
+  );
+  inserts_a_profile constant text := format('insert\s+into\s+("?\w+"?\s*\.\s*)?"?%s"?(\W|$)', profile_table);
+  -- by its text, which names the table, or a function like ensure_profile_exists
+  displaced_made_profiles constant boolean := coalesce(
+    (
+      select coalesce(
+        (select f.definition from rollcall.displaced f where f.object = 'function ' || d.function),
+        (select p.prosrc from pg_catalog.pg_proc p where p.oid = to_regprocedure(d.function))
+      ) ~* ('profile|' || profile_table)
+      from (
+        select substring(t.definition from 'EXECUTE FUNCTION ([^(]+)\(') || '()' as function
+        from rollcall.displaced t
+        where t.object = 'trigger on_auth_user_created on auth.users'
+      ) d
+    ),
+    false
+  );
 begin
   -- Whoever waits for this lock makes every signup behind it wait, too.
   perform set_config('lock_timeout', '2s', true);
 
   -- Triggers fire in the order of their names, deferred ones at commit. One of the application's that comes after ours
   -- and inserts the profile itself would meet ours, fail, and take the signup with it; so ours goes last. Where the
-  -- application had an on_auth_user_created of its own, the later ones live with a profile made there, or need one.
+  -- application had an on_auth_user_created of its own that made the profile, the later ones need it, or live with it.
   select
     max(t.tgname::text collate "C") as name,
     bool_or(t.tgdeferrable and t.tginitdeferred) as at_commit
   into late
   from pg_catalog.pg_trigger t
+  join pg_catalog.pg_proc p on p.oid = t.tgfoid
   where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
     and t.tgtype::integer & 71 = after_insert and t.tgfoid <> all (ours::oid[])
     and (t.tgname > 'on_auth_user_created' collate "C" or (t.tgdeferrable and t.tginitdeferred))
-    and not exists (select from rollcall.displaced d where d.object = 'trigger on_auth_user_created on auth.users');
+    and (not displaced_made_profiles or p.prosrc ~* inserts_a_profile);
 
   if late.name is null then
     if not exists (

@@ -1,0 +1,321 @@
+//! Triggers that the application has on `auth.users`, before and after Rollcall: whatever they do, signups go on,
+//! and a rollback leaves them as they were.
+
+use anyhow::{Context, Result, ensure};
+use rollcall::checks::health::HealthReport;
+use rollcall::database::Database;
+use rollcall::migrations::{self, Extent};
+use rollcall::verdict::Verdict;
+use rollcall_sandbox::{Person, SignupKind};
+use rollcall_tests::project::Project;
+use rollcall_tests::sql::{catalog, difference, value, values};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+const PROFILES: &str = "
+    create table public.profiles (
+      id uuid primary key references auth.users (id) on delete cascade,
+      email text
+    );";
+
+/// Inserts the profile, and knows nobody else who does.
+const HANDLE_NEW_USER: &str = "
+    create or replace function public.handle_new_user() returns trigger
+    language plpgsql security definer set search_path = '' as $$
+    begin insert into public.profiles (id, email) values (new.id, new.email); return new; end $$;";
+
+const ON_AUTH_USER_CREATED: &str = "
+    create trigger on_auth_user_created after insert on auth.users for each row execute function public.handle_new_user();";
+
+/// A trigger that comes after `on_auth_user_created`.
+fn later(body: &str) -> String {
+    format!(
+        "create function public.later() returns trigger language plpgsql security definer set search_path = '' as $$
+         begin {body} return new; end $$;
+         create trigger on_signup after insert on auth.users for each row execute function public.later();"
+    )
+}
+
+async fn project_with(sql: &[&str]) -> Result<(Project, Client)> {
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    for statements in sql {
+        client.batch_execute(statements).await?;
+    }
+    Ok((project, client))
+}
+
+async fn rollcall(project: &Project) -> Result<Database> {
+    Ok(Database::connect(&project.settings()?).await?)
+}
+
+async fn migrate_again(project: &Project) -> Result<()> {
+    migrations::apply(&mut rollcall(project).await?, true).await?;
+    Ok(())
+}
+
+async fn roll_back(project: &Project) -> Result<()> {
+    Ok(migrations::roll_back(&mut rollcall(project).await?, Extent::Everything).await?)
+}
+
+async fn sign_up(project: &Project, number: u32) -> Result<Uuid> {
+    project
+        .auth()
+        .await?
+        .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(number))
+        .await
+        .context("the signup is blocked")
+}
+
+async fn count(client: &Client, of: &str) -> Result<i64> {
+    value(client, &format!("select count(*) from {of}")).await
+}
+
+async fn state(client: &Client) -> Result<String> {
+    value(client, "select rollcall.signup_trigger_state()").await
+}
+
+async fn triggers_of_ours(client: &Client) -> Result<Vec<String>> {
+    values(
+        client,
+        "select pg_get_triggerdef(oid) from pg_trigger
+         where tgrelid = 'auth.users'::regclass and not tgisinternal and pg_get_triggerdef(oid) like '%rollcall%'",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_later_trigger_that_needs_the_profile_finds_it() -> Result<()> {
+    let (project, client) = project_with(&[
+        PROFILES,
+        "create table public.settings (profile_id uuid primary key references public.profiles on delete cascade);",
+        HANDLE_NEW_USER,
+        ON_AUTH_USER_CREATED,
+        &later("insert into public.settings values (new.id);"),
+    ])
+    .await?;
+    let before = catalog(&client).await?;
+    for number in 1..=2 {
+        migrate_again(&project).await?;
+        sign_up(&project, number).await?;
+    }
+    assert_eq!(count(&client, "public.settings").await?, 2);
+    assert_eq!(state(&client).await?, "in_place");
+    roll_back(&project).await?;
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+    sign_up(&project, 3).await?;
+    assert_eq!(count(&client, "public.settings").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_later_trigger_that_makes_the_profile_beside_one_under_our_name_is_not_broken()
+-> Result<()> {
+    let (project, client) = project_with(&[
+        PROFILES,
+        "create table public.greetings (user_id uuid);
+         create function public.handle_new_user() returns trigger language plpgsql security definer set search_path = '' as $$
+         begin insert into public.greetings values (new.id); return new; end $$;",
+        ON_AUTH_USER_CREATED,
+        &later("insert into public.profiles (id, email) values (new.id, 'theirs');"),
+    ])
+    .await?;
+    let before = catalog(&client).await?;
+    for number in 1..=2 {
+        migrate_again(&project).await?;
+        sign_up(&project, number).await?;
+    }
+    assert_eq!(
+        count(&client, "public.profiles where email = 'theirs'").await?,
+        2
+    );
+    roll_back(&project).await?;
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+    sign_up(&project, 3).await?;
+    assert_eq!(count(&client, "public.greetings").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_function_that_the_application_deploys_afterwards_does_not_block_signups() -> Result<()> {
+    for redeployed in [
+        HANDLE_NEW_USER.to_owned(),
+        // as scripts of a project do it
+        format!(
+            "{HANDLE_NEW_USER} drop trigger if exists on_auth_user_created on auth.users; {ON_AUTH_USER_CREATED}"
+        ),
+    ] {
+        let (project, client) = project_with(&[PROFILES, &later("perform 1;")]).await?;
+        project.migrate().await?;
+        sign_up(&project, 1).await?;
+        project
+            .connect_as_superuser()
+            .await?
+            .batch_execute(&redeployed)
+            .await?;
+        sign_up(&project, 2).await?;
+        migrate_again(&project).await?;
+        sign_up(&project, 3).await?;
+        assert_eq!(count(&client, "public.profiles").await?, 3);
+
+        roll_back(&project).await?;
+        assert_eq!(triggers_of_ours(&client).await?, [""; 0]);
+        ensure!(
+            value::<bool>(
+                &client,
+                "select prosrc like '%insert into public.profiles%' from pg_proc where oid = 'public.handle_new_user()'::regprocedure"
+            )
+            .await?
+        );
+        sign_up(&project, 4).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_trigger_at_commit_makes_is_not_known() -> Result<()> {
+    let (project, client) = project_with(&[
+        PROFILES,
+        HANDLE_NEW_USER,
+        "create constraint trigger make_profile after insert on auth.users deferrable initially deferred
+           for each row execute function public.handle_new_user()",
+    ])
+    .await?;
+    let before = catalog(&client).await?;
+    for number in 1..=2 {
+        migrate_again(&project).await?;
+        sign_up(&project, number).await?;
+    }
+    assert_eq!(count(&client, "public.profiles").await?, 2);
+    assert_eq!(state(&client).await?, "foreign");
+    let report = HealthReport::take(&mut rollcall(&project).await?).await?;
+    assert_eq!(report.verdict, Verdict::Unknown);
+    roll_back(&project).await?;
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_function_that_also_follows_updates_and_deletions_goes_on_doing_so() -> Result<()> {
+    let (project, client) = project_with(&[
+        "create table public.profiles (id uuid primary key, email text);
+         create table public.farewells (user_id uuid);
+         create function public.handle_new_user() returns trigger language plpgsql security definer set search_path = '' as $$
+         begin
+           if tg_op = 'DELETE' then
+             insert into public.farewells values (old.id);
+             delete from public.profiles where id = old.id;
+             return old;
+           elsif tg_op = 'UPDATE' then
+             update public.profiles set email = new.email where id = new.id;
+           else
+             insert into public.profiles values (new.id, new.email);
+           end if;
+           return new;
+         end $$;
+         create trigger on_auth_user_created after insert on auth.users for each row execute function public.handle_new_user();
+         create trigger on_auth_user_updated after update of email on auth.users for each row execute function public.handle_new_user();
+         create trigger on_auth_user_deleted before delete on auth.users for each row execute function public.handle_new_user()",
+    ])
+    .await?;
+    let before = catalog(&client).await?;
+    let follow = async |number: u32, farewells: i64| -> Result<()> {
+        let id = sign_up(&project, number).await?;
+        let mut auth = project.auth().await?;
+        let address = format!("changed{number}@example.com");
+        auth.change_email(id, &address).await?;
+        let email: String = value(
+            &client,
+            &format!("select email from public.profiles where id = '{id}'"),
+        )
+        .await?;
+        assert_eq!(email, address);
+        auth.hard_delete(id).await?;
+        assert_eq!(count(&client, "auth.users").await?, 0);
+        assert_eq!(count(&client, "public.profiles").await?, 0);
+        assert_eq!(count(&client, "public.farewells").await?, farewells);
+        Ok(())
+    };
+    project.migrate().await?;
+    follow(1, 1).await?;
+    assert_eq!(state(&client).await?, "in_place");
+    migrate_again(&project).await?;
+    follow(2, 2).await?;
+    roll_back(&project).await?;
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+    follow(3, 3).await
+}
+
+#[tokio::test]
+async fn the_latest_version_of_a_displaced_function_is_given_back() -> Result<()> {
+    let version = |number: u32| {
+        format!(
+            "create or replace function public.handle_new_user() returns trigger language plpgsql security definer set search_path = '' as $$
+             begin /* v{number} */ insert into public.profiles (id, email) values (new.id, 'v{number}'); return new; end $$;
+             revoke all on function public.handle_new_user() from public, anon, authenticated;"
+        )
+    };
+    let (project, client) = project_with(&[PROFILES, &version(1), ON_AUTH_USER_CREATED]).await?;
+    project.migrate().await?;
+    client.batch_execute(&version(2)).await?;
+    let expected: String = value(
+        &client,
+        "select pg_get_functiondef(oid) || proacl::text from pg_proc where oid = 'public.handle_new_user()'::regprocedure",
+    )
+    .await?;
+    migrate_again(&project).await?;
+    migrate_again(&project).await?;
+    assert_eq!(state(&client).await?, "in_place");
+    roll_back(&project).await?;
+    let given_back: String = value(
+        &client,
+        "select pg_get_functiondef(oid) || proacl::text from pg_proc where oid = 'public.handle_new_user()'::regprocedure",
+    )
+    .await?;
+    assert_eq!(given_back, expected);
+    let id = sign_up(&project, 1).await?;
+    assert_eq!(
+        count(
+            &client,
+            &format!("public.profiles where id = '{id}' and email = 'v2'")
+        )
+        .await?,
+        1
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trigger_of_ours_that_is_switched_off_beside_others_is_not_in_place() -> Result<()> {
+    for (application, ours) in [
+        (later("perform 1;"), "zzz_rollcall_on_auth_user_created"),
+        (
+            later("perform 1;").replace("trigger on_signup", "trigger a_first"),
+            "on_auth_user_created",
+        ),
+        (String::new(), "on_auth_user_created"),
+    ] {
+        let (project, client) = project_with(&[PROFILES, &application]).await?;
+        project.migrate().await?;
+        assert_eq!(state(&client).await?, "in_place", "{application}");
+        project
+            .connect_as_superuser()
+            .await?
+            .batch_execute(&format!("alter table auth.users disable trigger {ours}"))
+            .await?;
+        let id = sign_up(&project, 1).await?;
+        assert_eq!(
+            state(&client).await?,
+            if application.is_empty() {
+                "disabled"
+            } else {
+                "foreign"
+            }
+        );
+        assert_eq!(
+            values::<Uuid>(&client, "select rollcall.missing_users(null, 10)").await?,
+            [id]
+        );
+    }
+    Ok(())
+}
