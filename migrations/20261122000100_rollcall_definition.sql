@@ -109,9 +109,12 @@ create or replace function rollcall.unfilled_columns() returns setof name
 language sql stable set search_path = '' as $$
   select t.attname
   from pg_catalog.pg_attribute t
+  join pg_catalog.pg_type d on d.oid = t.atttypid
   where t.attrelid = rollcall.profile_table()
     and t.attnum > 0 and not t.attisdropped
-    and t.attnotnull and not t.atthasdef and t.attidentity = '' and t.attgenerated = ''
+    -- a domain may demand a value, or have a default, of its own
+    and (t.attnotnull or d.typnotnull) and not t.atthasdef and d.typdefault is null
+    and t.attidentity = '' and t.attgenerated = ''
     and not exists (select from rollcall.profile_columns() c where c.column_name = t.attname)
     -- a trigger of the application may fill them before they are looked at
     and not exists (
