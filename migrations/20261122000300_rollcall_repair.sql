@@ -136,8 +136,8 @@ comment on function rollcall.deferred_constraints() is
 create or replace function rollcall.try_deferred_constraints(p_constraints text) returns void
 language plpgsql set search_path = '' as $$
 begin
-  -- as at commit, for triggers of the application that name their tables without a schema
-  perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
+  -- the session's own, as at commit, for triggers of the application that name their tables without a schema
+  set local search_path to default;
   execute 'set constraints ' || p_constraints || ' immediate';
   raise exception using errcode = 'RC004', message = 'rollcall: trial over';
 exception when sqlstate 'RC004' then

@@ -266,6 +266,66 @@ async fn by_a_constraint_that_holds_only_at_commit_and_does() -> Result<()> {
 }
 
 #[tokio::test]
+async fn by_what_the_application_has_yet_to_do_in_the_same_transaction() -> Result<()> {
+    let project = Project::migrated().await?;
+    let client = project.connect_as_superuser().await?;
+    let id = Uuid::new_v4();
+    client
+        .batch_execute(&format!(
+            "create table public.wallets (id uuid primary key);
+             create table public.owners (user_id uuid primary key, wallet_id uuid references public.wallets deferrable initially deferred);
+             begin;
+             insert into public.owners values ('{id}', '{id}');
+             insert into auth.users (id, email) values ('{id}', 'late@example.com');
+             insert into public.wallets values ('{id}');
+             commit"
+        ))
+        .await?;
+    ensure!(has_profile(&project, id).await?);
+    assert_eq!(errors(&project, id).await?, [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn by_a_trigger_at_commit_that_names_no_schema() -> Result<()> {
+    let project = Project::migrated().await?;
+    let client = project.connect_as_superuser().await?;
+    client
+        .batch_execute(
+            "create table public.statistics (profiles integer); insert into public.statistics values (0);
+             create function public.tally() returns trigger language plpgsql security definer as $$
+             begin update statistics set profiles = profiles + 1; return null; end $$;
+             create constraint trigger tally after insert on public.profiles deferrable initially deferred
+               for each row execute function public.tally()",
+        )
+        .await?;
+    // at the commit of Supabase Auth, whose search path is auth, it would fail
+    let id = sign_up(&project).await?;
+    ensure!(!has_profile(&project, id).await?);
+    assert_eq!(errors(&project, id).await?, ["42P01"]);
+    // at that of whoever has public on his path it does not
+    let signup =
+        "insert into auth.users (id, email) values (gen_random_uuid(), 'another@example.com')";
+    client.batch_execute(signup).await?;
+    let answer: serde_json::Value = value(
+        &project.connect().await?,
+        "select public.backfill_all_missing_profiles(10, false)",
+    )
+    .await?;
+    assert_eq!(
+        (&answer["total_missing"], &answer["successful"]),
+        (&1.into(), &1.into()),
+        "{answer}"
+    );
+    assert_eq!(
+        value::<i64>(&client, "select profiles::bigint from public.statistics").await?,
+        2,
+        "once for each profile"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn by_a_table_that_changed() -> Result<()> {
     survives(
         "alter table public.profiles rename column email to mail",
