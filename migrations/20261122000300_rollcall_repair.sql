@@ -373,7 +373,8 @@ language sql stable security definer set search_path = '' set row_security = off
   from rollcall.expected_profile e
   where e._user_id >= coalesce(p_after, '00000000-0000-0000-0000-000000000000'::uuid)
     and e._user_id is distinct from p_after
-    and (e._signed_up_at <= p_signed_up_before or e._signed_up_at is null)
+    -- a date that nobody can have signed up at yet keeps nobody from being repaired
+    and (e._signed_up_at <= p_signed_up_before or e._signed_up_at is null or e._signed_up_at > now() + interval '5 minutes')
     and not exists (
       -- the bound stands here again so that the anti-join starts at the cursor, too
       select from rollcall.actual_profile a
@@ -393,7 +394,7 @@ language sql stable security definer set search_path = '' set row_security = off
   limit p_limit
 $$;
 comment on function rollcall.missing_users(uuid, integer, timestamptz, boolean) is
-  'A page of users without their profile in the order of their ids, after a cursor (null: from the start), among those who signed up no later than a moment: all of them, or those who never failed (p_failed false), or those who failed before that moment (true).';
+  'A page of users without their profile in the order of their ids, after a cursor (null: from the start), among those who signed up no later than a moment (or are dated in the future): all of them, or those who never failed (p_failed false), or those who failed before that moment (true).';
 
 create or replace function rollcall.count_missing(p_signed_up_before timestamptz default 'infinity') returns bigint
 language plpgsql stable security definer set search_path = '' set row_security = off as $$
@@ -402,13 +403,13 @@ begin
   return (
     select count(*)
     from rollcall.expected_profile e
-    where (e._signed_up_at <= p_signed_up_before or e._signed_up_at is null)
+    where (e._signed_up_at <= p_signed_up_before or e._signed_up_at is null or e._signed_up_at > now() + interval '5 minutes')
       and not exists (select from rollcall.actual_profile a where a._user_id = e._user_id)
   );
 end
 $$;
 comment on function rollcall.count_missing(timestamptz) is
-  'How many users have no profile, among those who signed up no later than a moment.';
+  'How many users have no profile, among those who signed up no later than a moment (or are dated in the future).';
 
 create or replace function rollcall.repair_batch(
   p_after uuid, p_limit integer, p_signed_up_before timestamptz, p_failed boolean, p_source text, p_overrides jsonb default '{}'

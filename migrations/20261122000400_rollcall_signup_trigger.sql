@@ -180,7 +180,8 @@ create or replace function public.ensure_profile_exists(
 language plpgsql security definer set search_path = '' as $$
 declare
   wishes constant jsonb := jsonb_strip_nulls(jsonb_build_object(
-    'email', p_email, 'full_name', p_full_name, 'msisdn', p_msisdn, 'profile_type', p_profile_type));
+    'email', nullif(btrim(p_email), ''), 'full_name', nullif(btrim(p_full_name), ''),
+    'msisdn', nullif(btrim(p_msisdn), ''), 'profile_type', nullif(btrim(p_profile_type), '')));
 begin
   perform rollcall.bootstrap_profile(
     p_user_id,

@@ -376,3 +376,28 @@ async fn a_check_that_runs_into_a_lock_is_unknown() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_user_with_an_impossible_date_blinds_no_check_and_is_repaired() -> Result<()> {
+    for date in ["'2099-01-01'", "'infinity'", "'-infinity'", "null"] {
+        let project = Project::migrated().await?;
+        let user = Uuid::new_v4();
+        project
+            .connect_as_superuser()
+            .await?
+            .batch_execute(&format!(
+                "begin; set local session_replication_role = replica;
+                 insert into auth.users (id, email, created_at, last_sign_in_at) values ('{user}', 'a@example.com', {date}, {date});
+                 commit"
+            ))
+            .await?;
+        for (check, outcome) in every_check(&project.settings()?, user).await? {
+            ensure!(outcome.is_ok(), "{check} with {date}: {outcome:?}");
+        }
+        let mut session = project.session()?;
+        backfill::dry_run(&mut session, None, None).await?;
+        let outcome = backfill::apply(&mut session, 10, None, None, None, |_| ()).await?;
+        assert_eq!((outcome.created, outcome.remaining), (1, Some(0)), "{date}");
+    }
+    Ok(())
+}

@@ -347,6 +347,87 @@ async fn health_is_the_share_of_the_last_hours_signups_with_two_decimals() -> Re
 }
 
 #[tokio::test]
+async fn health_is_never_rounded_up_to_all() -> Result<()> {
+    for (signups, missing, percentage) in [
+        (20_001, 1, "99.99"),
+        (3, 1, "66.67"),
+        (3, 2, "33.33"),
+        (1, 1, "0.00"),
+    ] {
+        let project = Project::migrated().await?;
+        let client = project.connect_as_superuser().await?;
+        client
+            .batch_execute(&format!(
+                "begin; set local session_replication_role = replica;
+                 insert into auth.users (id, created_at) select gen_random_uuid(), now() from generate_series(1, {signups});
+                 insert into public.profiles (id) select id from auth.users offset {missing};
+                 commit"
+            ))
+            .await?;
+        let health: String = value(
+            &client,
+            "select concat_ws(' ', recent_signups_count, signups_missing_profiles, health_percentage) from public.monitor_signup_health()",
+        )
+        .await?;
+        assert_eq!(health, format!("{signups} {missing} {percentage}"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_date_in_the_future_or_none_skews_nothing() -> Result<()> {
+    let project = Project::migrated().await?;
+    let client = project.connect_as_superuser().await?;
+    client
+        .batch_execute(
+            "begin; set local session_replication_role = replica;
+             insert into auth.users (id, email, created_at, last_sign_in_at) values
+               (gen_random_uuid(), 'future@example.com', '2099-01-01', null),
+               (gen_random_uuid(), 'never@example.com', 'infinity', null),
+               (gen_random_uuid(), 'ever@example.com', '-infinity', null),
+               (gen_random_uuid(), 'none@example.com', null, null),
+               (gen_random_uuid(), 'back@example.com', now() - interval '3 hours', 'infinity');
+             insert into auth.audit_log_entries (id, payload, created_at)
+             select gen_random_uuid(), json_build_object('action', 'user_signedup', 'actor_id', id, 'actor_username', email), now() - interval '3 hours'
+             from auth.users where email = 'back@example.com';
+             commit",
+        )
+        .await?;
+    let health: String = value(
+        &client,
+        "select concat_ws(' ', recent_signups_count, signups_missing_profiles, health_percentage) from public.monitor_signup_health()",
+    )
+    .await?;
+    assert_eq!(health, "0 0 100.00");
+    let recent: Vec<String> = values(
+        &client,
+        "select email from public.check_recent_signup_issues()",
+    )
+    .await?;
+    assert_eq!(recent, [""; 0]);
+    assert_eq!(
+        value::<String>(&client, "select rollcall.audit_log_state()").await?,
+        "on"
+    );
+    assert_eq!(
+        value::<i64>(
+            &client,
+            "select count(*) from public.get_auth_profile_mismatches()"
+        )
+        .await?,
+        5
+    );
+
+    let answer: Value = value(
+        &client,
+        "select public.backfill_all_missing_profiles(10, false)",
+    )
+    .await?;
+    assert_eq!(answer["successful"], 5, "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_proof_says_what_passes_and_what_does_not() -> Result<()> {
     let cast = cast().await?;
     let proof = "select concat_ws(' | ', check_name, status, count, details) from public.verify_profile_completeness()";

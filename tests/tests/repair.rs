@@ -531,7 +531,7 @@ async fn whoever_signs_up_during_a_repair_is_left_to_the_next() -> Result<()> {
         .await?
         .batch_execute(
             "set session_replication_role = replica;
-             insert into auth.users (id, email, created_at) values (gen_random_uuid(), 'later@example.com', now() + interval '1 hour');
+             insert into auth.users (id, email, created_at) values (gen_random_uuid(), 'later@example.com', now() + interval '1 minute');
              insert into auth.users (id, email, created_at) values (gen_random_uuid(), 'never@example.com', null)",
         )
         .await?;
@@ -682,13 +682,9 @@ async fn a_wish_for_a_column_that_the_definition_lacks_is_refused() -> Result<()
         )
         .await?;
     let mut session = project.session()?;
-    let refused = backfill::apply(&mut session, 10, None, Some("partner"), None, |_| ()).await?;
-    assert_eq!(
-        (refused.ending, refused.attempted),
-        (Ending::Interrupted, 0)
-    );
+    let refused = backfill::apply(&mut session, 10, None, Some("partner"), None, |_| ()).await;
     ensure!(
-        matches!(&refused.interruption, Some(Error::Statement { sqlstate, .. }) if sqlstate == "RC003"),
+        matches!(&refused, Err(Error::Statement { sqlstate, .. }) if sqlstate == "RC003"),
         "{refused:?}"
     );
     let answer: Value = value(
@@ -1263,5 +1259,265 @@ async fn a_user_who_goes_while_he_is_repaired_is_no_failure() -> Result<()> {
         (2, 0, Some(0))
     );
     assert_eq!(recorded_failures(&client).await?, BTreeSet::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_who_is_locked_keeps_nobody_else_waiting() -> Result<()> {
+    let project = project_with_missing(20, &[]).await?;
+    let client = project.connect().await?;
+    let holder = project.connect_as_superuser().await?;
+    let lock = format!(
+        "begin; select from auth.users where id = '{}' for update",
+        user(7)
+    );
+    holder.batch_execute(&lock).await?;
+    let answer = compatible(&client, 100, false).await?;
+    assert_eq!(
+        (
+            &answer["successful"],
+            &answer["failed"],
+            &answer["remaining"]
+        ),
+        (&19.into(), &1.into(), &1.into()),
+        "{answer}"
+    );
+    assert_eq!(missing(&client).await?, BTreeSet::from([user(7)]));
+    assert_eq!(
+        recorded_failures(&client).await?,
+        BTreeSet::new(),
+        "a lock is nobody's failure"
+    );
+    holder.batch_execute("rollback").await?;
+    let answer = compatible(&client, 100, false).await?;
+    assert_eq!(answer["successful"], 1, "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_who_is_locked_is_repaired_once_he_is_free() -> Result<()> {
+    let project = project_with_missing(20, &[]).await?;
+    let client = project.connect().await?;
+    let holder = project.connect_as_superuser().await?;
+    let lock = format!(
+        "begin; select from auth.users where id = '{}' for update",
+        user(7)
+    );
+    holder.batch_execute(&lock).await?;
+    let release = async {
+        while missing(&client).await?.len() > 1 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        holder.batch_execute("rollback").await?;
+        anyhow::Ok(())
+    };
+    let (outcome, released) = tokio::join!(repair(&project, 100, None), release);
+    released?;
+    let outcome = outcome?;
+    assert_eq!(
+        (
+            outcome.ending,
+            outcome.created,
+            outcome.failed,
+            outcome.remaining
+        ),
+        (Ending::Complete, 20, 0, Some(0))
+    );
+    assert_no_event_twice(&client).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_remains_is_right_for_each_of_two_at_once() -> Result<()> {
+    let project = project_with_missing(200, &[5]).await?;
+    let clients = [project.connect().await?, project.connect().await?];
+    let (one, other) = tokio::try_join!(
+        compatible(&clients[0], 120, false),
+        compatible(&clients[1], 120, false),
+    )?;
+    let mut answers: Vec<[i64; 3]> = Vec::new();
+    for answer in [one, other] {
+        let number = |name: &str| answer[name].as_i64().context("a number");
+        answers.push([
+            number("total_missing")?,
+            number("successful")?,
+            number("remaining")?,
+        ]);
+    }
+    answers.sort();
+    assert_eq!(answers, [[81, 80, 1], [200, 119, 81]]);
+    Ok(())
+}
+
+// What others write into errors ---------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn whatever_a_trigger_of_the_application_raises_no_value_is_repeated() -> Result<()> {
+    for (code, outcome) in [
+        ("53400", "failed"),
+        ("40001", "busy"),
+        ("40P01", "busy"),
+        ("55P03", "busy"),
+        ("23505", "failed"),
+        ("P0001", "failed"),
+        ("RC002", "failed"),
+    ] {
+        let project = project_with_missing(3, &[]).await?;
+        let client = project.connect().await?;
+        client
+            .batch_execute(&format!(
+                "create function public.tell() returns trigger language plpgsql as $$
+                 begin
+                   if new.email like 'user2@%' then
+                     raise exception 'rollcall: no room for %', new.email using errcode = '{code}', detail = new.email, hint = new.email,
+                       constraint = new.email, column = new.email, table = new.email, schema = new.email, datatype = new.email;
+                   end if;
+                   return new;
+                 end $$;
+                 create trigger tell before insert on public.profiles for each row execute function public.tell()"
+            ))
+            .await?;
+        let dry = compatible(&client, 10, true).await?;
+        let one: Value = value(
+            &client,
+            &format!("select public.backfill_user_profile('{}')", user(2)),
+        )
+        .await?;
+        assert_eq!(one["sqlstate"], code, "{one}");
+        let all = compatible(&client, 10, false).await?;
+        assert_eq!(
+            (&all["successful"], &all["failed"]),
+            (&2.into(), &1.into()),
+            "{all}"
+        );
+        let engine = if outcome == "busy" {
+            // tried again and again; what it says in the end is what counts
+            let until = Some(Instant::now() + Duration::from_millis(3_500));
+            format!(
+                "{:?}",
+                backfill::apply(&mut project.session()?, 10, None, None, until, |_| ()).await
+            )
+        } else {
+            format!("{:?}", repair(&project, 10, None).await)
+        };
+        let signup = project
+            .auth()
+            .await?
+            .sign_up(
+                SignupKind::EmailAutoconfirm,
+                &Person::with_email("user2@example.org"),
+            )
+            .await?;
+        let kept: Vec<String> = values(
+            &client,
+            "select e::text from public.user_events e union all select f::text from rollcall.repair_failure f",
+        )
+        .await?;
+        ensure!(
+            kept.iter().any(|line| line.contains(&signup.to_string())),
+            "{kept:?}"
+        );
+        for text in [dry.to_string(), one.to_string(), all.to_string(), engine]
+            .iter()
+            .chain(&kept)
+        {
+            ensure!(!text.contains("user2@"), "{code}: {text}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_error_of_the_server_is_told_without_the_words_of_a_trigger() -> Result<()> {
+    for code in ["53100", "53200", "57P01", "58030", "08006"] {
+        let project = project_with_missing(2, &[]).await?;
+        let client = project.connect().await?;
+        client
+            .batch_execute(&format!(
+                "create function public.tell() returns trigger language plpgsql as $$
+                 begin raise exception 'rollcall: no room for %', new.email using errcode = '{code}', detail = new.email, constraint = new.email; end $$;
+                 create trigger tell before insert on public.profiles for each row execute function public.tell()"
+            ))
+            .await?;
+        let error = client
+            .batch_execute("select public.backfill_all_missing_profiles(10, false)")
+            .await
+            .err()
+            .context("an error")?;
+        assert_eq!(error.code().map(|code| code.code()), Some(code));
+        ensure!(!format!("{error:?}").contains("@example.com"), "{error:?}");
+        let one: Value = value(
+            &client,
+            &format!("select public.backfill_user_profile('{}')", user(2)),
+        )
+        .await?;
+        ensure!(!one.to_string().contains("@example.com"), "{one}");
+        let until = Some(Instant::now() + Duration::from_secs(3));
+        let engine = backfill::apply(&mut project.session()?, 10, None, None, until, |_| ()).await;
+        ensure!(
+            !format!("{engine:?}").contains("@example.com"),
+            "{engine:?}"
+        );
+        assert_eq!(missing(&client).await?.len(), 2);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trigger_that_changes_the_key_leaves_no_row() -> Result<()> {
+    for key in [
+        "gen_random_uuid()",
+        "'00000000-0000-4000-8000-0000000000ff'",
+    ] {
+        let project = project_with_missing(3, &[]).await?;
+        let client = project.connect().await?;
+        client
+            .batch_execute(&format!(
+                "alter table public.profiles drop constraint profiles_id_fkey;
+                 create function public.rewrite() returns trigger language plpgsql as $$ begin new.id := {key}; return new; end $$;
+                 create trigger rewrite before insert on public.profiles for each row execute function public.rewrite()"
+            ))
+            .await?;
+        for _ in 0..2 {
+            let answer = compatible(&client, 10, false).await?;
+            assert_eq!(answer["failed"], 3, "{answer}");
+            assert_eq!(answer["results"][0]["sqlstate"], "RC002", "{answer}");
+            let outcome = repair(&project, 10, None).await?;
+            assert_eq!((outcome.created, outcome.failed), (0, 3));
+        }
+        live_signups(&project, 1).await?;
+        assert_eq!(
+            value::<i64>(&client, "select count(*) from public.profiles").await?,
+            0
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_empty_value_is_not_given() -> Result<()> {
+    let project = project_with_missing(3, &[]).await?;
+    let client = project.connect().await?;
+    for (number, call) in [
+        (1, "backfill_user_profile('USER', '', '')"),
+        (2, "backfill_user_profile('USER', '  ', ' ')"),
+        (3, "ensure_profile_exists('USER', '', '', '', '')"),
+    ] {
+        client
+            .batch_execute(&format!(
+                "select public.{}",
+                call.replace("USER", &user(number).to_string())
+            ))
+            .await?;
+        let profile: String = value(
+            &client,
+            &format!(
+                "select concat_ws(' ', email, account_type) from public.profiles where id = '{}'",
+                user(number)
+            ),
+        )
+        .await?;
+        assert_eq!(profile, format!("user{number}@example.com sme"), "{call}");
+    }
     Ok(())
 }

@@ -58,7 +58,10 @@ pub async fn list(database: &mut Database, limit: u32) -> Result<MismatchReport>
             let total: i64 = column(&totals, "total")?;
             let mismatches = queries
                 .rows(
-                    "select m.user_id, m.status, m.audit_email, m.auth_email, m.audit_created_at, m.user_created_at
+                    // "infinity" is a date for PostgreSQL, and none for anybody else
+                    "select m.user_id, m.status, m.audit_email, m.auth_email,
+                       case when isfinite(m.audit_created_at) then m.audit_created_at end as audit_created_at,
+                       case when isfinite(m.user_created_at) then m.user_created_at end as user_created_at
                      from public.get_auth_profile_mismatches($1) m",
                     &[(&limit, Type::INT4)],
                 )
