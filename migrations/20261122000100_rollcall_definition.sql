@@ -357,6 +357,8 @@ begin
     return;
   end if;
 
+  -- The reference locks auth.users: whoever waits for that makes every signup behind it wait, too.
+  perform set_config('lock_timeout', '2s', true);
   create table public.profiles (
     id uuid primary key references auth.users (id) on delete cascade,
     email text,
@@ -441,10 +443,23 @@ begin
         detail = 'A view of the schema rollcall is missing: expected_profile or actual_profile.',
         hint = 'Run the migrations again (rollcall migrate); a view that exists is kept.';
   end if;
+  -- A view follows its table when that is renamed or moved, and another may take its name.
+  if rollcall.profile_table() is null or not exists (
+    select from pg_catalog.pg_rewrite r
+    join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+    where r.ev_class = to_regclass('rollcall.actual_profile')
+      and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = rollcall.profile_table()
+  ) then
+    raise exception 'rollcall: the profiles that are counted are not those that are made: rollcall.actual_profile does not read %',
+        coalesce(rollcall.profile_table()::text, 'public.profiles, which does not exist')
+      using errcode = 'undefined_table',
+        detail = 'The profile table was renamed, moved or replaced.',
+        hint = 'If the table has another name now, name it in rollcall.expected_profile (null::public.members as _profile); then run: select rollcall.adopt_profile_table();';
+  end if;
 end
 $$;
 comment on function rollcall.require_sight() is
-  'Raises an error with a hint unless the caller sees every row of auth.users, of the audit log and of the profile table, and both views of the definition stand.';
+  'Raises an error with a hint unless the caller sees every row of auth.users, of the audit log and of the profile table, and both views of the definition stand and speak of the same table.';
 
 -- What a rollback gives back --------------------------------------------------------------------------------------
 
@@ -454,7 +469,26 @@ create table if not exists rollcall.displaced (
   displaced_at timestamptz not null default now()
 );
 comment on table rollcall.displaced is
-  'Functions and triggers of the application that a migration took the name of, with the statement that makes them anew; the rollback runs it.';
+  'What the migrations took from the application (functions, triggers, constraints, policies, rights), each with the statements that make it anew; the rollback runs them.';
+
+create or replace function rollcall.grant_sql(p_object text, p_rights aclitem[], p_owner oid, p_column name default null) returns text
+language sql stable set search_path = '' as $$
+  select string_agg(
+    format(
+      'grant %s%s on %s to %s%s',
+      x.privilege_type,
+      ' (' || quote_ident(p_column) || ')',
+      p_object,
+      case when x.grantee = 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
+      case when x.is_grantable then ' with grant option' else '' end
+    ),
+    '; '
+  )
+  from aclexplode(p_rights) x
+  where x.grantee <> p_owner
+$$;
+comment on function rollcall.grant_sql(text, aclitem[], oid, name) is
+  'SQL text that grants these rights on an object, by its words after "on", or on one of its columns, to everyone but the owner. Null where there is nothing to grant.';
 
 revoke all on all tables in schema rollcall from public, anon, authenticated;
 revoke all on all functions in schema rollcall from public, anon, authenticated;

@@ -71,31 +71,31 @@ begin
         ),
         case when not t.relrowsecurity then 'alter table public.user_events disable row level security' end,
         'revoke all on public.user_events from public, anon, authenticated, service_role',
+        rollcall.grant_sql('public.user_events', t.relacl, t.relowner),
         (
-          select string_agg(
-            format('grant %s on public.user_events to %s', x.privilege_type,
-              case when x.grantee = 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end),
-            '; ')
-          from aclexplode(t.relacl) x
-          where x.grantee <> t.relowner
+          select string_agg(rollcall.grant_sql('public.user_events', a.attacl, t.relowner, a.attname), '; ')
+          from pg_catalog.pg_attribute a
+          where a.attrelid = events and a.attnum > 0 and not a.attisdropped
         ),
         (
-          select string_agg(
-            format('grant %s on sequence %s to %s', x.privilege_type, q.oid::regclass,
-              case when x.grantee = 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end),
-            '; ')
+          select rollcall.grant_sql('sequence ' || q.oid::regclass, q.relacl, q.relowner)
           from pg_catalog.pg_class q
-          cross join lateral aclexplode(q.relacl) x
-          where q.oid = to_regclass(pg_catalog.pg_get_serial_sequence('public.user_events', 'id')) and x.grantee <> q.relowner
+          where q.oid = to_regclass(pg_catalog.pg_get_serial_sequence('public.user_events', 'id'))
         ),
         (
           select string_agg(
             format('create policy %I on public.user_events as %s for %s to %s', p.policyname, p.permissive, p.cmd,
                 array_to_string(array(select case when r = 'public' then r::text else quote_ident(r) end from unnest(p.roles) r), ', '))
-              || coalesce(' using (' || p.qual || ')', '') || coalesce(' with check (' || p.with_check || ')', ''),
+              || coalesce(' using (' || p.qual || ')', '') || coalesce(' with check (' || p.with_check || ')', '')
+              || format('; comment on policy %I on public.user_events is %L', p.policyname,
+                (
+                  select pg_catalog.obj_description(o.oid, 'pg_policy')
+                  from pg_catalog.pg_policy o
+                  where o.polrelid = events and o.polname = p.policyname
+                )),
             '; ')
           from pg_catalog.pg_policies p
-          where p.schemaname = 'public' and p.tablename = 'user_events' and p.policyname <> 'user_events_service_role'
+          where p.schemaname = 'public' and p.tablename = 'user_events'
         )
       )
     from pg_catalog.pg_class t
@@ -109,6 +109,15 @@ begin
     from pg_catalog.pg_constraint c
     where c.conrelid = events and c.confrelid = 'auth.users'::regclass and c.contype = 'f'
     on conflict (object) do nothing;
+
+    insert into rollcall.displaced (object, definition)
+    select
+      'comment on constraint ' || quote_ident(c.conname) || ' on public.user_events',
+      format('comment on constraint %I on public.user_events is %L', c.conname, pg_catalog.obj_description(c.oid, 'pg_constraint'))
+    from pg_catalog.pg_constraint c
+    where c.conrelid = events and c.confrelid = 'auth.users'::regclass and c.contype = 'f'
+      and pg_catalog.obj_description(c.oid, 'pg_constraint') is not null
+    on conflict (object) do nothing;
   end if;
 
   -- Each only where it is needed: every one of them locks the table, where a signup may want to write.
@@ -120,7 +129,7 @@ begin
   end loop;
   for theirs in
     select p.polname from pg_catalog.pg_policy p
-    where p.polrelid = events and p.polname <> 'user_events_service_role'
+    where p.polrelid = events and coalesce(pg_catalog.obj_description(p.oid, 'pg_policy'), '') not like 'Rollcall: %'
   loop
     execute format('drop policy %I on public.user_events', theirs.polname);
   end loop;
@@ -130,7 +139,7 @@ begin
   if not exists (select from pg_catalog.pg_policy p where p.polrelid = events and p.polname = 'user_events_service_role') then
     create policy user_events_service_role on public.user_events for select to service_role using (true);
     comment on policy user_events_service_role on public.user_events is
-      'The application''s server reads events; nobody but the functions of Rollcall writes them.';
+      'Rollcall: the application''s server reads events; nobody but the functions of Rollcall writes them.';
   end if;
   if not exists (
     select from pg_catalog.pg_attrdef d
@@ -153,6 +162,17 @@ begin
   end if;
   -- An earlier function of this name lets whoever may call it forge events.
   if to_regprocedure('public.log_user_event(uuid, text, jsonb)') is not null then
+    insert into rollcall.displaced (object, definition)
+    select
+      'rights on function ' || p.oid::regprocedure,
+      concat_ws(
+        '; ',
+        format('revoke all on function %s from public, anon, authenticated', p.oid::regprocedure),
+        rollcall.grant_sql('function ' || p.oid::regprocedure, coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner)
+      )
+    from pg_catalog.pg_proc p
+    where p.oid = to_regprocedure('public.log_user_event(uuid, text, jsonb)')
+    on conflict (object) do nothing;
     revoke all on function public.log_user_event(uuid, text, jsonb) from public, anon, authenticated;
   end if;
 end

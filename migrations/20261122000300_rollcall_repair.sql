@@ -81,6 +81,7 @@ declare
   column_list text;
   value_list text;
   column_names name[];
+  wish record;
 begin
   select
     string_agg(quote_ident(c.column_name), ', ') filter (where c.target_type is null),
@@ -107,6 +108,20 @@ begin
         hint = 'Leave the value out (account_type, e-mail), or add the column to the view.';
   end if;
 
+  -- A value that its column can never take is the caller's mistake, and none of the rows'.
+  for wish in
+    select w.key, w.value, c.target_type
+    from jsonb_each_text(p_overrides) w
+    join rollcall.profile_columns() c on c.column_name = w.key
+  loop
+    begin
+      execute format('select $1::%s', wish.target_type) using wish.value;
+    exception when data_exception or integrity_constraint_violation then
+      raise exception 'rollcall: a value is given that the column % cannot take', quote_ident(wish.key)
+        using errcode = 'RC005', hint = 'Give a value of its type, or leave it out.';
+    end;
+  end loop;
+
   return format(
     'insert into %1$s (%2$s) select %3$s from rollcall.expected_profile e'
     ' where e._user_id = any ($1) and not exists (select from %1$s t where %5$s)'
@@ -116,7 +131,7 @@ begin
 end
 $$;
 comment on function rollcall.profile_insert_sql(jsonb) is
-  'The one statement that creates profiles: $1 uuid[] of users, $2 jsonb of column values that replace the definition''s; returns the ids created. An existing profile is left alone. RC003: a value for a column that the definition does not have.';
+  'The one statement that creates profiles: $1 uuid[] of users, $2 jsonb of column values that replace the definition''s; returns the ids created. An existing profile is left alone. RC003: a value for a column that the definition does not have. RC005: a value that its column cannot take.';
 
 create or replace function rollcall.deferred_constraints() returns text
 language plpgsql stable set search_path = '' as $$

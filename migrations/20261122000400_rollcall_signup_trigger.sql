@@ -121,15 +121,7 @@ begin
         '; ',
         rtrim(pg_catalog.pg_get_functiondef(p.oid), E'\n'),
         format('revoke all on function %s from public, anon, authenticated, service_role', p.oid::regprocedure),
-        (
-          select string_agg(
-            format('grant execute on function %s to %s%s', p.oid::regprocedure,
-              case when x.grantee = 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
-              case when x.is_grantable then ' with grant option' else '' end),
-            '; ')
-          from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
-          where x.grantee <> p.proowner
-        ),
+        rollcall.grant_sql('function ' || p.oid::regprocedure, coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner),
         format('comment on function %s is %L', p.oid::regprocedure, pg_catalog.obj_description(p.oid, 'pg_proc'))
       ) as definition
     from pg_catalog.pg_proc p
@@ -228,6 +220,7 @@ declare
   after_insert constant integer := 1 | 4;  -- for each row, insert; neither before nor instead
   late_name text;
   late record;
+  wanted record;
   ours constant regprocedure[] := array_remove(array[
     'rollcall.on_signup()'::regprocedure,
     'rollcall.leave_to_later_trigger()'::regprocedure,
@@ -272,27 +265,31 @@ begin
     and (t.tgname > 'on_auth_user_created' collate "C" or (t.tgdeferrable and t.tginitdeferred))
     and (not displaced_made_profiles or p.prosrc ~* inserts_a_profile);
 
-  if late.name is null then
-    if not exists (
-      select from pg_catalog.pg_trigger t
-      where t.tgrelid = 'auth.users'::regclass and t.tgname = 'on_auth_user_created' and t.tgfoid = maker
-        and t.tgtype::integer & 71 = after_insert and t.tgenabled in ('O', 'A') and t.tgqual is null and t.tgattr = ''
-    ) then
-      execute format('create or replace trigger on_auth_user_created after insert on auth.users for each row execute function %s', maker);
-    end if;
-    return;
-  end if;
-
-  create or replace trigger on_auth_user_created after insert on auth.users
-    for each row execute function rollcall.leave_to_later_trigger();
+  -- no letter of ASCII comes after ~
+  late_name := case when late.name < 'zzz_rollcall_on_auth_user_created' collate "C" then 'zzz_rollcall_on_auth_user_created' else '~~~_rollcall_on_auth_user_created' end;
   if late.at_commit then
     raise warning 'rollcall: a trigger of yours on auth.users works at commit, after every other; Rollcall leaves new profiles to it'
       using hint = 'Rollcall reports and repairs what it leaves out. To let Rollcall make profiles at signup, drop that trigger and run this migration again.';
-    return;
   end if;
-  -- no letter of ASCII comes after ~
-  late_name := case when late.name < 'zzz_rollcall_on_auth_user_created' collate "C" then 'zzz_rollcall_on_auth_user_created' else '~~~_rollcall_on_auth_user_created' end;
-  execute format('create or replace trigger %I after insert on auth.users for each row execute function rollcall.on_signup()', late_name);
+
+  -- What stands already is left alone, for the sake of the lock. Hosted Supabase allows no comment on a trigger of
+  -- auth.users: the functions have theirs.
+  for wanted in
+    select w.name, w.function
+    from (
+      values
+        ('on_auth_user_created', case when late.name is null then maker else 'rollcall.leave_to_later_trigger()'::regprocedure end, true),
+        (late_name, 'rollcall.on_signup()'::regprocedure, late.name is not null and not late.at_commit)
+    ) w (name, function, is_needed)
+    where w.is_needed
+      and not exists (
+        select from pg_catalog.pg_trigger t
+        where t.tgrelid = 'auth.users'::regclass and t.tgname = w.name and t.tgfoid = w.function
+          and t.tgtype::integer & 71 = after_insert and t.tgenabled in ('O', 'A') and t.tgqual is null and t.tgattr = ''
+      )
+  loop
+    execute format('create or replace trigger %I after insert on auth.users for each row execute function %s', wanted.name, wanted.function);
+  end loop;
 end
 $$;
 

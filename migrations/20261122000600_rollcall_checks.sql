@@ -232,6 +232,11 @@ create or replace function rollcall.signup_trigger_state() returns text
 language sql stable security definer set search_path = '' as $$
   select case
     when bool_or(t.is_ours and t.is_enabled) then 'in_place'
+    when bool_or(t.is_at_commit and t.is_enabled) and exists (
+      select from pg_catalog.pg_trigger l
+      where l.tgrelid = 'auth.users'::regclass and l.tgname = 'on_auth_user_created'
+        and l.tgfoid = to_regprocedure('rollcall.leave_to_later_trigger()')
+    ) then 'left_to_application'
     when bool_or(t.is_enabled) then 'foreign'
     when bool_or(t.is_ours) then 'disabled'
     else 'missing'
@@ -239,7 +244,8 @@ language sql stable security definer set search_path = '' as $$
   from (
     select
       p.prosrc like '%rollcall.bootstrap_profile%' and t.tgqual is null as is_ours,
-      t.tgenabled in ('O', 'A') as is_enabled
+      t.tgenabled in ('O', 'A') as is_enabled,
+      t.tgdeferrable and t.tginitdeferred as is_at_commit
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
     where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
@@ -248,7 +254,41 @@ language sql stable security definer set search_path = '' as $$
   ) t
 $$;
 comment on function rollcall.signup_trigger_state() is
-  'in_place: a signup runs a function of Rollcall that makes the profile; disabled: its trigger is there but switched off; foreign: only triggers of the application run, whether they make a profile is not known; missing: a signup runs no trigger.';
+  'in_place: a signup runs a function of Rollcall that makes the profile; left_to_application: Rollcall leaves the profile to a trigger of the application that works at commit; disabled: its trigger is there but switched off; foreign: only triggers of the application run, whether they make a profile is not known; missing: a signup runs no trigger.';
+
+-- volatile, since PostgreSQL explains nothing in any other function
+create or replace function rollcall.profile_fault() returns text
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  -- what a signup runs; a function that is missing would only be noticed by the first signup without a profile
+  needed constant text[] := array[
+    'rollcall.bootstrap_profile(uuid, jsonb)', 'rollcall.create_profiles(uuid[], jsonb)', 'rollcall.deferred_constraints()',
+    'rollcall.deferred_constraints_hold(text)', 'rollcall.try_deferred_constraints(text)', 'rollcall.missing_among(uuid[])',
+    'rollcall.log_signup(uuid, text, text, text, text)', 'rollcall.known_constraint(text)', 'rollcall.known_column(text)'
+  ];
+  missing constant text := (
+    select string_agg(f, ', ') from unnest(needed) f
+    where not coalesce(has_function_privilege(to_regprocedure(f), 'execute'), false)
+  );
+  code text;
+  reason text;
+begin
+  if missing is not null then
+    return format('functions are missing or may not be run: %s', missing);
+  end if;
+  -- planned, not run: columns, types, functions and rights have to fit
+  execute 'explain ' || rollcall.profile_insert_sql('{}') using array[]::uuid[], '{}'::jsonb;
+  return null;
+exception when others then
+  get stacked diagnostics code = returned_sqlstate, reason = message_text;
+  return case
+    when reason like 'rollcall: %' then substr(reason, length('rollcall: ') + 1)
+    else format('rollcall.expected_profile does not fit the profile table (SQLSTATE %s)', code)
+  end;
+end
+$$;
+comment on function rollcall.profile_fault() is
+  'Why no profile can be made at all, by signup or repair, in words without values; null: the statement that makes them can be planned, and the functions that run it are there.';
 
 create or replace function rollcall.recent_errors(p_limit integer default 10)
 returns table (created_at timestamptz, user_id uuid, kind text, sqlstate text, constraint_name text, column_name text)
@@ -256,6 +296,8 @@ language sql stable security definer set search_path = '' set row_security = off
   select e.created_at, e.user_id, e.kind, e.payload ->> 'sqlstate', e.payload ->> 'constraint', e.payload ->> 'column'
   from public.user_events e
   where e.kind in ('profile_bootstrap_error', 'profile_backfill_error')
+    -- a table that the application brought along may hold events of nobody and of no time
+    and e.user_id is not null and isfinite(e.created_at)
   order by e.created_at desc, e.id desc
   limit p_limit
 $$;

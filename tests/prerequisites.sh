@@ -10,12 +10,20 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 has() { command -v "$1" >/dev/null; }
 
+# Of PostgreSQL 15 or newer, in the folders where sandbox/src/binaries.rs looks for it.
 has_postgres() {
-    local initdb
-    has initdb && return
-    for initdb in /usr/lib/postgresql/*/bin/initdb; do [[ -x $initdb ]] && return; done
+    local folder version path
+    IFS=: read -ra path <<<"$PATH"
+    for folder in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin "${path[@]}"; do
+        [[ -x $folder/initdb && -x $folder/postgres ]] || continue
+        version=$("$folder/postgres" --version 2>/dev/null) || continue
+        [[ $version =~ [0-9]+ ]] && (( BASH_REMATCH[0] >= 15 )) && return
+    done
     return 1
 }
+
+# What the Python tools run on.
+has_new_python() { python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; }
 
 # Ordinary users of Debian do not have /usr/sbin on their PATH.
 has_pgbouncer() { has pgbouncer || [[ -x /usr/sbin/pgbouncer ]]; }
@@ -57,8 +65,9 @@ install_system_packages() {
     if (( ${#needed[@]} )); then
         fail "missing; on Debian or Ubuntu: sudo apt-get install -y ${needed[*]} ${optional[*]-}"
     fi
+    has_new_python || fail "python3 is $(python3 --version 2>&1), and the tests need Python 3.10 or newer"
     has_postgres ||
-        echo "No PostgreSQL server here: the tests fetch one from PyPI (or: apt-get install -y postgresql)." >&2
+        echo "No PostgreSQL 15 or newer here: the tests fetch one from PyPI (or: apt-get install -y postgresql)." >&2
     if ! has_pgbouncer; then
         [[ ${CI:-} != true ]] || fail "missing: pgbouncer, which CI must not do without"
         echo "No pgbouncer here: the tests through a pooler are skipped (or: apt-get install -y pgbouncer)." >&2

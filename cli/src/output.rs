@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use console::{Style, Term};
+use rollcall::database::Warning;
 use rollcall::error::Error;
 use rollcall::finding::{self, Finding, Severity};
 use rollcall::masked::{Masked, PersonalData};
@@ -81,6 +82,22 @@ impl Output {
     pub(crate) fn say(&self, line: &str) {
         // nobody is left to hear of a closed stderr
         let _ = writeln!(io::stderr(), "{line}");
+    }
+
+    /// What the database warned of on the way to a result.
+    pub(crate) fn warning(&self, warning: &Warning) {
+        self.say(&format!(
+            "{} {}",
+            Style::new()
+                .for_stderr()
+                .yellow()
+                .bold()
+                .apply_to("warning:"),
+            warning.message
+        ));
+        if let Some(hint) = &warning.hint {
+            self.say(&format!(" next: {hint}"));
+        }
     }
 
     /// The end of a failed command.

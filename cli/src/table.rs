@@ -14,7 +14,7 @@ pub(crate) fn with_head<const N: usize>(
     let mut table = empty();
     table.set_header(head);
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.map(printable));
     }
     format!("{table}\n")
 }
@@ -23,9 +23,14 @@ pub(crate) fn with_head<const N: usize>(
 pub(crate) fn of_facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let mut table = empty();
     for (name, value) in facts {
-        table.add_row([name.to_owned(), value]);
+        table.add_row([name.to_owned(), printable(value)]);
     }
     format!("{table}\n")
+}
+
+/// Whatever stands in the database, as text that cannot steer a terminal.
+fn printable(text: String) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 fn empty() -> Table {

@@ -1,5 +1,6 @@
 -- Takes the diagnostics back: the functions and views that count and list. The signup trigger, the repair and the
--- definition stay, and so does every profile and every table. `rollcall migrate` brings them back.
+-- definition stay, and so does every profile and every table. The repair then works through public.backfill_* alone: the
+-- program and the Lambda functions need the diagnostics. `rollcall migrate` brings them back.
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
@@ -19,6 +20,7 @@ drop function if exists
   rollcall.recent_errors(integer),
   rollcall.email_mismatches(),
   rollcall.signup_trigger_state(),
+  rollcall.profile_fault(),
   rollcall.census(),
   rollcall.audit_census(),
   rollcall.audit_log_state(),

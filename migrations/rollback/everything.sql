@@ -17,6 +17,8 @@ begin
   end if;
   -- trigger definitions then name every schema
   perform set_config('search_path', '', true);
+  -- Dropping a trigger locks auth.users: whoever waits for that makes every signup behind it wait, too.
+  perform set_config('lock_timeout', '2s', true);
 
   -- Dropping a function takes its triggers along, which a role that does not own auth.users may not drop itself.
   if to_regprocedure('rollcall.on_signup()') is not null then
@@ -64,8 +66,12 @@ begin
           d.object like 'trigger %'
           and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = 'auth.users'::regclass and t.tgname = 'on_auth_user_created')
         )
-        or (to_regclass('public.user_events') is not null and (d.object like 'table %' or d.object like 'constraint %'))
-      order by array_position(array['function', 'trigger', 'table', 'constraint'], split_part(d.object, ' ', 1)), d.object
+        or (
+          to_regclass('public.user_events') is not null
+          and split_part(d.object, ' ', 1) in ('table', 'constraint', 'comment')
+        )
+        or (d.object like 'rights %' and to_regprocedure(substr(d.object, length('rights on function ') + 1)) is not null)
+      order by array_position(array['function', 'trigger', 'table', 'constraint', 'comment', 'rights'], split_part(d.object, ' ', 1)), d.object
     loop
       begin
         execute given_back.definition;

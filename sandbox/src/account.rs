@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 /// The unprivileged user that root hands its servers to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Account {
+pub struct Account {
     uid: u32,
     gid: u32,
 }
@@ -16,7 +16,10 @@ pub(crate) struct Account {
 impl Account {
     /// `None` for an ordinary user, whose servers run as that user; for root, `postgres` where
     /// that user exists and `nobody` elsewhere.
-    pub(crate) fn for_servers() -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// If we are root and neither user exists, or `id` cannot be started.
+    pub fn for_servers() -> Result<Option<Self>> {
         if id("-u", None)? != Some(0) {
             return Ok(None);
         }
@@ -32,7 +35,7 @@ impl Account {
     }
 
     /// Makes `command` run as this user.
-    pub(crate) fn apply(self, command: &mut Command) {
+    pub fn apply(self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
     }
 

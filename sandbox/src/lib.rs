@@ -19,6 +19,7 @@ mod startup;
 mod watchdog;
 mod wheel;
 
+pub use account::Account;
 pub use auth::{Auth, Person, Release, SignupKind, sqlstate};
 pub use binaries::Binaries;
 pub use database::{Database, connect};

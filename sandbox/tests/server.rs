@@ -4,8 +4,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rollcall_sandbox::{Options, Server, connect};
+
+/// How long anything may take before the test fails, on a slow and busy machine too.
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn start() -> Result<Server> {
     Server::start(&Options::from_env()?)
@@ -18,9 +21,12 @@ fn is_running(pid: u32) -> bool {
 }
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + LIMIT;
     while !condition() {
-        assert!(Instant::now() < deadline, "{what} did not happen in 20 s");
+        assert!(
+            Instant::now() < deadline,
+            "{what} did not happen in {LIMIT:?}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -141,15 +147,20 @@ fn child_process_that_starts_a_server() -> Result<()> {
         return Ok(());
     };
     let server = start()?;
-    let report_to =
-        |pid: u32, folder: &Path| std::fs::write(&report, format!("{pid} {}", folder.display()));
+    // Under its own name only when it is complete: the parent reads it as soon as it is there.
+    let report_to = |pid: u32, folder: &Path| {
+        let partial = format!("{report}.partial");
+        std::fs::write(&partial, format!("{pid} {}", folder.display()))?;
+        std::fs::rename(partial, &report)
+    };
     if std::env::var_os("SANDBOX_TEST_KEEP").is_some() {
         let kept = server.keep()?;
-        report_to(kept.pid, &kept.folder)?;
         std::fs::write(format!("{report}.stop"), kept.stop_command())?;
+        report_to(kept.pid, &kept.folder)?;
     } else {
         report_to(server.pid(), server.folder())?;
-        std::thread::sleep(Duration::from_secs(60));
+        // Until it is killed, or its parent is long gone.
+        std::thread::sleep(2 * LIMIT);
     }
     Ok(())
 }
@@ -167,7 +178,9 @@ fn spawn_child_process(report: &Path, keep: bool) -> Result<std::process::Child>
 
 fn read_report(report: &Path) -> Result<(u32, std::path::PathBuf)> {
     let text = std::fs::read_to_string(report)?;
-    let (pid, folder) = text.split_once(' ').expect("a process id and a folder");
+    let (pid, folder) = text
+        .split_once(' ')
+        .context("no process id and folder in the report")?;
     Ok((pid.parse()?, folder.into()))
 }
 
@@ -176,7 +189,7 @@ fn a_process_that_is_killed_leaves_no_server_behind() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let report = folder.path().join("report");
     let mut child = spawn_child_process(&report, false)?;
-    wait_until("the child's report", || read_report(&report).is_ok());
+    wait_until("the child's report", || report.exists());
     let (pid, server_folder) = read_report(&report)?;
     assert!(is_running(pid));
 

@@ -30,8 +30,9 @@ impl Alert {
     pub fn for_health(report: &HealthReport) -> Option<Self> {
         let subject = match (report.verdict, &report.users) {
             (Verdict::Consistent, _) => return None,
-            (Verdict::Unknown, _) | (_, None) => {
-                "Rollcall: could not check signups and profiles".to_owned()
+            (_, None) => "Rollcall: could not check signups and profiles".to_owned(),
+            (Verdict::Unknown, Some(_)) => {
+                "Rollcall: not known whether the next signup gets a profile".to_owned()
             }
             (Verdict::Inconsistent, Some(users)) if users.missing > 0 => {
                 format!(
@@ -223,6 +224,11 @@ mod tests {
     #[test]
     fn a_silent_outage_is_an_alert() {
         insta::assert_snapshot!(text(Alert::for_health(&health(0, "missing"))));
+    }
+
+    #[test]
+    fn a_trigger_that_is_not_ours_is_an_alert_that_says_what_is_not_known() {
+        insta::assert_snapshot!(text(Alert::for_health(&health(0, "foreign"))));
     }
 
     #[test]

@@ -8,10 +8,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::{Host, SslMode};
 
 use crate::error::{Error, Result};
+
+const UNREADABLE: Error = Error::Settings(
+    "it is neither a PostgreSQL URL nor a list of key=value pairs, or it has a setting that is not known here",
+);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -80,9 +85,7 @@ impl ConnectionSettings {
         } else {
             take_from_pairs(text)?
         };
-        let mut driver: tokio_postgres::Config = rest.parse().map_err(|_| {
-            Error::Settings("it is neither a PostgreSQL URL nor a list of key=value pairs")
-        })?;
+        let mut driver: tokio_postgres::Config = rest.parse().map_err(|_| UNREADABLE)?;
 
         if driver.get_hosts().is_empty() && driver.get_hostaddrs().is_empty() {
             return Err(Error::Settings("it names no host"));
@@ -149,8 +152,8 @@ impl Taken {
 
 fn take_from_url(url: &str) -> (String, Taken) {
     let mut taken = Taken::default();
-    // a password may hold a question mark; the query begins after the last host
-    let after_password = url.rfind('@').unwrap_or(0);
+    // a password may hold a question mark, a value of the query may hold an @; the driver, too, takes the first
+    let after_password = url.find('@').unwrap_or(0);
     let Some(mark) = url[after_password..]
         .find('?')
         .map(|at| at + after_password)
@@ -161,7 +164,10 @@ fn take_from_url(url: &str) -> (String, Taken) {
         .split('&')
         .filter(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            !taken.takes(key, percent_decoded(value))
+            !taken.takes(
+                key,
+                percent_decode_str(value).decode_utf8_lossy().into_owned(),
+            )
         })
         .filter(|pair| !pair.is_empty())
         .collect();
@@ -174,32 +180,8 @@ fn take_from_url(url: &str) -> (String, Taken) {
     (rest, taken)
 }
 
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let hex = tail
-            .get(..2)
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match hex {
-            Some(decoded) if byte == b'%' => {
-                bytes.push(decoded);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 /// `key = 'value with \' quote' key2=value2`, as libpq reads it.
 fn take_from_pairs(text: &str) -> Result<(String, Taken)> {
-    const UNREADABLE: Error =
-        Error::Settings("it is neither a PostgreSQL URL nor a list of key=value pairs");
     let mut taken = Taken::default();
     let mut kept = Vec::new();
     let mut rest = text.trim_start();
@@ -379,6 +361,17 @@ mod tests {
     fn a_password_with_a_question_mark_is_kept() {
         let settings = parse("postgresql://u:a?b@localhost/x?pgbouncer=true").expect("parses");
         assert_eq!(settings.driver.get_password(), Some(&b"a?b"[..]));
+    }
+
+    #[test]
+    fn a_value_of_the_query_may_hold_an_at_sign() {
+        let settings =
+            parse("postgresql://u:p@h.example/x?sslmode=verify-full&sslrootcert=/me@corp/ca.pem")
+                .expect("parses");
+        assert_eq!(
+            settings.transport,
+            Transport::VerifiedTls(CaCertificate::File("/me@corp/ca.pem".into()))
+        );
     }
 
     #[test]

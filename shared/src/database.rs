@@ -4,12 +4,16 @@
 //! statements are unnamed (`query_typed`), settings are `set local`. Results hold no enum and no domain, for which
 //! the driver would have to ask with a named statement.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
+use serde::Serialize;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::error::Severity;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, IsolationLevel, NoTls, Row, Transaction};
+use tokio_postgres::{AsyncMessage, Client, IsolationLevel, NoTls, Row, Transaction};
 
 use crate::connection_string::{ConnectionSettings, Transport};
 use crate::error::{Error, Result};
@@ -25,6 +29,12 @@ const GRACE: Duration = Duration::from_secs(2);
 /// migration waits for `auth.users`, where a signup would be next.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long asking the server to end a statement may take.
+const CANCEL_LIMIT: Duration = Duration::from_millis(400);
+
+/// How many warnings are kept until somebody takes them; a migration has a handful.
+const MAX_WARNINGS: usize = 64;
+
 /// How long a kept connection may take to show that it lives.
 const ALIVE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -33,8 +43,19 @@ const ALIVE_LIMIT: Duration = Duration::from_secs(2);
 pub struct Database {
     client: Client,
     driver: JoinHandle<()>,
-    /// We stopped waiting for an answer: whatever comes next on this connection is not ours.
+    transport: Transport,
+    warnings: mpsc::Receiver<Warning>,
+    /// Nobody waits for an answer that is still to come: whatever comes next on this connection is not ours.
     given_up: bool,
+}
+
+/// What Rollcall's own SQL warns of while it succeeds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What is the case.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 impl Drop for Database {
@@ -55,6 +76,7 @@ impl Database {
             .copied()
             .unwrap_or(Duration::from_secs(10))
             + GRACE;
+        let (warn, warnings) = mpsc::channel(MAX_WARNINGS);
         let opening = async {
             match &settings.transport {
                 Transport::LoopbackPlaintext => {
@@ -63,7 +85,7 @@ impl Database {
                         .connect(NoTls)
                         .await
                         .map_err(|error| Error::connecting(&error))?;
-                    Ok::<_, Error>((client, tokio::spawn(drive(connection))))
+                    Ok::<_, Error>((client, tokio::spawn(drive(connection, warn))))
                 }
                 Transport::VerifiedTls(ca) => {
                     let (client, connection) = settings
@@ -71,7 +93,7 @@ impl Database {
                         .connect(tls::connector(ca)?)
                         .await
                         .map_err(|error| Error::connecting(&error))?;
-                    Ok::<_, Error>((client, tokio::spawn(drive(connection))))
+                    Ok::<_, Error>((client, tokio::spawn(drive(connection, warn))))
                 }
             }
         };
@@ -81,6 +103,8 @@ impl Database {
         Ok(Self {
             client,
             driver,
+            transport: settings.transport.clone(),
+            warnings,
             given_up: false,
         })
     }
@@ -98,6 +122,26 @@ impl Database {
                 timeout(ALIVE_LIMIT, self.client.simple_query("")).await,
                 Ok(Ok(_))
             )
+    }
+
+    /// Asks the server to end a statement whose answer nobody waits for any more, so that it holds no lock longer.
+    /// Whether it does is not known.
+    pub async fn cancel(&self) {
+        let token = self.client.cancel_token();
+        let cancelling = async {
+            match &self.transport {
+                Transport::LoopbackPlaintext => token.cancel_query(NoTls).await.ok(),
+                Transport::VerifiedTls(ca) => {
+                    token.cancel_query(tls::connector(ca).ok()?).await.ok()
+                }
+            }
+        };
+        let _ = timeout(CANCEL_LIMIT, cancelling).await;
+    }
+
+    /// What Rollcall's own SQL has warned of since this was last asked.
+    pub fn take_warnings(&mut self) -> Vec<Warning> {
+        std::iter::from_fn(|| self.warnings.try_recv().ok()).collect()
     }
 
     /// Runs queries over one unchanging view of the database, in a transaction that cannot write.
@@ -132,6 +176,8 @@ impl Database {
         limit: Duration,
         work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
     ) -> Result<T> {
+        // stays so where the future is dropped on the way
+        self.given_up = true;
         let builder = self.client.build_transaction().read_only(read_only);
         let builder = if read_only {
             builder.isolation_level(IsolationLevel::RepeatableRead)
@@ -158,20 +204,29 @@ impl Database {
             Ok(outcome)
         };
         let outcome = timeout(limit + GRACE, whole).await;
-        outcome.unwrap_or_else(|_| {
-            self.given_up = true;
-            Err(Error::Timeout)
-        })
+        self.given_up = outcome.is_err();
+        outcome.unwrap_or(Err(Error::Timeout))
     }
 }
 
-async fn drive<S, T>(connection: tokio_postgres::Connection<S, T>)
+async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, warn: mpsc::Sender<Warning>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     // its error reaches whoever waits for an answer as a closed connection; there is nothing to add
-    let _ = connection.await;
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if let AsyncMessage::Notice(notice) = message
+            && notice.parsed_severity() == Some(Severity::Warning)
+            // anybody else's may quote a row
+            && let Some(text) = notice.message().strip_prefix("rollcall: ")
+        {
+            let _ = warn.try_send(Warning {
+                message: text.to_owned(),
+                hint: notice.hint().map(ToOwned::to_owned),
+            });
+        }
+    }
 }
 
 /// The queries of one transaction.

@@ -3,7 +3,7 @@
 //! An error says what happened; [`Error::next_step`] says what to do. Neither ever holds a value of a row, a
 //! connection string, or what PostgreSQL calls DETAIL, which quotes rows.
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 /// Result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -15,8 +15,13 @@ pub enum Error {
     #[error("the connection settings cannot be used: {0}")]
     Settings(&'static str),
     /// The connection settings cannot be had: a secret, a variable.
-    #[error("the connection settings cannot be had: {0}")]
-    SettingsUnavailable(String),
+    #[error("the connection settings cannot be had: {reason}")]
+    SettingsUnavailable {
+        /// Why; no part of a secret.
+        reason: String,
+        /// Whether they may be had a moment later.
+        is_transient: bool,
+    },
     /// The CA certificate cannot be used.
     #[error("the CA certificate cannot be used: {0}")]
     CaCertificate(&'static str),
@@ -29,8 +34,9 @@ pub enum Error {
     /// The server knows neither the user nor the password.
     #[error("the database server refused the user or the password")]
     Authentication,
-    /// The server refused the session: no such database, too many connections, shutting down.
-    #[error("the database server refused the connection (SQLSTATE {0})")]
+    /// The server or its pooler refused the session: no such database, too many connections, shutting down. With the
+    /// SQLSTATE, or the pooler's own code.
+    #[error("the database server refused the connection ({0})")]
     Refused(String),
     /// The connection broke, or the server went away.
     #[error("the connection to the database was lost")]
@@ -39,7 +45,9 @@ pub enum Error {
     #[error("the database did not answer in time")]
     Timeout,
     /// The schema `rollcall` is not there, or not as a whole.
-    #[error("Rollcall's migrations are not applied to this database")]
+    #[error(
+        "Rollcall's migrations are not applied to this database, or something that they need was dropped"
+    )]
     NotMigrated,
     /// There is no `auth.users`.
     #[error("this database is not a Supabase project: it has no table auth.users")]
@@ -75,12 +83,12 @@ impl Error {
     pub fn id(&self) -> &'static str {
         match self {
             Self::Settings(_) => "settings_unusable",
-            Self::SettingsUnavailable(_) => "settings_unavailable",
+            Self::SettingsUnavailable { .. } => "settings_unavailable",
             Self::CaCertificate(_) => "ca_certificate_unusable",
             Self::Unreachable(_) => "database_unreachable",
             Self::Tls(_) => "tls_refused",
             Self::Authentication => "authentication_failed",
-            Self::Refused(_) => "connection_refused",
+            Self::Refused(_) => "session_refused",
             Self::ConnectionLost => "connection_lost",
             Self::Timeout => "database_timeout",
             Self::NotMigrated => "not_migrated",
@@ -98,7 +106,10 @@ impl Error {
             Self::Settings(_) => {
                 "Give a connection string as Supabase's dashboard shows it under Connect: postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
             }
-            Self::SettingsUnavailable(_) => {
+            Self::SettingsUnavailable { is_transient: true, .. } => {
+                "Try again; if it stays so, look at the status of AWS Secrets Manager and at the function's network."
+            }
+            Self::SettingsUnavailable { .. } => {
                 "Set DATABASE_SECRET_ARN to the secret that holds the connection string, and allow the function's role to read it; or set DATABASE_URL for local use."
             }
             Self::CaCertificate(_) => {
@@ -131,9 +142,18 @@ impl Error {
 
     /// Another transaction holds the profile table.
     pub(crate) fn table_is_locked() -> Self {
+        Self::locked("the profile table is locked by another transaction")
+    }
+
+    /// Another transaction holds a row that the profile of one user needs.
+    pub(crate) fn row_is_locked() -> Self {
+        Self::locked("another transaction is in the way of this user's profile")
+    }
+
+    fn locked(message: &str) -> Self {
         Self::Statement {
             sqlstate: SqlState::LOCK_NOT_AVAILABLE.code().to_owned(),
-            message: "the profile table is locked by another transaction".to_owned(),
+            message: message.to_owned(),
             hint: Some("See who holds it in pg_locks; the repair goes on where it was when it is started again.".to_owned()),
         }
     }
@@ -142,7 +162,9 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::ConnectionLost | Self::Timeout => true,
-            Self::Refused(sqlstate) | Self::Statement { sqlstate, .. } => is_transient(sqlstate),
+            Self::SettingsUnavailable { is_transient, .. } => *is_transient,
+            Self::Refused(code) => is_transient(code),
+            Self::Statement { sqlstate, .. } => is_transient(sqlstate),
             _ => false,
         }
     }
@@ -162,10 +184,21 @@ impl Error {
     pub(crate) fn connecting(error: &tokio_postgres::Error) -> Self {
         if let Some(code) = error.code() {
             return match *code {
-                // the pooler's "tenant or user not found" has no SQLSTATE of its own
-                SqlState::INVALID_PASSWORD
-                | SqlState::INVALID_AUTHORIZATION_SPECIFICATION
-                | SqlState::INTERNAL_ERROR => Self::Authentication,
+                SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+                    Self::Authentication
+                }
+                // PgBouncer has one SQLSTATE for whatever it refuses, and fixed words
+                SqlState::PROTOCOL_VIOLATION
+                    if error.as_db_error().is_some_and(|refusal| {
+                        refusal.message().contains("authentication failed")
+                            || refusal.message().starts_with("no such user")
+                    }) =>
+                {
+                    Self::Authentication
+                }
+                SqlState::INTERNAL_ERROR => {
+                    Self::refused_by_pooler(error.as_db_error().map_or("", DbError::message))
+                }
                 _ => Self::Refused(code.code().to_owned()),
             };
         }
@@ -194,6 +227,18 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What Supabase's pooler says under SQLSTATE XX000. Its texts name the project, so only its code is kept.
+    fn refused_by_pooler(message: &str) -> Self {
+        match pooler_code(message) {
+            Some("ENOTFOUND" | "ENOIDENTIFIER" | "EINVALIDUSERINFO") => Self::Authentication,
+            // older poolers have no codes
+            None if message.starts_with("Tenant or user not found") => Self::Authentication,
+            code => Self::Refused(code.unwrap_or("XX000").to_owned()),
+        }
+    }
+}
+
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(database) = error.as_db_error() else {
@@ -213,6 +258,9 @@ impl From<tokio_postgres::Error> for Error {
                     .to_owned(),
             ),
             SqlState::QUERY_CANCELED => Self::Timeout,
+            SqlState::INTERNAL_ERROR if pooler_code(database.message()).is_some() => {
+                Self::ConnectionLost
+            }
             SqlState::UNDEFINED_FUNCTION
             | SqlState::UNDEFINED_TABLE
             | SqlState::INVALID_SCHEMA_NAME
@@ -238,9 +286,22 @@ fn class(sqlstate: &str) -> &str {
     sqlstate.get(..2).unwrap_or_default()
 }
 
-/// The same list as the SQL function `rollcall.is_transient`.
-fn is_transient(sqlstate: &str) -> bool {
-    matches!(class(sqlstate), "08" | "40" | "53" | "57" | "58") || sqlstate == "55P03"
+/// The code of an error of Supabase's pooler, which begins its message: `(EMAXCONNSESSION) …`. Nearly all of them come
+/// with SQLSTATE XX000 and end the session (supabase/supavisor, `lib/supavisor/error.ex`).
+fn pooler_code(message: &str) -> Option<&str> {
+    let (code, _) = message.strip_prefix('(')?.split_once(')')?;
+    let is_code = code.starts_with('E') && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    is_code.then_some(code)
+}
+
+/// Whether what a SQLSTATE, or a code of the pooler, is about may pass by itself: a connection, another transaction,
+/// resources, a restart.
+fn is_transient(code: &str) -> bool {
+    matches!(class(code), "08" | "40" | "53" | "57" | "58")
+        || code == "55P03"
+        || ["EMAX", "ECHECKOUT", "EPOOL"]
+            .iter()
+            .any(|full| code.starts_with(full))
 }
 
 /// What a SQLSTATE says, by its class (PostgreSQL, appendix A).
@@ -260,5 +321,67 @@ fn meaning(sqlstate: &str) -> &'static str {
         ("53", _) => "the server is out of resources",
         ("57", _) => "the server is shutting down or starting",
         _ => "see the server's log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_pool_is_no_wrong_password() {
+        for (message, code) in [
+            (
+                "(EMAXCONNSESSION) max clients reached in session mode",
+                "EMAXCONNSESSION",
+            ),
+            (
+                "(EMAXCONN) max client connections reached, limit: 200",
+                "EMAXCONN",
+            ),
+            (
+                "(ECHECKOUTTIMEOUT) unable to check out connection",
+                "ECHECKOUTTIMEOUT",
+            ),
+            (
+                "(EPOOLTERMINATING) the pool is terminating",
+                "EPOOLTERMINATING",
+            ),
+        ] {
+            let error = Error::refused_by_pooler(message);
+            assert!(
+                matches!(&error, Error::Refused(found) if found == code),
+                "{message}"
+            );
+            assert!(error.is_retryable(), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_user_that_the_pooler_does_not_know_is_a_wrong_user() {
+        for message in [
+            "(ENOTFOUND) tenant/user postgres.ref not found",
+            "Tenant or user not found",
+        ] {
+            let error = Error::refused_by_pooler(message);
+            assert!(matches!(error, Error::Authentication), "{message}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_poolers_words_is_repeated() {
+        for message in [
+            "(EBANNED) address 10.0.0.1 of ref",
+            "(secret) text",
+            "secret",
+        ] {
+            let error = Error::refused_by_pooler(message);
+            let shown = format!("{error} {error:?}");
+            assert!(
+                !shown.contains("10.0") && !shown.contains("secret"),
+                "{shown}"
+            );
+            assert!(!error.is_retryable(), "{shown}");
+        }
     }
 }

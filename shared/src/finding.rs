@@ -26,7 +26,7 @@ pub struct Finding {
     pub id: &'static str,
     /// How much it matters.
     pub severity: Severity,
-    /// How many rows it is about, where it is about rows.
+    /// How many users, profiles or columns it is about, where it is about some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<i64>,
     /// What is the case, in one sentence.
@@ -70,17 +70,20 @@ impl Finding {
     }
 }
 
-/// Something could not be looked at.
-pub fn blind(error: &Error) -> Finding {
+fn not_known(
+    id: &'static str,
+    summary: impl Into<String>,
+    next_step: impl Into<String>,
+) -> Finding {
     Finding {
         verdict: Verdict::Unknown,
-        ..Finding::new(
-            error.id(),
-            Severity::Critical,
-            error.to_string(),
-            error.next_step(),
-        )
+        ..Finding::new(id, Severity::Critical, summary, next_step)
     }
+}
+
+/// Something could not be looked at.
+pub fn blind(error: &Error) -> Finding {
+    not_known(error.id(), error.to_string(), error.next_step())
 }
 
 /// Users who must have a profile have none.
@@ -92,6 +95,15 @@ pub fn missing_profiles(count: i64) -> Finding {
         "See who: rollcall mismatches. See what a repair would do: rollcall backfill. Repair: rollcall backfill --apply.",
     )
     .counting(count)
+}
+
+/// A user who was asked for is none who must have a profile.
+pub fn user_not_expected() -> Finding {
+    not_known(
+        "user_not_expected",
+        "this user is not in auth.users, or is not expected to have a profile",
+        "Check the id. Who must have a profile is said by the view rollcall.expected_profile.",
+    )
 }
 
 /// Users signed up in the window of the check and have no profile.
@@ -138,6 +150,16 @@ pub fn email_mismatches(count: i64) -> Finding {
     .counting(count)
 }
 
+/// No profile can be made at all, for the reason that the SQL function `rollcall.profile_fault()` gives.
+pub fn profile_fault(reason: &str) -> Finding {
+    Finding::new(
+        "profiles_cannot_be_made",
+        Severity::Critical,
+        format!("neither signup nor repair can make a profile: {reason}"),
+        "Where the profile table changed, edit the view rollcall.expected_profile to fit it and run: select rollcall.adopt_profile_table(). Where functions are missing: rollcall migrate --again.",
+    )
+}
+
 /// Columns of the profile table that every insert would fail on.
 pub fn unfilled_columns(columns: &[String]) -> Finding {
     Finding::new(
@@ -172,17 +194,18 @@ pub fn signup_trigger(state: &str) -> Result<Option<Finding>> {
             "signup_trigger_disabled",
             Severity::Critical,
             "the trigger for signups is switched off, so the next signup gets no profile",
-            "As the owner of auth.users (on Supabase: its support): alter table auth.users enable trigger on_auth_user_created.",
+            MEND,
         ),
-        "foreign" => Finding {
-            verdict: Verdict::Unknown,
-            ..Finding::new(
-                "signup_trigger_foreign",
-                Severity::Warning,
-                "signups run another function than Rollcall's; whether the next one gets a profile is not known",
-                "Put Rollcall's in place, which leaves an existing profile alone: rollcall migrate --again.",
-            )
-        },
+        "left_to_application" => not_known(
+            "signup_trigger_left_to_application",
+            "new profiles are left to a trigger of the application that works at commit; whether it makes them is not known",
+            "To let Rollcall make them, drop that trigger and run the migrations again: rollcall migrate --again.",
+        ),
+        "foreign" => not_known(
+            "signup_trigger_foreign",
+            "signups run another function than Rollcall's; whether the next one gets a profile is not known",
+            "Put Rollcall's in place, which leaves an existing profile alone: rollcall migrate --again.",
+        ),
         _ => return Err(Error::UnexpectedAnswer),
     }))
 }

@@ -30,8 +30,11 @@ impl PersonalData for Email {
         };
         let first = |text: &str| text.chars().next().map(String::from).unwrap_or_default();
         match domain.rsplit_once('.') {
-            Some((name, top)) => format!("{}***@{}***.{top}", first(local), first(name)),
-            None => format!("{}***@***", first(local)),
+            // a top level is a short word; anything else may be more than that
+            Some((name, top)) if top.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                format!("{}***@{}***.{top}", first(local), first(name))
+            }
+            _ => format!("{}***@***", first(local)),
         }
     }
 
@@ -86,6 +89,7 @@ mod tests {
     fn an_address_keeps_initials_and_top_level_domain() {
         assert_eq!(shown("ada@example.com"), "a***@e***.com");
         assert_eq!(shown("ada@localhost"), "a***@***");
+        assert_eq!(shown("ada@x.\u{1b}[31mred"), "a***@***");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use crate::database::{Database, column};
+use crate::database::{Database, Warning, column};
 use crate::error::{Error, Result};
 use crate::patience;
 
@@ -44,6 +44,15 @@ pub const ALL: &[Migration] = &[
 /// The newest version that this program knows.
 pub fn newest() -> &'static str {
     ALL[ALL.len() - 1].version
+}
+
+/// What applying the migrations did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// In order; those that the history had are not among them.
+    pub migrations: Vec<Migration>,
+    /// What they found worth a word: objects of the application whose place they took, a definition that does not fit.
+    pub warnings: Vec<Warning>,
 }
 
 /// How much a rollback takes back.
@@ -101,22 +110,24 @@ async fn require_fitting(database: &mut Database) -> Result<()> {
 }
 
 /// Applies what the history does not have, each migration in a transaction of its own together with its entry.
-/// With `again`, applies all of them; they are safe to run twice. Returns what was applied.
+/// With `again`, applies all of them; they are safe to run twice.
 ///
 /// A migration that waits for a lock lets the signups behind it wait, too: it gives up after a second, and tries again.
 ///
 /// # Errors
 /// [`Error::NotSupabase`], [`Error::OtherVersion`] for a database that is newer than the program, and what the server
 /// refuses; the migrations before the one that failed stay applied.
-pub async fn apply(database: &mut Database, again: bool) -> Result<Vec<Migration>> {
+pub async fn apply(database: &mut Database, again: bool) -> Result<Applied> {
     require_fitting(database).await?;
     let known = applied(database).await?;
-    let mut done = Vec::new();
+    let mut done = Applied::default();
     for migration in ALL {
         if !again && known.iter().any(|version| version == migration.version) {
             continue;
         }
         patience::run(database, async |database| {
+            // those of a try before
+            database.take_warnings();
             database
                 .write(LIMIT, async |queries| {
                     queries.script(HISTORY_TABLE).await?;
@@ -136,7 +147,8 @@ pub async fn apply(database: &mut Database, again: bool) -> Result<Vec<Migration
                 .await
         })
         .await?;
-        done.push(*migration);
+        done.migrations.push(*migration);
+        done.warnings.extend(database.take_warnings());
     }
     Ok(done)
 }
@@ -169,8 +181,10 @@ pub async fn applied(database: &mut Database) -> Result<Vec<String>> {
 /// Runs a rollback script.
 ///
 /// # Errors
-/// What the server refuses; then nothing was changed.
+/// [`Error::NotSupabase`], [`Error::OtherVersion`] for a database that is newer than the program, and what the server
+/// refuses; then nothing was changed.
 pub async fn roll_back(database: &mut Database, extent: Extent) -> Result<()> {
+    require_fitting(database).await?;
     let script = match extent {
         Extent::Diagnostics => include_str!("../../migrations/rollback/diagnostics.sql"),
         Extent::Everything => include_str!("../../migrations/rollback/everything.sql"),

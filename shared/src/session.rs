@@ -33,8 +33,15 @@ impl Session {
         }
     }
 
+    /// Ends the session. What still runs on its connection, because its future was dropped, is cancelled.
+    pub async fn abandon(self) {
+        if let Some(database) = self.database.filter(|database| !database.is_usable()) {
+            database.cancel().await;
+        }
+    }
+
     /// Whether the server was ever reached.
-    pub(crate) fn was_connected(&self) -> bool {
+    pub fn was_connected(&self) -> bool {
         self.was_connected
     }
 

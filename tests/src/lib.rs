@@ -8,6 +8,7 @@
 //! - [`command_line`] runs `rollcall` to its end.
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
 //! - [`lambda`] puts the two together with a topic that takes every alert.
+//! - [`missing`] is what a machine may lack, and what becomes of the tests that need it.
 //! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
 //! - [`fake_sns`] is an SNS that fails when told to, for the quick tests of failing alerts.
 //!
@@ -20,6 +21,7 @@ pub mod http;
 pub mod inbox;
 pub mod lambda;
 mod local_server;
+pub mod missing;
 pub mod moto;
 mod owned_process;
 pub mod pooler;

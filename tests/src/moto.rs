@@ -25,8 +25,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// The server prints this once it listens.
 const LISTENING: &str = "Running on ";
 
-const MISSING: &str = "moto's server is not installed: `tests/run` installs it, \
-                       or `python3 -m pip install 'moto[server]'` does";
+const MISSING: &str = "moto's server is not installed: `tests/run` installs it into \
+                       target/test-tools/python, where ROLLCALL_TEST_PYTHON has to point; a virtual \
+                       environment with moto[server] does as well";
 
 /// A server of its own for one test, stopped when dropped.
 #[derive(Debug)]

@@ -3,18 +3,18 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use rollcall_sandbox::{Database, Server};
+use rollcall_sandbox::{Account, Database, Server};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::owned_process::OwnedProcess;
+use crate::{missing, owned_process::OwnedProcess};
 
 /// How long it may take until it accepts connections.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -31,13 +31,11 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one on a free port; none where it is not installed. In CI that is an error.
+    /// Starts one on a free port; none, and a word about it, where it is not installed. In CI that
+    /// is an error.
     pub async fn start(server: &Server) -> Result<Option<Self>> {
         let Some(program) = program() else {
-            ensure!(
-                env::var_os("CI").is_none(),
-                "pgbouncer is not installed, which CI must not do without"
-            );
+            missing::skip("pgbouncer is not installed; what is about poolers was skipped")?;
             return Ok(None);
         };
         // Another process may take the port before PgBouncer does.
@@ -84,8 +82,9 @@ impl Pooler {
 
         let mut command = Command::new(program);
         command.arg(&settings);
-        if let Some((uid, gid)) = unprivileged_user()? {
-            command.uid(uid).gid(gid);
+        // It refuses root, as PostgreSQL does.
+        if let Some(account) = Account::for_servers()? {
+            account.apply(&mut command);
         }
         let process = OwnedProcess::spawn(&mut command).context("pgbouncer cannot be started")?;
         let started = Instant::now();
@@ -119,21 +118,4 @@ fn program() -> Option<PathBuf> {
         .chain([PathBuf::from("/usr/sbin")])
         .map(|folder| folder.join("pgbouncer"))
         .find(|program| program.is_file())
-}
-
-/// Whom to run as: it refuses root. None for an ordinary user.
-fn unprivileged_user() -> Result<Option<(u32, u32)>> {
-    let id = |arguments: &[&str]| -> Result<Option<u32>> {
-        let output = Command::new("id").args(arguments).output()?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok())
-    };
-    if id(&["-u"])? != Some(0) {
-        return Ok(None);
-    }
-    for name in ["postgres", "nobody"] {
-        if let (Some(uid), Some(gid)) = (id(&["-u", name])?, id(&["-g", name])?) {
-            return Ok(Some((uid, gid)));
-        }
-    }
-    bail!("pgbouncer refuses root, and there is no user postgres or nobody to run it as")
 }

@@ -53,7 +53,8 @@ pub async fn catalog(client: &Client) -> Result<Vec<String>> {
 
 /// Every table with the number of its rows and a checksum of their values, one line each.
 pub async fn contents(client: &Client) -> Result<Vec<String>> {
-    values(client, include_str!("sql/contents.sql")).await
+    let query: String = value(client, include_str!("sql/contents.sql")).await?;
+    values(client, &query).await
 }
 
 /// The first lines that only one of two dumps has, marked `-` and `+`, each cut to a length that fits a message.

@@ -187,11 +187,36 @@ async fn what_a_trigger_at_commit_makes_is_not_known() -> Result<()> {
         sign_up(&project, number).await?;
     }
     assert_eq!(count(&client, "public.profiles").await?, 2);
-    assert_eq!(state(&client).await?, "foreign");
+    assert_eq!(state(&client).await?, "left_to_application");
     let report = HealthReport::take(&mut rollcall(&project).await?).await?;
     assert_eq!(report.verdict, Verdict::Unknown);
     roll_back(&project).await?;
     assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+
+    // the next step that the finding names
+    migrate_again(&project).await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("drop trigger make_profile on auth.users")
+        .await?;
+    migrate_again(&project).await?;
+    assert_eq!(state(&client).await?, "in_place");
+    sign_up(&project, 3).await?;
+    assert_eq!(count(&client, "public.profiles").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trigger_that_was_switched_off_is_put_in_place_by_migrating_again() -> Result<()> {
+    let (project, client) = project_with(&[PROFILES]).await?;
+    project.migrate().await?;
+    project.break_signups().await?;
+    assert_eq!(state(&client).await?, "disabled");
+    migrate_again(&project).await?;
+    assert_eq!(state(&client).await?, "in_place");
+    sign_up(&project, 1).await?;
+    assert_eq!(count(&client, "public.profiles").await?, 1);
     Ok(())
 }
 

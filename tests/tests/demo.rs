@@ -1,8 +1,8 @@
 //! `rollcall demo`, on the system's PostgreSQL and on the one from PyPI.
 
 use std::{
-    env, fs,
-    io::{self, BufRead, BufReader, Write},
+    fs,
+    io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -10,9 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use rollcall_sandbox::{Binaries, Source};
+use rollcall_sandbox::Source;
 use rollcall_tests::{
     command_line::{Finished, rollcall, run},
+    missing,
     programs::program,
 };
 use tempfile::TempDir;
@@ -27,15 +28,8 @@ const SOURCES: [(&str, Source); 2] = [("system", Source::System), ("wheel", Sour
 fn sources() -> Result<Vec<&'static str>> {
     let mut found = Vec::new();
     for (name, source) in SOURCES {
-        match Binaries::find(&source) {
-            Ok(_) => found.push(name),
-            Err(reason) => {
-                ensure!(env::var_os("CI").is_none(), "{name}: {reason:#}");
-                writeln!(
-                    io::stderr(),
-                    "the demo on ROLLCALL_POSTGRES={name} was skipped: {reason:#}"
-                )?;
-            }
+        if missing::has_postgres(&source)? {
+            found.push(name);
         }
     }
     Ok(found)

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +17,7 @@ use rollcall_tests::{
     runtime_api::Outcome,
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 /// The functions that check, and the topic that each alerts.
 const CHECKS: [(&str, &str); 2] = [
@@ -449,13 +450,17 @@ async fn one_connection_is_kept_between_invocations_and_replaced_once_when_lost(
         assert_eq!(second.len(), 1, "{binary}");
         assert_ne!(second, first, "{binary}");
 
+        // The next function's connection is to be the only one.
         drop(lambda);
-        for _ in 0..100 {
-            if backends(&project).await?.is_empty() {
-                break;
+        let all_gone = async {
+            while !backends(&project).await?.is_empty() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            anyhow::Ok(())
+        };
+        timeout(Duration::from_secs(60), all_gone)
+            .await
+            .with_context(|| format!("the connection of {binary} outlives it"))??;
     }
     Ok(())
 }
@@ -485,7 +490,7 @@ async fn a_server_that_went_away_is_unknown_and_its_return_is_noticed() -> Resul
 }
 
 #[tokio::test]
-async fn a_locked_table_is_unknown_long_before_the_deadline() -> Result<()> {
+async fn a_locked_table_is_given_up_by_the_server_and_alerted() -> Result<()> {
     let project = Project::migrated().await?;
     let mut client = project.connect().await?;
     let lock = client.transaction().await?;
@@ -493,12 +498,15 @@ async fn a_locked_table_is_unknown_long_before_the_deadline() -> Result<()> {
         .await?;
     for (binary, topic) in CHECKS {
         let lambda = start(binary, &project).await?;
-        let began = Instant::now();
         let answer = lambda.invoke(json!({})).await?;
         assert_eq!(answer["verdict"], "unknown", "{binary}: {answer}");
+        // lock_not_available: the server's limit ended the wait, not the function's own.
+        ensure!(
+            answer["findings"][0].to_string().contains("55P03"),
+            "{binary}: {answer}"
+        );
         assert_eq!(answer["alert"], "sent");
         assert_eq!(lambda.alerts()[0].0, topic);
-        ensure!(began.elapsed() < DEADLINE / 2);
     }
     lock.rollback().await?;
     let lambda = start("health-check", &project).await?;

@@ -1,12 +1,18 @@
 //! Applying the migrations, by whichever tool and onto whatever is there, and taking them back.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
+use rollcall::checks::diagnosis::Diagnosis;
+use rollcall::checks::events;
 use rollcall::database::Database;
 use rollcall::error::Error;
-use rollcall::migrations::{self, Extent, Migration};
+use rollcall::migrations::{self, Applied, Extent, Migration};
+use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{acting_as, catalog, contents, difference, refusal, value, values};
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 /// The seed's `public.profiles` as these migrations make it, for projects that have one of their own already.
@@ -17,6 +23,9 @@ const USUAL_PROFILES: &str = "
       created_at timestamptz not null default now()
     );
     alter table public.profiles enable row level security;";
+
+/// What takes longer waits for ever.
+const HANG: Duration = Duration::from_secs(60);
 
 /// How many migrations, the last ones, the rollback of the diagnostics takes back.
 const DIAGNOSTICS: usize = 2;
@@ -30,7 +39,9 @@ async fn roll_back(project: &Project, extent: Extent) -> Result<()> {
 }
 
 async fn migrate_again(project: &Project) -> Result<Vec<Migration>> {
-    Ok(migrations::apply(&mut rollcall(project).await?, true).await?)
+    Ok(migrations::apply(&mut rollcall(project).await?, true)
+        .await?
+        .migrations)
 }
 
 /// The files in the order of their names, with their text.
@@ -202,10 +213,13 @@ async fn what_the_supabase_cli_applied_is_not_applied_again() -> Result<()> {
     let mut database = rollcall(&project).await?;
     assert_eq!(migrations::applied(&mut database).await?, [&name[..14]]);
     assert_eq!(
-        migrations::apply(&mut database, false).await?,
+        migrations::apply(&mut database, false).await?.migrations,
         migrations::ALL[1..]
     );
-    assert_eq!(migrations::apply(&mut database, false).await?, []);
+    assert_eq!(
+        migrations::apply(&mut database, false).await?,
+        Applied::default()
+    );
     assert_eq!(
         migrations::applied(&mut database).await?.len(),
         migrations::ALL.len()
@@ -253,10 +267,205 @@ async fn a_migration_that_fails_leaves_those_before_it_and_nothing_of_itself() -
         .batch_execute("alter table public.user_events rename to things")
         .await?;
     assert_eq!(
-        migrations::apply(&mut database, false).await?,
+        migrations::apply(&mut database, false).await?.migrations,
         migrations::ALL[1..]
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_is_no_supabase_project_is_refused() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("drop schema auth cascade")
+        .await?;
+    let client = project.connect().await?;
+    let before = catalog(&client).await?;
+    for again in [false, true] {
+        let error = migrations::apply(&mut rollcall(&project).await?, again)
+            .await
+            .err()
+            .context("a refusal")?;
+        assert_eq!(error.id(), "not_supabase");
+    }
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_a_newer_program_migrated_is_refused() -> Result<()> {
+    let project = Project::migrated().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "create or replace function rollcall.schema_version() returns text
+             language sql immutable set search_path = '' as $$ select '20991231235959' $$;
+             comment on function rollcall.count_missing is 'Newer.'",
+        )
+        .await?;
+    let before = catalog(&client).await?;
+    for again in [false, true] {
+        let error = migrations::apply(&mut rollcall(&project).await?, again)
+            .await
+            .err()
+            .context("a refusal")?;
+        assert_eq!(error.id(), "other_version");
+        ensure!(error.next_step().contains("Update this program"), "{error}");
+    }
+    // nor rolled back: the newer migrations would stay in the history without their objects
+    for extent in [Extent::Diagnostics, Extent::Everything] {
+        let error = migrations::roll_back(&mut rollcall(&project).await?, extent)
+            .await
+            .err()
+            .context("a refusal")?;
+        assert_eq!(error.id(), "other_version");
+    }
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_up_to_date_is_migrated_again_without_a_lock_that_a_signup_waits_for() -> Result<()>
+{
+    for application in [
+        "",
+        USUAL_PROFILES,
+        // every way to put our trigger
+        &format!("{USUAL_PROFILES} {OWN_SIGNUP}"),
+        &format!("{USUAL_PROFILES} {OWN_SIGNUP} create trigger also after update on auth.users for each row execute function public.handle_new_user()"),
+        &format!("{USUAL_PROFILES} {OWN_SIGNUP} alter trigger on_auth_user_created on auth.users rename to on_signup"),
+        &format!("{USUAL_PROFILES} {OWN_SIGNUP} drop trigger on_auth_user_created on auth.users;
+                  create constraint trigger a after insert on auth.users deferrable initially deferred for each row execute function public.handle_new_user()"),
+    ] {
+        let project = Project::without_rollcall().await?;
+        project
+            .connect_as_superuser()
+            .await?
+            .batch_execute(application)
+            .await?;
+        project
+            .connect_as_superuser()
+            .await?
+            .batch_execute("do $$ declare f regprocedure; begin
+                for f in select oid from pg_proc where pronamespace = 'public'::regnamespace and proname in ('handle_new_user', 'ensure_profile_exists')
+                loop execute format('alter function %s owner to postgres', f); end loop;
+                if to_regclass('public.profiles') is not null then alter table public.profiles owner to postgres; end if; end $$")
+            .await?;
+        let client = project.connect().await?;
+        // once more for what the first run displaced
+        for _ in 1..=2 {
+            for (_, sql) in files()? {
+                run_as_one_transaction(&client, &sql).await?;
+            }
+        }
+        for (name, sql) in files()? {
+            client.batch_execute(&format!("begin; {sql}")).await?;
+            let locks: Vec<String> = values(
+                &client,
+                "select relation::regclass || ' ' || mode from pg_locks
+                 where pid = pg_backend_pid() and relation in ('auth.users'::regclass, 'public.user_events'::regclass, rollcall.profile_table())
+                   and mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')",
+            )
+            .await?;
+            client.batch_execute("commit").await?;
+            assert_eq!(locks, [""; 0], "{name} after {application}");
+        }
+    }
+    Ok(())
+}
+
+/// Migrates while somebody holds `auth.users`, and signs up meanwhile.
+async fn migrate_behind_an_open_update(project: &Project, again: bool) -> Result<()> {
+    let holder = project.connect_as_superuser().await?;
+    let mut auth = project.auth().await?;
+    auth.sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(100))
+        .await?;
+    holder
+        .batch_execute("begin; update auth.users set last_sign_in_at = now()")
+        .await?;
+    let mut database = rollcall(project).await?;
+    let signups = async {
+        // all of them while the transaction is open: none waits for its end
+        for number in 1..=12 {
+            auth.sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(number))
+                .await?;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        holder.batch_execute("commit").await?;
+        anyhow::Ok(())
+    };
+    let both = async { tokio::join!(migrations::apply(&mut database, again), signups) };
+    let (migrated, signed_up) = timeout(HANG, both)
+        .await
+        .context("a signup waits for the migration")?;
+    migrated?;
+    signed_up?;
+    assert_eq!(
+        migrations::applied(&mut database).await?.len(),
+        migrations::ALL.len()
+    );
+    let client = project.connect().await?;
+    assert_eq!(
+        value::<String>(&client, "select rollcall.signup_trigger_state()").await?,
+        "in_place"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_first_migration_behind_an_open_transaction_lets_signups_through() -> Result<()> {
+    migrate_behind_an_open_update(&Project::without_rollcall().await?, false).await
+}
+
+#[tokio::test]
+async fn another_migration_behind_an_open_transaction_lets_signups_through() -> Result<()> {
+    let project = Project::migrated().await?;
+    migrate_behind_an_open_update(&project, true).await?;
+    // also where the trigger has to be made anew
+    let project = Project::migrated().await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("drop trigger on_auth_user_created on auth.users")
+        .await?;
+    migrate_behind_an_open_update(&project, true).await
+}
+
+#[tokio::test]
+async fn every_script_bounds_the_wait_for_a_lock_by_itself() -> Result<()> {
+    let holding = "begin; lock table auth.users in row exclusive mode";
+    let project = Project::without_rollcall().await?;
+    let (client, holder) = (
+        project.connect().await?,
+        project.connect_as_superuser().await?,
+    );
+    holder.batch_execute(holding).await?;
+    let mut waited = 0;
+    for (name, sql) in files()? {
+        let refused = timeout(HANG, refusal(&client, &format!("begin; {sql}; commit"))).await;
+        if let Some(code) = refused.context(name.clone())? {
+            assert_eq!(code, "55P03", "{name}");
+            waited += 1;
+            holder.batch_execute("rollback").await?;
+            client.batch_execute("rollback").await?;
+            run_as_one_transaction(&client, &sql).await?;
+            holder.batch_execute(holding).await?;
+        }
+    }
+    assert_eq!(waited, 2, "the table that refers to it, and the trigger");
+    let everything = include_str!("../../migrations/rollback/everything.sql");
+    let refused = timeout(
+        HANG,
+        refusal(&client, &format!("begin; {everything}; commit")),
+    )
+    .await;
+    let code = refused.context("the rollback waits for ever")?;
+    assert_eq!(code.as_deref(), Some("55P03"));
+    client.batch_execute("rollback").await?;
+    holder.batch_execute("rollback").await?;
+    run_as_one_transaction(&client, everything).await
 }
 
 // Onto a profiles table of one's own -----------------------------------------------------------------------------------
@@ -1077,6 +1286,195 @@ async fn a_table_of_events_is_given_back_as_it_was() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_migration_tells_what_it_took_the_place_of_and_what_does_not_fit() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    client.batch_execute(USUAL_PROFILES).await?;
+    client.batch_execute(OWN_SIGNUP).await?;
+    client
+        .batch_execute("alter table public.profiles add column plan text not null")
+        .await?;
+    let applied = migrations::apply(&mut rollcall(&project).await?, false).await?;
+    for (message, hint) in [
+        ("requires values for: plan", "Give these columns a default"),
+        (
+            "your function public.handle_new_user() is replaced",
+            "rollcall.displaced",
+        ),
+        (
+            "your function public.ensure_profile_exists",
+            "rollcall.displaced",
+        ),
+        (
+            "your trigger on_auth_user_created no longer runs",
+            "rollcall.displaced",
+        ),
+    ] {
+        let warning = applied
+            .warnings
+            .iter()
+            .find(|warning| warning.message.contains(message))
+            .with_context(|| format!("{message}: {:?}", applied.warnings))?;
+        ensure!(
+            warning
+                .hint
+                .as_deref()
+                .is_some_and(|text| text.contains(hint))
+        );
+    }
+    assert_eq!(applied.warnings.len(), 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_of_nobody_and_of_no_time_blind_no_report() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "create table public.user_events (
+               id bigserial primary key, user_id uuid, kind text not null, payload jsonb, created_at timestamptz);
+             insert into public.user_events (user_id, kind, payload, created_at) values
+               (null, 'profile_bootstrap_error', '{}', null),
+               (null, 'profile_backfill_error', '{}', now()),
+               ('00000000-0000-4000-8000-000000000001', 'profile_bootstrap_error', '{}', null),
+               ('00000000-0000-4000-8000-000000000001', 'profile_bootstrap_error', '{}', 'infinity')",
+        )
+        .await?;
+    project.migrate().await?;
+    let mut database = rollcall(&project).await?;
+    let report = Diagnosis::take(&mut database).await?;
+    assert_eq!(report.verdict, Verdict::Consistent);
+    let user = uuid::Uuid::from_u128(0x0000_0000_0000_4000_8000_0000_0000_0001);
+    let events = events::of_user(&mut database, user).await?.events;
+    assert_eq!(events.len(), 2);
+    ensure!(events.iter().all(|event| event.created_at.is_none()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn rights_policies_and_comments_of_a_table_of_events_are_given_back() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    client.batch_execute(USUAL_PROFILES).await?;
+    client
+        .batch_execute(
+            "create table public.user_events (
+               id bigint generated always as identity primary key, user_id uuid, kind text not null, payload jsonb,
+               created_at timestamptz);
+             comment on table public.user_events is 'What our users did.';
+             alter table public.user_events add constraint of_a_user foreign key (user_id) references auth.users (id) not valid;
+             comment on constraint of_a_user on public.user_events is 'Theirs.';
+             create index user_events_user_id_kind_idx on public.user_events (user_id, kind);
+             create policy \"own rows\" on public.user_events as restrictive for select to anon, authenticated using (auth.uid() = user_id);
+             comment on policy \"own rows\" on public.user_events is 'Their own.';
+             create policy user_events_service_role on public.user_events for all to service_role using (true);
+             revoke all on public.user_events from anon, authenticated, service_role;
+             grant select (id, kind), insert (kind) on public.user_events to authenticated;
+             grant select on public.user_events to service_role with grant option;
+             create function public.log_user_event(p_user_id uuid, p_kind text, p_payload jsonb default null) returns void
+             language sql security definer set search_path = '' as $$
+               insert into public.user_events (user_id, kind, payload) values (p_user_id, p_kind, p_payload) $$",
+        )
+        .await?;
+    let before = catalog(&client).await?;
+    for _ in 1..=2 {
+        project.migrate().await?;
+        migrate_again(&project).await?;
+        sign_up_twice(&project).await?;
+        for role in ["anon", "authenticated"] {
+            let user = acting_as(&project.database, role, Some(uuid::Uuid::new_v4())).await?;
+            for sql in [
+                "select public.log_user_event(gen_random_uuid(), 'profile_bootstrap_error')",
+                "insert into public.user_events (kind) values ('forged')",
+                "select kind from public.user_events",
+            ] {
+                assert_eq!(
+                    refusal(&user, sql).await.as_deref(),
+                    Some("42501"),
+                    "{role}: {sql}"
+                );
+            }
+        }
+        roll_back(&project, Extent::Everything).await?;
+        assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+        client
+            .batch_execute("truncate public.user_events restart identity")
+            .await?;
+        project
+            .connect_as_superuser()
+            .await?
+            .batch_execute("delete from auth.users")
+            .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_of_events_of_another_kind_is_refused_by_name_and_nothing_is_half_applied()
+-> Result<()> {
+    let with = |id: &str, payload: &str, more: &str| {
+        format!(
+            "create table public.user_events (id {id}, user_id uuid, kind text, payload {payload}, created_at timestamptz {more})"
+        )
+    };
+    for (table, named) in [
+        (
+            with("uuid primary key default gen_random_uuid()", "jsonb", ""),
+            "id",
+        ),
+        (with("bigint primary key", "jsonb", ""), "id"),
+        (with("bigserial primary key", "json", ""), "payload"),
+        (
+            with(
+                "bigserial primary key",
+                "jsonb",
+                ", tenant integer not null",
+            ),
+            "tenant",
+        ),
+        (
+            with(
+                "uuid",
+                "json",
+                ", tenant integer not null, host text not null",
+            ),
+            "id, payload, tenant, host",
+        ),
+    ] {
+        let project = Project::without_rollcall().await?;
+        let client = project.connect().await?;
+        client.batch_execute(USUAL_PROFILES).await?;
+        client.batch_execute(OWN_SIGNUP).await?;
+        client.batch_execute(&table).await?;
+        run_as_one_transaction(&client, &files()?[0].1).await?;
+        let before = catalog(&client).await?;
+        let (_, message, hint) = statement_error(&project).await?;
+        assert_eq!(
+            message,
+            format!("public.user_events is a table of another kind; see its columns {named}"),
+        );
+        ensure!(hint.contains("Rename the table"), "{hint}");
+        assert_eq!(
+            difference(&before, &catalog(&client).await?),
+            [""; 0],
+            "{named}"
+        );
+        assert_eq!(
+            migrations::applied(&mut rollcall(&project).await?).await?,
+            [migrations::ALL[0].version]
+        );
+        sign_up_twice(&project).await?;
+        assert_eq!(
+            value::<i64>(&client, "select count(*) from public.profiles").await?,
+            2,
+            "theirs goes on"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_trigger_of_the_application_that_works_at_commit_is_not_broken() -> Result<()> {
     for name in ["a_first", "on_signup"] {
         let project = Project::without_rollcall().await?;
@@ -1146,7 +1544,7 @@ async fn rolling_back_the_diagnostics_leaves_what_was_before_them() -> Result<()
 
     let applied = migrations::apply(&mut rollcall(&project).await?, false).await?;
     assert_eq!(
-        applied,
+        applied.migrations,
         migrations::ALL[migrations::ALL.len() - DIAGNOSTICS..]
     );
     Ok(())

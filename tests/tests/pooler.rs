@@ -1,8 +1,6 @@
 //! The same answers through PgBouncer in transaction mode as without it: nothing of Rollcall's may
 //! depend on which server connection the next transaction gets.
 
-use std::io::{self, Write};
-
 use anyhow::{Result, ensure};
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::{
@@ -15,16 +13,8 @@ use rollcall_tests::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// None, and a word about it, where PgBouncer is not installed.
 async fn pooler() -> Result<Option<Pooler>> {
-    let pooler = Pooler::start(project::server()?).await?;
-    if pooler.is_none() {
-        writeln!(
-            io::stderr(),
-            "pgbouncer is not installed; what is about poolers was skipped"
-        )?;
-    }
-    Ok(pooler)
+    Pooler::start(project::server()?).await
 }
 
 async fn run(url: &str, arguments: &str) -> Result<Finished> {

@@ -1,9 +1,10 @@
 //! What a repair creates, what it leaves alone, and what it remembers.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rollcall::backfill::{self, Ending, Failure, Outcome, UserOutcome};
 use rollcall::error::Error;
 use rollcall_sandbox::{Person, SignupKind};
@@ -130,7 +131,8 @@ async fn an_existing_profile_is_not_written_at_all() -> Result<()> {
         );
         client.batch_execute(&format!("select public.ensure_profile_exists('{id}', 'new@example.com', 'N', '1', 'partner')")).await?;
         let outcome =
-            backfill::apply_to_user(&mut project.session()?, id, Some("partner"), false).await?;
+            backfill::apply_to_user(&mut project.session()?, id, Some("partner"), false, None)
+                .await?;
         assert_eq!(outcome, UserOutcome::AlreadyExists);
     }
     compatible(&client, 100, false).await?;
@@ -199,7 +201,7 @@ async fn a_dry_run_leaves_nothing() -> Result<()> {
         )
         .await?;
     let before = contents(&client).await?;
-    let preview = backfill::dry_run(&mut project.session()?, None, None).await?;
+    let preview = backfill::dry_run(&mut project.session()?, None, None, None).await?;
     assert_eq!(
         (
             preview.total_missing,
@@ -223,7 +225,7 @@ async fn a_dry_run_leaves_nothing() -> Result<()> {
                 && failure.constraint.as_deref() == Some("no_bad"))
     );
 
-    let part = backfill::dry_run(&mut project.session()?, Some(10), Some("partner")).await?;
+    let part = backfill::dry_run(&mut project.session()?, Some(10), Some("partner"), None).await?;
     assert_eq!(
         (
             part.total_missing,
@@ -246,11 +248,11 @@ async fn a_dry_run_leaves_nothing() -> Result<()> {
         "of a batch of 100"
     );
     assert_eq!(
-        backfill::apply_to_user(&mut project.session()?, user(2), None, true).await?,
+        backfill::apply_to_user(&mut project.session()?, user(2), None, true, None).await?,
         UserOutcome::Created
     );
     ensure!(matches!(
-        backfill::apply_to_user(&mut project.session()?, user(1), None, true).await?,
+        backfill::apply_to_user(&mut project.session()?, user(1), None, true, None).await?,
         UserOutcome::Failed(_)
     ));
     assert_eq!(difference(&before, &contents(&client).await?), [""; 0]);
@@ -576,7 +578,7 @@ async fn one_user_is_repaired_with_the_account_type_that_an_administrator_gives(
     let client = project.connect().await?;
     let mut session = project.session()?;
     assert_eq!(
-        backfill::apply_to_user(&mut session, user(1), Some("partner"), false).await?,
+        backfill::apply_to_user(&mut session, user(1), Some("partner"), false, None).await?,
         UserOutcome::Created
     );
     let answer: Value = value(
@@ -599,17 +601,17 @@ async fn one_user_is_repaired_with_the_account_type_that_an_administrator_gives(
         .await?,
         ["partner", "investor"]
     );
-    let failed = backfill::apply_to_user(&mut session, user(3), None, false).await?;
+    let failed = backfill::apply_to_user(&mut session, user(3), None, false, None).await?;
     ensure!(
         matches!(failed, UserOutcome::Failed(ref failure) if failure.constraint.as_deref() == Some("no_bad")),
         "{failed:?}"
     );
     assert_eq!(
-        backfill::apply_to_user(&mut session, user(99), None, false).await?,
+        backfill::apply_to_user(&mut session, user(99), None, false, None).await?,
         UserOutcome::NotExpected
     );
     assert_eq!(
-        backfill::apply_to_user(&mut session, user(99), None, true).await?,
+        backfill::apply_to_user(&mut session, user(99), None, true, None).await?,
         UserOutcome::NotExpected
     );
     Ok(())
@@ -840,7 +842,7 @@ async fn no_metadata_stops_a_repair_or_takes_a_privilege() -> Result<()> {
     add_missing(&project, 1, number, &[]).await?;
     set_documents(&project, &documents).await?;
 
-    let preview = backfill::dry_run(&mut project.session()?, None, None).await?;
+    let preview = backfill::dry_run(&mut project.session()?, None, None, None).await?;
     assert_eq!(preview.failures, []);
     let outcome = repair(&project, 10, None).await?;
     assert_eq!(outcome.failures, []);
@@ -1210,21 +1212,35 @@ async fn a_lock_that_stays_ends_the_repair_and_blames_nobody() -> Result<()> {
 async fn a_connection_that_is_cut_is_opened_again() -> Result<()> {
     let project = project_with_missing(300, &[]).await?;
     let admin = project.connect_as_superuser().await?;
+    // Slow enough not to be done before it is cut.
+    admin
+        .batch_execute(
+            "create function public.be_slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.005); return new; end $$;
+             create trigger be_slow before insert on public.profiles for each row execute function public.be_slow()",
+        )
+        .await?;
     let mut session = project.session()?;
     let mut batches = 0;
-    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and application_name = 'rollcall'";
-    let (work, cuts) = tokio::join!(
-        backfill::apply(&mut session, 10, None, None, None, |_| batches += 1),
-        async {
-            for _ in 0..3 {
-                tokio::time::sleep(Duration::from_millis(40)).await;
-                value::<i64>(&admin, cut).await?;
-            }
-            anyhow::Ok(())
+    let cuts = async {
+        let cut =
+            "select count(*) filter (where pg_terminate_backend(pid, 5000)) from pg_stat_activity
+                   where datname = current_database() and application_name = 'rollcall'";
+        let mut number = 0;
+        while number < 3 {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            number += value::<i64>(&admin, cut).await?;
         }
-    );
-    cuts?;
-    let outcome = work?;
+        anyhow::Ok(())
+    };
+    let outcome = {
+        let work = backfill::apply(&mut session, 10, None, None, None, |_| batches += 1);
+        let mut work = pin!(work);
+        tokio::select! {
+            outcome = &mut work => bail!("it ended before it was cut: {outcome:?}"),
+            cuts = cuts => cuts?,
+        }
+        work.await?
+    };
     assert_eq!(
         (outcome.ending, outcome.remaining),
         (Ending::Complete, Some(0))

@@ -1,6 +1,6 @@
 //! The test support itself keeps its promises.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use axum::{
@@ -115,16 +115,17 @@ async fn an_answer_larger_than_lambda_takes_is_an_error() -> Result<()> {
 async fn a_hung_function_fails_at_its_deadline_and_cannot_answer_afterwards() -> Result<()> {
     let api = RuntimeApi::start().await?;
     let deadline = Duration::from_millis(300);
-    let started = Instant::now();
     let fetch = async { http::send(next(&api).body(Body::empty())?).await };
-    let (outcome, event) = tokio::join!(api.invoke(json!({}), deadline), fetch);
+    let both = async { tokio::join!(api.invoke(json!({}), deadline), fetch) };
+    let (outcome, event) = timeout(Duration::from_secs(60), both)
+        .await
+        .context("the deadline ends nothing")?;
     event?;
     let message = format!("{:#}", outcome.err().context("it answered")?);
     ensure!(
         message.contains("did not answer within its deadline of 300ms"),
         "{message}"
     );
-    ensure!(started.elapsed() < LIMIT);
     let late = post(&api, &format!("invocation/{ID}/response"), "{}").await?;
     assert_eq!(late, StatusCode::BAD_REQUEST);
     Ok(())

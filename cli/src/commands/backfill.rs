@@ -31,13 +31,14 @@ pub(crate) async fn run(
     if request.dry_run {
         return match request.selection {
             Selection::Missing { max_users } => {
-                match backfill::dry_run(&mut session, max_users, account_type).await {
+                match backfill::dry_run(&mut session, max_users, account_type, None).await {
                     Ok(preview) => say_dry_run(&preview, output),
                     Err(error) => output.blind(&error),
                 }
             }
             Selection::User(user_id) => {
-                match backfill::apply_to_user(&mut session, user_id, account_type, true).await {
+                match backfill::apply_to_user(&mut session, user_id, account_type, true, None).await
+                {
                     Ok(outcome) => say_user(user_id, &outcome, true, output),
                     Err(error) => output.blind(&error),
                 }
@@ -51,7 +52,7 @@ pub(crate) async fn run(
     }
     match request.selection {
         Selection::User(user_id) => {
-            match backfill::apply_to_user(&mut session, user_id, account_type, false).await {
+            match backfill::apply_to_user(&mut session, user_id, account_type, false, None).await {
                 Ok(outcome) => say_user(user_id, &outcome, false, output),
                 Err(error) => output.blind(&error),
             }
@@ -120,7 +121,7 @@ async fn confirmed(request: &BackfillRequest, session: &mut Session) -> anyhow::
     let who = match request.selection {
         Selection::User(user_id) => format!("the profile of user {user_id}"),
         Selection::Missing { max_users } => {
-            let missing = backfill::count(session).await?;
+            let missing = backfill::count(session, None).await?;
             let number = max_users.map_or(missing, |max| {
                 missing.min(i64::try_from(max).unwrap_or(i64::MAX))
             });
@@ -183,6 +184,12 @@ pub(crate) fn dry_run_text(preview: &DryRun) -> String {
         "Tried {}: {} would get a profile, {} would not.\n",
         preview.tried, preview.would_create, preview.would_fail
     );
+    if preview.busy > 0 {
+        text += &format!(
+            "{} could not be tried: another transaction holds them.\n",
+            preview.busy
+        );
+    }
     text += &failures(&preview.failures);
     text += "To repair: rollcall backfill --apply\n";
     text
@@ -201,6 +208,12 @@ pub(crate) fn outcome_text(outcome: &Outcome) -> String {
     );
     if outcome.ending == Ending::MaxUsers {
         text += &format!("Stopped after {} users, as asked.\n", outcome.attempted);
+    }
+    if outcome.busy > 0 {
+        text += &format!(
+            "{} stayed locked by another transaction; the next repair comes to them.\n",
+            rollcall::wording::counted(outcome.busy, "user")
+        );
     }
     if outcome.ending == Ending::Interrupted {
         text += "Interrupted; what was done stays, and the next repair goes on.\n";
@@ -240,32 +253,29 @@ fn say_user(
     dry_run: bool,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    let (verdict, exit, sentence) = match outcome {
+    let without = || vec![finding::missing_profiles(1)];
+    let (findings, exit, sentence) = match outcome {
         UserOutcome::Created if dry_run => (
-            Verdict::Inconsistent,
+            without(),
             Exit::Success,
             "would get a profile; to repair, add --apply",
         ),
-        UserOutcome::Created => (Verdict::Consistent, Exit::Success, "got a profile"),
+        UserOutcome::Created => (vec![], Exit::Success, "got a profile"),
         UserOutcome::AlreadyExists => (
-            Verdict::Consistent,
+            vec![],
             Exit::Success,
             "has a profile already; it was left as it is",
         ),
         UserOutcome::NotExpected => (
-            Verdict::Unknown,
+            vec![finding::user_not_expected()],
             Exit::Failure,
             "is not in auth.users, or is not expected to have a profile",
         ),
-        UserOutcome::Failed(_) => (
-            Verdict::Inconsistent,
-            Exit::Inconsistent,
-            "cannot get a profile",
-        ),
+        UserOutcome::Failed(_) => (without(), Exit::Inconsistent, "cannot get a profile"),
     };
     let report = JsonReport {
-        verdict,
-        findings: &[],
+        verdict: Verdict::from_findings(&findings),
+        findings: &findings,
         more: json!({ "dry_run": dry_run, "user_id": user_id, "backfill": outcome }),
     };
     output.data(&report, || {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::arguments::EventsArguments;
 use crate::exit::Exit;
 use crate::output::{JsonReport, Output, verdict_and_findings};
-use crate::table::{self, moment};
+use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(
     arguments: &EventsArguments,
@@ -68,15 +68,15 @@ fn text(report: &UserEvents, output: &Output) -> String {
             let details = match payload(event, output) {
                 Some(Value::Object(fields)) => fields
                     .iter()
-                    .map(|(name, value)| format!("{name}: {}", printable(value)))
+                    .map(|(name, value)| format!("{name}: {}", words(value)))
                     .collect::<Vec<_>>()
                     .join(", "),
-                Some(other) => printable(&other),
+                Some(other) => words(&other),
                 None => String::new(),
             };
             [
                 event.event_id.to_string(),
-                moment(event.created_at),
+                or_dash(event.created_at.map(moment)),
                 event.kind.clone(),
                 details,
             ]
@@ -85,12 +85,8 @@ fn text(report: &UserEvents, output: &Output) -> String {
     text
 }
 
-/// A value as text that cannot steer a terminal.
-fn printable(value: &Value) -> String {
-    let text = value
+fn words(value: &Value) -> String {
+    value
         .as_str()
-        .map_or_else(|| value.to_string(), ToOwned::to_owned);
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+        .map_or_else(|| value.to_string(), ToOwned::to_owned)
 }

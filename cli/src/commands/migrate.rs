@@ -16,14 +16,22 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Exit> {
     let mut database = Database::connect(settings).await?;
     let applied = migrations::apply(&mut database, arguments.again).await?;
-    let versions: Vec<&str> = applied.iter().map(|migration| migration.version).collect();
+    for warning in &applied.warnings {
+        output.warning(warning);
+    }
+    let versions: Vec<&str> = applied
+        .migrations
+        .iter()
+        .map(|migration| migration.version)
+        .collect();
     output.data(
-        &json!({ "applied": versions, "version": migrations::newest() }),
+        &json!({ "applied": versions, "version": migrations::newest(), "warnings": applied.warnings }),
         || {
-            if applied.is_empty() {
+            if applied.migrations.is_empty() {
                 return format!("Up to date at {}.\n", migrations::newest());
             }
             applied
+                .migrations
                 .iter()
                 .map(|m| format!("applied {} {}\n", m.version, m.name))
                 .collect()

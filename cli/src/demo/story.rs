@@ -72,7 +72,7 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     say(&diagnose::text(&diagnosis))?;
 
     chapter("6. What would a repair do? rollcall backfill")?;
-    let preview = backfill::dry_run(&mut session, None, None).await?;
+    let preview = backfill::dry_run(&mut session, None, None, None).await?;
     say(&backfill_command::dry_run_text(&preview))?;
 
     chapter(
@@ -115,7 +115,10 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
 
 async fn migrate(settings: &ConnectionSettings, again: bool) -> anyhow::Result<usize> {
     let mut database = rollcall::database::Database::connect(settings).await?;
-    Ok(migrations::apply(&mut database, again).await?.len())
+    Ok(migrations::apply(&mut database, again)
+        .await?
+        .migrations
+        .len())
 }
 
 fn quoted(text: &str) -> String {

@@ -29,6 +29,11 @@ async fn handle(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Resul
         Ok(request) => repair::run(function, request, call.end_of_work(&event.context)).await?,
         Err(refusal) => refusal.clone(),
     };
-    tracing::info!(status = reply.status, report = %reply.body, "answered");
+    tracing::info!(
+        status = reply.status,
+        verdict = reply.body["verdict"].as_str(),
+        report = %reply.body,
+        "answered"
+    );
     call.answer(reply)
 }

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use crate::event::Reply;
 
-/// SQLSTATE of `rollcall.profile_insert_sql` for a value without a column.
+/// SQLSTATEs of `rollcall.profile_insert_sql` for a value without a column, and for one that its column cannot take.
 const NO_SUCH_COLUMN: &str = "RC003";
+const NO_SUCH_VALUE: &str = "RC005";
 
 /// Does what is asked until `until`, and says what remains.
 ///
@@ -25,7 +26,7 @@ pub(crate) async fn run(
     until: Instant,
 ) -> Result<Reply, Error> {
     let outcome = function
-        .look(until, async |session| slice(session, request, until).await)
+        .with_session(until, async |session| slice(session, request, until).await)
         .await;
     Ok(match outcome {
         Ok(reply) => reply?,
@@ -41,8 +42,14 @@ async fn slice(
     let account_type = request.account_type.as_deref();
     let max_users = match request.selection {
         Selection::User(user_id) => {
-            let outcome =
-                backfill::apply_to_user(session, user_id, account_type, request.dry_run).await?;
+            let outcome = backfill::apply_to_user(
+                session,
+                user_id,
+                account_type,
+                request.dry_run,
+                Some(until),
+            )
+            .await?;
             let (status, verdict) = match &outcome {
                 UserOutcome::NotExpected => {
                     return Ok(Ok(Reply::refusal(
@@ -68,7 +75,7 @@ async fn slice(
     };
 
     if request.dry_run {
-        let preview = backfill::dry_run(session, max_users, account_type).await?;
+        let preview = backfill::dry_run(session, max_users, account_type, Some(until)).await?;
         let mut reply = reply(200, verdict(preview.total_missing), true, &preview);
         if let Ok(Reply {
             body: Value::Object(fields),
@@ -121,14 +128,21 @@ fn reply(
     Ok(Reply { status, body })
 }
 
-/// What the database refused: the caller's fault where the definition has no column for the wish,
-/// else ours, with the cause by its stable name.
+/// What the database refused: the caller's fault where the profiles cannot have the wish, else ours, with the cause by its stable name.
 fn failure(error: &DatabaseError) -> Reply {
-    if matches!(error, DatabaseError::Statement { sqlstate, .. } if sqlstate == NO_SUCH_COLUMN) {
-        return Reply::refusal(
-            400,
-            "account_type is given, but the profiles have no such column.",
-        );
+    if let DatabaseError::Statement { sqlstate, .. } = error {
+        match sqlstate.as_str() {
+            NO_SUCH_COLUMN => {
+                return Reply::refusal(
+                    400,
+                    "account_type is given, but the profiles have no such column.",
+                );
+            }
+            NO_SUCH_VALUE => {
+                return Reply::refusal(400, "account_type is no value that the profiles can have.");
+            }
+            _ => {}
+        }
     }
     log(error);
     let mut body = json!({ "verdict": Verdict::Unknown });

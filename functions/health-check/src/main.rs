@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
 
 async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Value, Error> {
     let report = function
-        .look(end_of_work(&event.context), async |session| {
+        .with_session(end_of_work(&event.context), async |session| {
             session
                 .run(async |database| HealthReport::take(database).await)
                 .await

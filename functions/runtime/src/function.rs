@@ -77,17 +77,19 @@ impl Function {
     ///
     /// # Errors
     /// [`Error::Timeout`] when the time is up, and what the session and `work` return.
-    pub async fn look<T>(
+    pub async fn with_session<T>(
         &self,
         until: Instant,
         work: impl AsyncFn(&mut Session) -> Result<T>,
     ) -> Result<T> {
         let mut session = self.session.lock().await;
-        let outcome = timeout_at(until, session.run(work)).await;
-        outcome.unwrap_or_else(|_| {
-            session.forget();
-            Err(Error::Timeout)
-        })
+        match timeout_at(until, session.run(work)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                session.abandon().await;
+                Err(Error::Timeout)
+            }
+        }
     }
 
     /// Logs the report of a check, alerts if there is something to tell, and answers with the report
@@ -102,7 +104,7 @@ impl Function {
         context: &Context,
     ) -> Result<Value, lambda_runtime::Error> {
         let mut answer = serde_json::to_value(report)?;
-        tracing::info!(report = %answer, "checked");
+        tracing::info!(verdict = answer["verdict"].as_str(), report = %answer, "checked");
         let until = Instant::now() + time_left(context).saturating_sub(ANSWER_RESERVE);
         let outcome = timeout_at(until, self.alert(alert))
             .await

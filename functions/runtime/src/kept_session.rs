@@ -63,16 +63,28 @@ impl KeptSession {
         match (outcome, &self.source) {
             (Err(Error::Authentication), Source::Secret(_)) => {
                 tracing::warn!("the password was refused, reading the secret again");
-                self.forget();
+                self.session = None;
                 work(self.session().await?).await
             }
-            (outcome, _) => outcome,
+            (outcome, _) => {
+                // what could not be reached may be mended in the secret
+                if self
+                    .session
+                    .as_ref()
+                    .is_some_and(|session| !session.was_connected())
+                {
+                    self.session = None;
+                }
+                outcome
+            }
         }
     }
 
-    /// Drops the session, with whatever still runs on its connection.
-    pub fn forget(&mut self) {
-        self.session = None;
+    /// Ends the session, and whatever still runs on its connection.
+    pub async fn abandon(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.abandon().await;
+        }
     }
 
     async fn session(&mut self) -> Result<&mut Session> {
@@ -82,12 +94,20 @@ impl KeptSession {
                 let connection_string = match &self.source {
                     Source::Variable(url) => url.clone(),
                     Source::Nowhere(reason) => {
-                        return Err(Error::SettingsUnavailable(reason.clone()));
+                        return Err(Error::SettingsUnavailable {
+                            reason: reason.clone(),
+                            is_transient: false,
+                        });
                     }
-                    Source::Secret(secret) => secret
-                        .fetch()
-                        .await
-                        .map_err(|error| Error::SettingsUnavailable(error.to_string()))?,
+                    Source::Secret(secret) => {
+                        secret
+                            .fetch()
+                            .await
+                            .map_err(|error| Error::SettingsUnavailable {
+                                reason: error.to_string(),
+                                is_transient: error.is_retryable(),
+                            })?
+                    }
                 };
                 let settings = ConnectionSettings::parse(&connection_string, self.ca.clone())?;
                 Ok(none.insert(Session::new(settings)))

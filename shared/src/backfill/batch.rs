@@ -1,8 +1,11 @@
-//! What one batch did, and what every statement of a repair is given.
+//! What every statement of a repair is given, and what it answers: for a batch, and for each user.
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::Failure;
+use crate::database::column;
+use crate::error::{Error, Result};
 
 /// What one batch did, as the database says it.
 pub(super) struct Batch {
@@ -14,6 +17,31 @@ pub(super) struct Batch {
     /// The next cursor; none: nobody was left.
     pub(super) last_user_id: Option<Uuid>,
     pub(super) failures: Vec<Failure>,
+}
+
+/// What became of one user: a row of `rollcall.repair_result`.
+pub(super) enum UserResult {
+    Created(Uuid),
+    Failed(Failure),
+    /// Something was locked; the next try may succeed.
+    Busy,
+}
+
+impl UserResult {
+    pub(super) fn read(row: &Row) -> Result<Self> {
+        let user_id = column(row, "user_id")?;
+        Ok(match column(row, "outcome")? {
+            "created" => Self::Created(user_id),
+            "busy" => Self::Busy,
+            "failed" => Self::Failed(Failure {
+                user_id,
+                sqlstate: column(row, "code")?,
+                constraint: column(row, "constraint_name")?,
+                column: column(row, "column_name")?,
+            }),
+            _ => return Err(Error::UnexpectedAnswer),
+        })
+    }
 }
 
 /// Column values that replace the definition's.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_postgres::types::Type;
 
 use crate::database::{Database, column};
@@ -12,12 +13,12 @@ use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How many users have no profile now.
+/// How many users have no profile now. Where the database is busy, tries again until `until` at most.
 ///
 /// # Errors
 /// What the database refuses.
-pub async fn count(session: &mut Session) -> Result<i64> {
-    patience::run_on(session, None, async |database| {
+pub async fn count(session: &mut Session, until: Option<Instant>) -> Result<i64> {
+    patience::run_on(session, until, async |database| {
         count_missing(database, Timestamp::MAX).await
     })
     .await

@@ -32,6 +32,8 @@ pub struct DryRun {
     pub would_create: i64,
     /// Of the tried, how many could not be created.
     pub would_fail: i64,
+    /// Of the tried, how many another transaction kept locked: nothing is known of them.
+    pub busy: i64,
     /// Users whose profile would be created, at most [`MAX_FAILURES`].
     pub users: Vec<Uuid>,
     /// Users whose profile could not be created, at most [`MAX_FAILURES`].
@@ -44,6 +46,8 @@ pub struct DryRun {
 pub enum Ending {
     /// Everyone in reach was attempted.
     Complete,
+    /// Everyone was, but for those whom another transaction kept locked; the next repair comes to them.
+    Busy,
     /// As many users as asked for were attempted.
     MaxUsers,
     /// The time was up; the next repair goes on.
@@ -65,6 +69,8 @@ pub struct Outcome {
     pub created: i64,
     /// Profiles that could not be created.
     pub failed: i64,
+    /// Users whom another transaction kept locked to the end; not among the attempted.
+    pub busy: i64,
     /// Users without a profile when it ended, failures included. None: they could not be counted.
     pub remaining: Option<i64>,
     /// The failures, at most [`MAX_FAILURES`].

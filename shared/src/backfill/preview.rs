@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_postgres::types::Type;
 
 use super::DryRun;
-use super::batch::overrides;
+use super::batch::{UserResult, overrides};
 use super::count::count;
-use super::user::failure;
-use crate::database::{Database, column};
+use crate::database::Database;
 use crate::error::{Error, Result};
+use crate::patience;
 use crate::session::Session;
 
 /// Limit of one trial. Those that are cut smaller fit, together with this one, into one call over HTTP.
@@ -21,7 +22,8 @@ const SHRINK: i32 = 16;
 /// How many users a dry run tries at most: enough to see what fails, few enough for one transaction.
 const MAX_TRIED: u64 = 1000;
 
-/// Tries one page of missing users and takes the trial back. Where that takes too long, tries fewer.
+/// Tries one page of missing users and takes the trial back. Where that takes too long, tries fewer; where the
+/// database is busy, tries again until `until` at most.
 ///
 /// # Errors
 /// What the database refuses; nothing is changed either way.
@@ -29,14 +31,16 @@ pub async fn dry_run(
     session: &mut Session,
     max_users: Option<u64>,
     account_type: Option<&str>,
+    until: Option<Instant>,
 ) -> Result<DryRun> {
     let overrides = overrides(account_type);
-    let total_missing = count(session).await?;
+    let total_missing = count(session, until).await?;
     let mut page = i32::try_from(max_users.unwrap_or(MAX_TRIED).min(MAX_TRIED)).unwrap_or(i32::MAX);
     loop {
-        let trial = session
-            .run(async |database| trial(database, page, &overrides).await)
-            .await;
+        let trial = patience::run_on(session, until, async |database| {
+            trial(database, page, &overrides).await
+        })
+        .await;
         match trial {
             Err(Error::Timeout) if page > 1 => page = (page / SHRINK).max(1),
             Err(error) => return Err(error),
@@ -70,19 +74,21 @@ async fn trial(
                 tried: 0,
                 would_create: 0,
                 would_fail: 0,
+                busy: 0,
                 users: vec![],
                 failures: vec![],
             };
             for row in &rows {
                 trial.tried += 1;
-                match failure(row)? {
-                    Some(failure) => {
+                match UserResult::read(row)? {
+                    UserResult::Failed(failure) => {
                         trial.would_fail += 1;
                         trial.failures.push(failure);
                     }
-                    None => {
+                    UserResult::Busy => trial.busy += 1,
+                    UserResult::Created(user_id) => {
                         trial.would_create += 1;
-                        trial.users.push(column(row, "user_id")?);
+                        trial.users.push(user_id);
                     }
                 }
             }

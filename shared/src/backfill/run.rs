@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -19,8 +19,12 @@ use crate::session::Session;
 /// Limit of one batch; the largest one takes a few seconds.
 const BATCH_LIMIT: Duration = Duration::from_secs(60);
 
-/// Kept free at the end of the time, for the last count and the answer; more if the first count took longer.
+/// Kept free at the end of the time, for the last count; more if the first count took longer, but never more than half
+/// of what is left then.
 const RESERVE: Duration = Duration::from_secs(2);
+
+/// Kept free for the answer, however long the last count takes.
+const ANSWER_RESERVE: Duration = Duration::from_millis(300);
 
 /// By how much a batch shrinks that took too long.
 const SHRINK: u32 = 8;
@@ -66,8 +70,11 @@ pub async fn apply(
     let total_missing = session
         .run(async |database| count_missing(database, signed_up_before).await)
         .await?;
-    let reserve = RESERVE.max(began.elapsed() * 2);
-    let work_until = until.map(|until| until.checked_sub(reserve).unwrap_or(until));
+    let counting = began.elapsed();
+    let work_until = until.map(|until| {
+        let left = until.saturating_duration_since(Instant::now());
+        until - RESERVE.max(counting * 2).min(left / 2)
+    });
 
     let mut repair = Repair {
         session,
@@ -81,12 +88,16 @@ pub async fn apply(
             failed: 0,
         },
         failures: Vec::new(),
+        busy: 0,
         batch_size,
         longest_batch: None,
     };
     let ending = repair.run(max_users, &mut report).await;
     let Repair {
-        progress, failures, ..
+        progress,
+        failures,
+        busy,
+        ..
     } = repair;
 
     let (ending, interruption) = match ending {
@@ -96,7 +107,7 @@ pub async fn apply(
     };
     // what was done is known, whether or not it can be counted what remains
     let remaining = match &interruption {
-        None => count::count(session).await.ok(),
+        None => count_in_time(session, until).await,
         Some(_) => None,
     };
     Ok(Outcome {
@@ -105,10 +116,20 @@ pub async fn apply(
         attempted: progress.attempted,
         created: progress.created,
         failed: progress.failed,
+        busy,
         remaining,
         failures,
         interruption,
     })
+}
+
+async fn count_in_time(session: &mut Session, until: Option<Instant>) -> Option<i64> {
+    let until = until.map(|until| until - ANSWER_RESERVE.min(until - Instant::now()));
+    let counting = count::count(session, until);
+    match until {
+        Some(until) => timeout_at(until, counting).await.ok()?.ok(),
+        None => counting.await.ok(),
+    }
 }
 
 struct Repair<'a> {
@@ -118,6 +139,7 @@ struct Repair<'a> {
     work_until: Option<Instant>,
     progress: Progress,
     failures: Vec<Failure>,
+    busy: i64,
     batch_size: u32,
     /// Of the batches of this size; none of them has been seen yet.
     longest_batch: Option<Duration>,
@@ -130,11 +152,13 @@ impl Repair<'_> {
         report: &mut impl FnMut(Progress),
     ) -> Result<Ending> {
         for pass in [Pass::NeverFailed, Pass::FailedBefore] {
+            let busy_before = self.busy;
             for round in 0..=BUSY_ROUNDS {
                 if round > 0 {
                     sleep(BUSY_PAUSE).await;
                 }
                 let (ending, busy) = self.pass(pass, max_users, report).await?;
+                self.busy = busy_before + busy;
                 if let Some(ending) = ending {
                     return Ok(ending);
                 }
@@ -143,7 +167,11 @@ impl Repair<'_> {
                 }
             }
         }
-        Ok(Ending::Complete)
+        Ok(if self.busy == 0 {
+            Ending::Complete
+        } else {
+            Ending::Busy
+        })
     }
 
     /// One pass over the ids: why the repair is over, if it is, and how many users were locked.

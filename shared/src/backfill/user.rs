@@ -2,29 +2,30 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Row;
+use tokio::time::Instant;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::batch::overrides;
-use super::count;
-use super::{Failure, UserOutcome};
+use super::UserOutcome;
+use super::batch::{UserResult, overrides};
 use crate::database::column;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::patience;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Repairs one user, or only finds out what would happen.
+/// Repairs one user, or only finds out what would happen. While another transaction is in the way, tries again until
+/// `until` at most.
 ///
 /// # Errors
-/// What the database refuses.
+/// What the database refuses, also that something stayed locked.
 pub async fn apply_to_user(
     session: &mut Session,
     user_id: Uuid,
     account_type: Option<&str>,
     dry_run: bool,
+    until: Option<Instant>,
 ) -> Result<UserOutcome> {
     let overrides = overrides(account_type);
     let sql = if dry_run {
@@ -32,11 +33,7 @@ pub async fn apply_to_user(
     } else {
         include_str!("repair_user.sql")
     };
-    // patience is for what passes by itself; a server that was never reached is reported at once
-    session
-        .run(async |database| count::now(database).await)
-        .await?;
-    patience::run_on(session, None, async |database| {
+    patience::run_on(session, until, async |database| {
         database
             .write(LIMIT, async |queries| {
                 let known = queries
@@ -48,28 +45,15 @@ pub async fn apply_to_user(
                 let rows = queries
                     .rows(sql, &[(&user_id, Type::UUID), (&overrides, Type::JSONB)])
                     .await?;
-                match rows.first() {
-                    // no row: somebody, perhaps the user's own signup, was there first
+                match rows.first().map(UserResult::read).transpose()? {
+                    // somebody, perhaps the user's own signup, was there first
                     None => Ok(UserOutcome::AlreadyExists),
-                    Some(row) => {
-                        Ok(failure(row)?.map_or(UserOutcome::Created, UserOutcome::Failed))
-                    }
+                    Some(UserResult::Created(_)) => Ok(UserOutcome::Created),
+                    Some(UserResult::Failed(failure)) => Ok(UserOutcome::Failed(failure)),
+                    Some(UserResult::Busy) => Err(Error::row_is_locked()),
                 }
             })
             .await
     })
     .await
-}
-
-/// The failure that a row of `rollcall.repair_result` tells, if it tells one.
-pub(super) fn failure(row: &Row) -> Result<Option<Failure>> {
-    if column::<String>(row, "outcome")? == "created" {
-        return Ok(None);
-    }
-    Ok(Some(Failure {
-        user_id: column(row, "user_id")?,
-        sqlstate: column(row, "code")?,
-        constraint: column(row, "constraint_name")?,
-        column: column(row, "column_name")?,
-    }))
 }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::health::{SignupHealth, signup_trigger, unfilled_columns};
+use super::health::SignupHealth;
+use super::pipeline::Pipeline;
 use super::{AuditLog, UserCounts};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ pub struct Diagnosis {
     pub signups: Option<SignupHealth>,
     /// What the audit log tells.
     pub audit_log: Option<AuditLog>,
-    /// State of the signup trigger: `in_place`, `disabled`, `foreign` or `missing`.
+    /// State of the signup trigger: `in_place`, `left_to_application`, `disabled`, `foreign` or `missing`.
     pub signup_trigger: Option<String>,
     /// Newest errors, newest first.
     pub recent_errors: Option<Vec<RecentError>>,
@@ -72,8 +73,7 @@ impl Diagnosis {
                 )?;
                 let signups = SignupHealth::read(queries).await?;
                 let audit_log = AuditLog::read(queries).await?;
-                let trigger = signup_trigger(queries).await?;
-                let unfilled = unfilled_columns(queries).await?;
+                let pipeline = Pipeline::read(queries).await?;
                 let recent_errors = queries
                     .rows(include_str!("recent_errors.sql"), &[])
                     .await?
@@ -91,10 +91,7 @@ impl Diagnosis {
                     .collect::<Result<_>>()?;
 
                 let mut findings = users.findings();
-                findings.extend(finding::signup_trigger(&trigger)?);
-                if !unfilled.is_empty() {
-                    findings.push(finding::unfilled_columns(&unfilled));
-                }
+                findings.extend(pipeline.findings()?);
                 if let Some(count @ 1..) = email_mismatches {
                     findings.push(finding::email_mismatches(count));
                 }
@@ -107,7 +104,7 @@ impl Diagnosis {
                     email_mismatches,
                     signups: Some(signups),
                     audit_log: Some(audit_log),
-                    signup_trigger: Some(trigger),
+                    signup_trigger: Some(pipeline.trigger),
                     recent_errors: Some(recent_errors),
                 })
             })

@@ -25,8 +25,8 @@ pub struct UserEvent {
     pub kind: String,
     /// `source`, and for errors `sqlstate`, `constraint`, `column`.
     pub payload: EventPayload,
-    /// When it happened.
-    pub created_at: Timestamp,
+    /// When it happened. None: a table of events from before Rollcall may not say.
+    pub created_at: Option<Timestamp>,
 }
 
 /// What an event says. A table of events from before Rollcall may hold anything, so whatever Rollcall does not write
@@ -100,11 +100,15 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<UserEvent
                     &[(&user_id, Type::UUID)],
                 )
                 .await?;
-            let findings: Vec<Finding> =
-                column::<bool>(&missing, "missing")?.then(|| finding::missing_profiles(1)).into_iter().collect();
+            let findings: Vec<Finding> = column::<bool>(&missing, "missing")?
+                .then(|| finding::missing_profiles(1))
+                .into_iter()
+                .collect();
             let events = queries
                 .rows(
-                    "select e.event_id, e.kind, e.payload, e.created_at from public.get_user_signup_events($1) e",
+                    "select e.event_id, e.kind, e.payload,
+                       case when isfinite(e.created_at) then e.created_at end as created_at
+                     from public.get_user_signup_events($1) e",
                     &[(&user_id, Type::UUID)],
                 )
                 .await?
@@ -118,7 +122,12 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<UserEvent
                     })
                 })
                 .collect::<Result<_>>()?;
-            Ok(UserEvents { verdict: Verdict::from_findings(&findings), findings, user_id, events })
+            Ok(UserEvents {
+                verdict: Verdict::from_findings(&findings),
+                findings,
+                user_id,
+                events,
+            })
         })
         .await
 }

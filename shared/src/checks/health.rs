@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::pipeline::Pipeline;
 use super::{AuditLog, UserCounts};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -32,7 +33,7 @@ pub struct HealthReport {
     pub users: Option<UserCounts>,
     /// State of the audit log: `on`, `stale` or `off`.
     pub audit_log: Option<String>,
-    /// State of the signup trigger: `in_place`, `disabled`, `foreign` or `missing`.
+    /// State of the signup trigger: `in_place`, `left_to_application`, `disabled`, `foreign` or `missing`.
     pub signup_trigger: Option<String>,
 }
 
@@ -72,13 +73,9 @@ impl HealthReport {
                 let signups = SignupHealth::read(queries).await?;
                 let users = UserCounts::read(queries).await?;
                 let audit_log = AuditLog::state(queries).await?;
-                let signup_trigger = signup_trigger(queries).await?;
-                let unfilled = unfilled_columns(queries).await?;
+                let pipeline = Pipeline::read(queries).await?;
                 let mut findings = users.findings();
-                findings.extend(finding::signup_trigger(&signup_trigger)?);
-                if !unfilled.is_empty() {
-                    findings.push(finding::unfilled_columns(&unfilled));
-                }
+                findings.extend(pipeline.findings()?);
                 findings.extend(finding::audit_log(&audit_log)?);
                 Ok(Self {
                     verdict: Verdict::from_findings(&findings),
@@ -89,7 +86,7 @@ impl HealthReport {
                     health_percentage: Some(signups.health_percentage),
                     users: Some(users),
                     audit_log: Some(audit_log),
-                    signup_trigger: Some(signup_trigger),
+                    signup_trigger: Some(pipeline.trigger),
                 })
             })
             .await
@@ -109,25 +106,4 @@ impl HealthReport {
             signup_trigger: None,
         }
     }
-}
-
-pub(super) async fn signup_trigger(queries: &Queries<'_>) -> Result<String> {
-    column(
-        &queries
-            .row("select rollcall.signup_trigger_state() as state", &[])
-            .await?,
-        "state",
-    )
-}
-
-pub(super) async fn unfilled_columns(queries: &Queries<'_>) -> Result<Vec<String>> {
-    queries
-        .rows(
-            "select c::text as name from rollcall.unfilled_columns() c",
-            &[],
-        )
-        .await?
-        .iter()
-        .map(|row| column(row, "name"))
-        .collect()
 }

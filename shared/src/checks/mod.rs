@@ -8,5 +8,6 @@ pub mod recent;
 pub mod verification;
 
 mod counts;
+mod pipeline;
 
 pub use counts::{AuditLog, UserCounts};

@@ -1,0 +1,32 @@
+//! What a machine may lack: the tests that need it are skipped with a word. In CI they fail.
+
+use std::{
+    env,
+    io::{self, Write},
+};
+
+use anyhow::{Result, ensure};
+use rollcall_sandbox::{Binaries, Source};
+
+/// Says on standard error what is missing and what is skipped for it; in CI, which is where `CI` is
+/// `true`, this is an error.
+pub fn skip(what: &str) -> Result<()> {
+    ensure!(
+        env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "{what}, and in CI nothing may be"
+    );
+    // Past the test harness, which hides what a test that passes prints.
+    writeln!(io::stderr(), "{what}")?;
+    Ok(())
+}
+
+/// Whether PostgreSQL is to be had from `source`; [`skip`]s what is about it if not.
+pub fn has_postgres(source: &Source) -> Result<bool> {
+    match Binaries::find(source) {
+        Ok(_) => Ok(true),
+        Err(reason) => {
+            skip(&format!("{reason:#}; what is about {source:?} was skipped"))?;
+            Ok(false)
+        }
+    }
+}
