@@ -215,11 +215,20 @@ begin
       t.typtype = 'd'
         or exists (
           select from pg_catalog.pg_constraint k
-          where k.conrelid = a.attrelid and k.contype in ('c', 'f') and a.attnum = any (k.conkey)
+          where k.conrelid = a.attrelid and k.contype in ('c', 'f', 'x') and a.attnum = any (k.conkey)
         ) as is_checked,
       exists (
         select from pg_catalog.pg_index i
-        where i.indrelid = a.attrelid and i.indisunique and a.attnum = any (i.indkey::smallint[])
+        where i.indrelid = a.attrelid and i.indisunique
+          and (
+            a.attnum = any (i.indkey::smallint[])
+            -- or in an expression of the index, as lower(username)
+            or exists (
+              select from pg_catalog.pg_depend e
+              where e.classid = 'pg_catalog.pg_class'::regclass and e.objid = i.indexrelid
+                and e.refclassid = 'pg_catalog.pg_class'::regclass and e.refobjid = a.attrelid and e.refobjsubid = a.attnum
+            )
+          )
       ) as is_unique
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_type t on t.oid = a.atttypid
@@ -249,7 +258,8 @@ begin
         source := 'u.email::text';
         fallback := '''missing-email-'' || u.id || ''@example.invalid''';
       when c.is_text and c.attname in ('phone', 'phone_number', 'msisdn') then
-        source := 'u.phone';
+        -- Supabase Auth stores up to 15 digits without a plus sign, which a check or a short column may refuse
+        source := case when c.required or not (c.is_checked or c.max_length < 15) then 'u.phone' end;
         fallback := case when not c.is_unique then '''''' end;
 
       -- What a person says about himself must not cost him his profile, so it stays out of every column that may

@@ -32,7 +32,6 @@ language sql immutable set search_path = '' as $$
       when left(p_sqlstate, 2) = '42' then 'rollcall.expected_profile or a trigger does not fit the profile table'
       when p_sqlstate = 'RC002' then 'a trigger on the profile table discarded the row, or changed its key'
       when rollcall.speaks_of_a_lock(p_sqlstate) then 'another transaction was in the way; try again'
-      when p_sqlstate = 'P0002' then 'no such user in auth.users, or no profile is expected for this user'
       else 'the database refused the profile'
     end
     || coalesce(' (constraint ' || quote_ident(nullif(p_constraint, '')) || ')', '')
@@ -141,12 +140,13 @@ begin
     from pg_catalog.pg_constraint c
     join pg_catalog.pg_namespace n on n.oid = c.connamespace
     -- those of Supabase Auth are its own affair: it may fulfil them later in the same transaction
-    where c.condeferred and n.nspname <> 'auth' and has_schema_privilege(n.oid, 'usage')
+    -- one that is checked at once can be put off by a trigger
+    where c.condeferrable and n.nspname <> 'auth' and has_schema_privilege(n.oid, 'usage')
   );
 end
 $$;
 comment on function rollcall.deferred_constraints() is
-  'The constraints and constraint triggers that are checked at commit, for set constraints; null where there are none, as in most projects.';
+  'The constraints and constraint triggers that are, or can be, checked at commit, for set constraints; null where there are none, as in most projects.';
 
 create or replace function rollcall.try_deferred_constraints(p_constraints text) returns void
 language plpgsql set search_path = '' as $$
@@ -330,18 +330,26 @@ begin
   order by r.user_id
   on conflict (user_id) do update set attempts = f.attempts + 1, last_failed_at = now();
 
-  insert into public.user_events (user_id, kind, payload)
-  select
-    r.user_id,
-    case r.outcome when 'created' then 'profile_backfilled' else 'profile_backfill_error' end,
-    jsonb_strip_nulls(jsonb_build_object('source', p_source, 'sqlstate', r.code, 'constraint', r.constraint_name, 'column', r.column_name))
-  from unnest(results) r
-  where r.outcome = 'created'
-    or r.outcome = 'failed' and not exists (
-      select from rollcall.repair_failure f
-      where f.user_id = r.user_id
-        and (f.sqlstate, f.constraint_name, f.column_name) is not distinct from (r.code, r.constraint_name, r.column_name)
-    );
+  begin
+    insert into public.user_events (user_id, kind, payload)
+    select
+      r.user_id,
+      case r.outcome when 'created' then 'profile_backfilled' else 'profile_backfill_error' end,
+      jsonb_strip_nulls(jsonb_build_object('source', p_source, 'sqlstate', r.code, 'constraint', r.constraint_name, 'column', r.column_name))
+    from unnest(results) r
+    where r.outcome = 'created'
+      or r.outcome = 'failed' and not exists (
+        select from rollcall.repair_failure f
+        where f.user_id = r.user_id
+          and (f.sqlstate, f.constraint_name, f.column_name) is not distinct from (r.code, r.constraint_name, r.column_name)
+      );
+  -- a trigger of the application on the events costs nobody the profile
+  exception when others or assert_failure then
+    if rollcall.speaks_of_the_server(sqlstate) or rollcall.speaks_of_a_lock(sqlstate) then
+      raise exception 'rollcall: the events of a repair cannot be written now' using errcode = sqlstate;
+    end if;
+    raise warning 'rollcall: the events of a repair could not be written (SQLSTATE %)', sqlstate;
+  end;
 
   update rollcall.repair_failure f
   set sqlstate = r.code, constraint_name = r.constraint_name, column_name = r.column_name
@@ -357,6 +365,22 @@ end
 $$;
 comment on function rollcall.repair_users(uuid[], text, jsonb) is
   'Creates the missing profiles of these users, logs an event for each and remembers failures. Waits half a second for a lock, less than PostgreSQL takes to call a deadlock, so that nobody else is its victim.';
+
+create or replace function rollcall.forget_settled_failures() returns void
+language sql security definer set search_path = '' as $$
+  delete from rollcall.repair_failure f
+  where f.user_id in (
+    select s.user_id from rollcall.repair_failure s
+    where s.user_id not in (
+      select m from rollcall.missing_among(array(select k.user_id from rollcall.repair_failure k)) m
+    )
+    -- in one order, and past what another repair is writing
+    order by s.user_id
+    for update skip locked
+  )
+$$;
+comment on function rollcall.forget_settled_failures() is
+  'Forgets the failures of users who are gone, got their profile in another way, or need none any more.';
 
 create or replace function rollcall.preview_users(p_user_ids uuid[], p_overrides jsonb default '{}')
 returns setof rollcall.repair_result

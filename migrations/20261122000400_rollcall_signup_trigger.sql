@@ -3,7 +3,8 @@
 -- Makes public.ensure_profile_exists, public.handle_new_user and the trigger on_auth_user_created on auth.users.
 -- Whatever goes wrong with the profile, the signup goes through: the reason is kept as an event and the repair
 -- finds the user. A function or trigger of the application that had one of these names is kept in
--- rollcall.displaced, and the rollback gives it back; a handle_new_user() that other triggers run, too, stays.
+-- rollcall.displaced, and the rollback gives it back; a handle_new_user() that other triggers run, too, stays, and so
+-- does a signup trigger of the application that fills columns which the definition leaves empty.
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
@@ -20,6 +21,7 @@ begin
         'constraint', rollcall.known_constraint(p_constraint), 'column', rollcall.known_column(p_column))))
   ) e (position, kind, payload)
   where e.kind is not null
+    and exists (select from auth.users u where u.id = p_user_id)
     and not exists (
       select from public.user_events known
       where known.user_id = p_user_id and known.kind = e.kind and known.payload = e.payload
@@ -28,7 +30,7 @@ begin
 end
 $$;
 comment on function rollcall.log_signup(uuid, text, text, text, text) is
-  'Keeps the events of one signup: auth_user_created and its outcome, profile_bootstrap_ok or profile_bootstrap_error with SQLSTATE, constraint and column (null: no profile is expected). What is known already is not logged again.';
+  'Keeps the events of one signup: auth_user_created and its outcome, profile_bootstrap_ok or profile_bootstrap_error with SQLSTATE, constraint and column (null: no profile is expected). What is known already is not logged again, nor is anything of an id that is no user.';
 
 -- "others" leaves out a cancelled query and a failed assertion; inside a signup they must not get through either.
 create or replace function rollcall.bootstrap_profile(p_user_id uuid, p_overrides jsonb default '{}') returns void
@@ -104,6 +106,54 @@ $$;
 comment on function rollcall.leave_to_later_trigger() is
   'Trigger function of on_auth_user_created where a later trigger of the application may make the profile: it does nothing, and Rollcall''s own comes after all others.';
 
+-- What the application has ----------------------------------------------------------------------------------------
+
+create or replace function rollcall.without_comments(p_code text) returns text
+language sql immutable set search_path = '' as $$
+  select regexp_replace(regexp_replace(p_code, '/\*.*?\*/', ' ', 'g'), '--[^\n]*', ' ', 'g')
+$$;
+comment on function rollcall.without_comments(text) is
+  'SQL or PL/pgSQL text without its comments.';
+
+-- By the text of the code and of whatever it calls, which is all that can be known without running it; so it errs on the
+-- side of yes. Our own functions make profiles, too, where the application's code calls them.
+create or replace function rollcall.may_make_profiles(p_code text) returns boolean
+language sql stable set search_path = '' as $$
+  with recursive code (source) as (
+    select rollcall.without_comments(p_code) collate "C"
+    union
+    select rollcall.without_comments(coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)) collate "C"
+    from code
+    join pg_catalog.pg_proc p on code.source ~* ('\m' || regexp_replace(p.proname, '(\W)', '\\\1', 'g') || '"?\s*\(')
+    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    where n.nspname !~ '^(pg_.*|information_schema|auth|extensions|rollcall)$'
+  )
+  select exists (
+    select from code
+    where code.source ~* '\mrollcall\.bootstrap_profile\M|\mexecute\M.*\minsert\M'
+      or code.source ~* format(
+        '\m(insert|merge)\s+into\s+("?\w+"?\s*\.\s*)?"?%s"?(\W|$)',
+        (select regexp_replace(c.relname, '(\W)', '\\\1', 'g') from pg_catalog.pg_class c where c.oid = rollcall.profile_table())
+      )
+  )
+$$;
+comment on function rollcall.may_make_profiles(text) is
+  'Whether code of the application, or a function that it calls, seems to insert into the profile table.';
+
+-- While the definition leaves a required column empty, ours would fail where theirs may well work: then theirs stays.
+create or replace function rollcall.application_keeps_signup() returns boolean
+language sql stable set search_path = '' as $$
+  select exists (select from rollcall.unfilled_columns())
+    and exists (
+      select from pg_catalog.pg_trigger t
+      join pg_catalog.pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid = 'auth.users'::regclass and t.tgname = 'on_auth_user_created'
+        and p.prosrc not like '%rollcall.bootstrap_profile%' and p.oid <> 'rollcall.leave_to_later_trigger()'::regprocedure
+    )
+$$;
+comment on function rollcall.application_keeps_signup() is
+  'Whether the application has an on_auth_user_created of its own, and Rollcall''s cannot take its place: the definition gives no value for a column that must have one.';
+
 -- What the application had under our names ------------------------------------------------------------------------
 
 do $$
@@ -111,6 +161,11 @@ declare
   own constant text := '%rollcall.bootstrap_profile%';
   theirs record;
 begin
+  if rollcall.application_keeps_signup() then
+    raise warning 'rollcall: your own signup functions stay, since Rollcall''s could not fill every required column'
+      using hint = 'Give these columns a default or add them to rollcall.expected_profile (select rollcall.unfilled_columns()); then run this migration again.';
+    return;
+  end if;
   -- the definitions below then name every schema, and can be run under any search_path
   perform set_config('search_path', '', true);
   for theirs in
@@ -162,34 +217,48 @@ begin
 end
 $$;
 
-create or replace function public.ensure_profile_exists(
-  p_user_id uuid,
-  p_email text default null,
-  p_full_name text default null,
-  p_msisdn text default null,
-  p_profile_type text default null
-) returns void
-language plpgsql security definer set search_path = '' as $$
-declare
-  wishes constant jsonb := jsonb_strip_nulls(jsonb_build_object(
-    'email', nullif(btrim(p_email), ''), 'full_name', nullif(btrim(p_full_name), ''),
-    'msisdn', nullif(btrim(p_msisdn), ''), 'profile_type', nullif(btrim(p_profile_type), '')));
+do $$
 begin
-  perform rollcall.bootstrap_profile(
-    p_user_id,
-    -- a value is used where the definition has a column of that name
-    coalesce((select jsonb_object_agg(w.key, w.value) from jsonb_each(wishes) w join rollcall.profile_columns() c on c.column_name = w.key), '{}')
-  );
-exception when others or query_canceled or assert_failure then
-  raise warning 'rollcall: a signup got no profile (SQLSTATE %); is the schema rollcall complete?', sqlstate;
+  if rollcall.application_keeps_signup() and to_regprocedure('public.ensure_profile_exists(uuid, text, text, text, text)') is not null then
+    return;
+  end if;
+  create or replace function public.ensure_profile_exists(
+    p_user_id uuid,
+    p_email text default null,
+    p_full_name text default null,
+    p_msisdn text default null,
+    p_profile_type text default null
+  ) returns void
+  language plpgsql security definer set search_path = '' as $function$
+  declare
+    wishes constant jsonb := jsonb_strip_nulls(jsonb_build_object(
+      'email', nullif(btrim(p_email), ''), 'full_name', nullif(btrim(p_full_name), ''),
+      'msisdn', nullif(btrim(p_msisdn), ''), 'profile_type', nullif(btrim(p_profile_type), '')));
+  begin
+    perform rollcall.bootstrap_profile(
+      p_user_id,
+      -- a value is used where the definition has a column of that name
+      coalesce((select jsonb_object_agg(w.key, w.value) from jsonb_each(wishes) w join rollcall.profile_columns() c on c.column_name = w.key), '{}')
+    );
+  exception when others or query_canceled or assert_failure then
+    raise warning 'rollcall: a signup got no profile (SQLSTATE %); is the schema rollcall complete?', sqlstate;
+  end
+  $function$;
+  comment on function public.ensure_profile_exists(uuid, text, text, text, text) is
+    'Rollcall: creates the profile of a user if it is expected and missing, and logs the event. Never fails, so a signup is never blocked; an existing profile is left alone.';
+  revoke all on function public.ensure_profile_exists(uuid, text, text, text, text) from public, anon, authenticated;
+  grant execute on function public.ensure_profile_exists(uuid, text, text, text, text) to service_role;
 end
 $$;
-comment on function public.ensure_profile_exists(uuid, text, text, text, text) is
-  'Rollcall: creates the profile of a user if it is expected and missing, and logs the event. Never fails, so a signup is never blocked; an existing profile is left alone.';
 
 do $$
 declare
-  kept_by_the_application constant boolean := exists (
+  kept_by_the_application constant boolean := (
+    rollcall.application_keeps_signup() and exists (
+      select from pg_catalog.pg_proc p
+      where p.oid = to_regprocedure('public.handle_new_user()') and p.prosrc not like '%rollcall.bootstrap_profile%'
+    )
+  ) or exists (
     select from pg_catalog.pg_proc p
     join pg_catalog.pg_trigger t on t.tgfoid = p.oid
     where p.oid = to_regprocedure('public.handle_new_user()')
@@ -217,10 +286,9 @@ $$;
 
 do $$
 declare
+  users constant regclass := 'auth.users';
   after_insert constant integer := 1 | 4;  -- for each row, insert; neither before nor instead
-  late_name text;
-  late record;
-  wanted record;
+  insert_or_update constant integer := 4 | 16;
   ours constant regprocedure[] := array_remove(array[
     'rollcall.on_signup()'::regprocedure,
     'rollcall.leave_to_later_trigger()'::regprocedure,
@@ -228,17 +296,13 @@ declare
   ], null);
   -- public.handle_new_user() where the name is ours, else our private one
   maker constant regprocedure := coalesce(ours[3], 'rollcall.on_signup()'::regprocedure);
-  profile_table constant text := (
-    select regexp_replace(c.relname, '(\W)', '\\\1', 'g') from pg_catalog.pg_class c where c.oid = rollcall.profile_table()
-  );
-  inserts_a_profile constant text := format('insert\s+into\s+("?\w+"?\s*\.\s*)?"?%s"?(\W|$)', profile_table);
-  -- by its text, which names the table, or a function like ensure_profile_exists
+  theirs_stays constant boolean := rollcall.application_keeps_signup();
   displaced_made_profiles constant boolean := coalesce(
     (
-      select coalesce(
+      select rollcall.may_make_profiles(coalesce(
         (select f.definition from rollcall.displaced f where f.object = 'function ' || d.function),
-        (select p.prosrc from pg_catalog.pg_proc p where p.oid = to_regprocedure(d.function))
-      ) ~* ('profile|' || profile_table)
+        (select coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) from pg_catalog.pg_proc p where p.oid = to_regprocedure(d.function))
+      ))
       from (
         select substring(t.definition from 'EXECUTE FUNCTION ([^(]+)\(') || '()' as function
         from rollcall.displaced t
@@ -247,44 +311,67 @@ declare
     ),
     false
   );
+  late text;
+  late_name text;
+  made_at_signup boolean;
+  made_elsewhere text;
+  is_left_to_them boolean;
+  wanted record;
 begin
   -- Whoever waits for this lock makes every signup behind it wait, too.
   perform set_config('lock_timeout', '2s', true);
 
-  -- Triggers fire in the order of their names, deferred ones at commit. One of the application's that comes after ours
-  -- and inserts the profile itself would meet ours, fail, and take the signup with it; so ours goes last. Where the
-  -- application had an on_auth_user_created of its own that made the profile, the later ones need it, or live with it.
   select
-    max(t.tgname::text collate "C") as name,
-    bool_or(t.tgdeferrable and t.tginitdeferred) as at_commit
-  into late
-  from pg_catalog.pg_trigger t
-  join pg_catalog.pg_proc p on p.oid = t.tgfoid
-  where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
-    and t.tgtype::integer & 71 = after_insert and t.tgfoid <> all (ours::oid[])
-    and (t.tgname > 'on_auth_user_created' collate "C" or (t.tgdeferrable and t.tginitdeferred))
-    and (not displaced_made_profiles or p.prosrc ~* inserts_a_profile);
+    -- Triggers fire in the order of their names. One of the application's that comes after ours and inserts the profile
+    -- itself would meet ours, fail, and take the signup with it; so ours goes last. Where the application had an
+    -- on_auth_user_created of its own that made the profile, the later ones need it, or live with it.
+    max(t.name) filter (
+      where t.is_at_signup and t.name >= 'on_auth_user_created' and (not displaced_made_profiles or t.makes_profiles)
+    ),
+    bool_or(t.is_at_signup and t.makes_profiles),
+    string_agg(t.name || ' on ' || t.table, ', ' order by t.name) filter (where not t.is_at_signup and t.makes_profiles)
+  into late, made_at_signup, made_elsewhere
+  from (
+    select
+      t.tgname::text collate "C" as name,
+      t.tgrelid::regclass::text as table,
+      t.tgrelid = users and t.tgtype::integer & 71 = after_insert and not (t.tgdeferrable and t.tginitdeferred) as is_at_signup,
+      rollcall.may_make_profiles(coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)) as makes_profiles
+    from pg_catalog.pg_trigger t
+    join pg_catalog.pg_class c on c.oid = t.tgrelid
+    join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    where c.relnamespace = 'auth'::regnamespace and not t.tgisinternal
+      and t.tgtype::integer & insert_or_update <> 0 and t.tgfoid <> all (ours::oid[])
+      and (theirs_stays or t.tgrelid <> users or t.tgname <> 'on_auth_user_created')
+  ) t;
 
-  -- no letter of ASCII comes after ~
-  late_name := case when late.name < 'zzz_rollcall_on_auth_user_created' collate "C" then 'zzz_rollcall_on_auth_user_created' else '~~~_rollcall_on_auth_user_created' end;
-  if late.at_commit then
-    raise warning 'rollcall: a trigger of yours on auth.users works at commit, after every other; Rollcall leaves new profiles to it'
+  -- Whatever makes profiles after all triggers of the signup (for a statement, at commit, with the identity, at the
+  -- confirmation) and inserts plainly would fail on ours; unless it was used to find the profile there.
+  is_left_to_them := made_elsewhere is not null and not displaced_made_profiles and not coalesce(made_at_signup, false);
+  if is_left_to_them then
+    raise warning 'rollcall: your trigger % makes profiles after the signup; Rollcall leaves new profiles to it', made_elsewhere
       using hint = 'Rollcall reports and repairs what it leaves out. To let Rollcall make profiles at signup, drop that trigger and run this migration again.';
   end if;
 
+  -- no letter of ASCII comes after ~
+  late_name := case when late < 'zzz_rollcall_on_auth_user_created' collate "C" then 'zzz_rollcall_on_auth_user_created' else '~~~_rollcall_on_auth_user_created' end;
   -- What stands already is left alone, for the sake of the lock. Hosted Supabase allows no comment on a trigger of
   -- auth.users: the functions have theirs.
   for wanted in
     select w.name, w.function
     from (
       values
-        ('on_auth_user_created', case when late.name is null then maker else 'rollcall.leave_to_later_trigger()'::regprocedure end, true),
-        (late_name, 'rollcall.on_signup()'::regprocedure, late.name is not null and not late.at_commit)
+        (
+          'on_auth_user_created',
+          case when late is null and not is_left_to_them then maker else 'rollcall.leave_to_later_trigger()'::regprocedure end,
+          not theirs_stays
+        ),
+        (late_name, 'rollcall.on_signup()'::regprocedure, late is not null and not is_left_to_them)
     ) w (name, function, is_needed)
     where w.is_needed
       and not exists (
         select from pg_catalog.pg_trigger t
-        where t.tgrelid = 'auth.users'::regclass and t.tgname = w.name and t.tgfoid = w.function
+        where t.tgrelid = users and t.tgname = w.name and t.tgfoid = w.function
           and t.tgtype::integer & 71 = after_insert and t.tgenabled in ('O', 'A') and t.tgqual is null and t.tgattr = ''
       )
   loop
@@ -293,6 +380,4 @@ begin
 end
 $$;
 
-revoke all on function public.ensure_profile_exists(uuid, text, text, text, text) from public, anon, authenticated;
-grant execute on function public.ensure_profile_exists(uuid, text, text, text, text) to service_role;
 revoke all on all functions in schema rollcall from public, anon, authenticated;

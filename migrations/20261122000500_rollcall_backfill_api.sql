@@ -17,7 +17,7 @@ begin
   end if;
   if not rollcall.is_expected(p_user_id) then
     return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', 'P0002',
-      'error', rollcall.failure_text('P0002', null, null));
+      'error', 'no such user in auth.users, or no profile is expected for this user');
   end if;
 
   select * into result from rollcall.repair_users(array[p_user_id], 'backfill_user_profile', wishes);
@@ -60,6 +60,9 @@ begin
   end if;
   -- two at once would attempt the same users
   perform pg_advisory_xact_lock(hashtextextended('rollcall.backfill_all_missing_profiles', 0));
+  if not coalesce(p_dry_run, true) then
+    perform rollcall.forget_settled_failures();
+  end if;
   total := rollcall.count_missing();
 
   -- Users whose repair failed before come last, so that they keep nobody else waiting.
@@ -105,6 +108,12 @@ begin
   return jsonb_build_object(
     'dry_run', false, 'total_missing', total, 'processed', processed, 'successful', successful, 'failed', failed,
     'remaining', rollcall.count_missing(), 'results', results);
+exception when others or assert_failure then
+  -- another's message may quote a row
+  if sqlerrm like 'rollcall: %' then
+    raise;
+  end if;
+  raise exception '%', rollcall.failure_text(sqlstate, null, null) using errcode = sqlstate;
 end
 $$;
 comment on function public.backfill_all_missing_profiles(integer, boolean) is

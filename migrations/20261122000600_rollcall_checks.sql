@@ -221,6 +221,12 @@ begin
     left join rollcall.actual_profile a on a._user_id = coalesce(e._user_id, s.user_id)
     -- a user who is there without being expected to have a profile (soft-deleted, say) is neither
     where e._user_id is not null or not exists (select from auth.users gone where gone.id = s.user_id);
+exception when others or assert_failure then
+  -- another's message may quote a row
+  if sqlerrm like 'rollcall: %' then
+    raise;
+  end if;
+  raise exception '%', rollcall.failure_text(sqlstate, null, null) using errcode = sqlstate;
 end
 $$;
 comment on function rollcall.mismatches() is
@@ -232,29 +238,24 @@ create or replace function rollcall.signup_trigger_state() returns text
 language sql stable security definer set search_path = '' as $$
   select case
     when bool_or(t.is_ours and t.is_enabled) then 'in_place'
-    when bool_or(t.is_at_commit and t.is_enabled) and exists (
-      select from pg_catalog.pg_trigger l
-      where l.tgrelid = 'auth.users'::regclass and l.tgname = 'on_auth_user_created'
-        and l.tgfoid = to_regprocedure('rollcall.leave_to_later_trigger()')
-    ) then 'left_to_application'
-    when bool_or(t.is_enabled) then 'foreign'
+    when bool_or(t.is_left) and not bool_or(t.is_ours) then 'left_to_application'
+    when bool_or(t.is_enabled and not t.is_left) then 'foreign'
     when bool_or(t.is_ours) then 'disabled'
     else 'missing'
   end
   from (
     select
       p.prosrc like '%rollcall.bootstrap_profile%' and t.tgqual is null as is_ours,
-      t.tgenabled in ('O', 'A') as is_enabled,
-      t.tgdeferrable and t.tginitdeferred as is_at_commit
+      t.tgfoid = to_regprocedure('rollcall.leave_to_later_trigger()') as is_left,
+      t.tgenabled in ('O', 'A') as is_enabled
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
     where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
       and t.tgtype::integer & 5 = 5  -- for each row, insert
-      and t.tgfoid <> coalesce(to_regprocedure('rollcall.leave_to_later_trigger()'), 0)
   ) t
 $$;
 comment on function rollcall.signup_trigger_state() is
-  'in_place: a signup runs a function of Rollcall that makes the profile; left_to_application: Rollcall leaves the profile to a trigger of the application that works at commit; disabled: its trigger is there but switched off; foreign: only triggers of the application run, whether they make a profile is not known; missing: a signup runs no trigger.';
+  'in_place: a signup runs a function of Rollcall that makes the profile; left_to_application: Rollcall leaves the profile to a trigger of the application that makes it later; disabled: its trigger is there but switched off; foreign: only triggers of the application run, whether they make a profile is not known; missing: a signup runs no trigger.';
 
 -- volatile, since PostgreSQL explains nothing in any other function
 create or replace function rollcall.profile_fault() returns text

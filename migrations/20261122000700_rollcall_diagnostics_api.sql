@@ -21,6 +21,12 @@ language plpgsql stable security definer set search_path = '' set row_security =
 begin
   perform rollcall.require_sight();
   return query select s.user_id, s.email, s.action, s.created_at from rollcall.audit_signup s;
+exception when others or assert_failure then
+  -- another's message may quote a row
+  if sqlerrm like 'rollcall: %' then
+    raise;
+  end if;
+  raise exception '%', rollcall.failure_text(sqlstate, null, null) using errcode = sqlstate;
 end
 $$;
 comment on function rollcall.signup_summary() is
@@ -62,6 +68,12 @@ begin
     ('Soft-deleted Users', u.soft_deleted, 'Users deleted but kept in auth.users; no profile is expected'),
     ('Recorded Deletions', l.recorded_deletions, format('Users in the audit log whose deletion is recorded there (audit log: %s)', audit_log)),
     ('Profiles without Users', u.orphaned, 'Profiles whose user is not in auth.users');
+exception when others or assert_failure then
+  -- another's message may quote a row
+  if sqlerrm like 'rollcall: %' then
+    raise;
+  end if;
+  raise exception '%', rollcall.failure_text(sqlstate, null, null) using errcode = sqlstate;
 end
 $$;
 comment on function public.diagnose_auth_profile_consistency() is
@@ -81,6 +93,12 @@ begin
     where m.status <> 'healthy'
     order by coalesce(m.user_created_at, m.audit_created_at) desc nulls last, m.user_id
     limit coalesce(p_limit, 100);
+exception when others or assert_failure then
+  -- another's message may quote a row
+  if sqlerrm like 'rollcall: %' then
+    raise;
+  end if;
+  raise exception '%', rollcall.failure_text(sqlstate, null, null) using errcode = sqlstate;
 end
 $$;
 comment on function public.get_auth_profile_mismatches(integer) is
@@ -91,12 +109,21 @@ returns table (
   user_id uuid, email text, action text, created_at timestamptz,
   has_auth_user boolean, has_profile boolean, minutes_since_signup numeric
 )
-language sql stable security definer set search_path = '' as $$
-  select i.user_id, i.email, i.action, i.created_at, i.has_auth_user, i.has_profile,
-    round(extract(epoch from now() - i.created_at) / 60, 2)
-  from rollcall.recent_issues(interval '10 minutes') i
-  order by i.created_at desc
-  limit 1000
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return query
+    select i.user_id, i.email, i.action, i.created_at, i.has_auth_user, i.has_profile,
+      round(extract(epoch from now() - i.created_at) / 60, 2)
+    from rollcall.recent_issues(interval '10 minutes') i
+    order by i.created_at desc
+    limit 1000;
+exception when others or assert_failure then
+  -- another's message may quote a row
+  if sqlerrm like 'rollcall: %' then
+    raise;
+  end if;
+  raise exception '%', rollcall.failure_text(sqlstate, null, null) using errcode = sqlstate;
+end
 $$;
 comment on function public.check_recent_signup_issues() is
   'Rollcall: signups of the last 10 minutes without a profile, or whose user vanished; newest first, at most 1000.';
@@ -114,14 +141,23 @@ comment on function public.get_user_signup_events(uuid) is
 
 create or replace function public.monitor_signup_health()
 returns table (check_time timestamptz, recent_signups_count bigint, signups_missing_profiles bigint, health_percentage numeric)
-language sql stable security definer set search_path = '' as $$
-  select h.check_time, h.signups, h.missing,
-    case
-      when h.missing = 0 then 100.00
-      -- one in a million is not all: 100.00 says that nobody is missing
-      else least(99.99, round(100.0 * (h.signups - h.missing) / h.signups, 2))
-    end
-  from rollcall.recent_health(interval '1 hour') h
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return query
+    select h.check_time, h.signups, h.missing,
+      case
+        when h.missing = 0 then 100.00
+        -- one in a million is not all: 100.00 says that nobody is missing
+        else least(99.99, round(100.0 * (h.signups - h.missing) / h.signups, 2))
+      end
+    from rollcall.recent_health(interval '1 hour') h;
+exception when others or assert_failure then
+  -- another's message may quote a row
+  if sqlerrm like 'rollcall: %' then
+    raise;
+  end if;
+  raise exception '%', rollcall.failure_text(sqlstate, null, null) using errcode = sqlstate;
+end
 $$;
 comment on function public.monitor_signup_health() is
   'Rollcall: signups of the last hour and the share of them that have their profile; 100.00 where nobody signed up.';
@@ -131,8 +167,9 @@ returns table (check_name text, status text, count bigint, details text)
 language plpgsql stable security definer set search_path = '' as $$
 declare
   u record;
-  emails constant bigint := rollcall.email_mismatches();
+  emails bigint;
 begin
+  emails := rollcall.email_mismatches();
   select * into u from rollcall.census();
   return query values
     ('Auth users without profiles', case when u.missing = 0 then 'PASS' else 'FAIL' end, u.missing,
@@ -141,6 +178,12 @@ begin
       format('%s profiles orphaned', u.orphaned)),
     ('Email consistency', case when coalesce(emails, 0) = 0 then 'PASS' else 'WARNING' end, coalesce(emails, 0),
       case when emails is null then 'not applicable: the profiles have no e-mail' else format('%s mismatched emails', emails) end);
+exception when others or assert_failure then
+  -- another's message may quote a row
+  if sqlerrm like 'rollcall: %' then
+    raise;
+  end if;
+  raise exception '%', rollcall.failure_text(sqlstate, null, null) using errcode = sqlstate;
 end
 $$;
 comment on function public.verify_profile_completeness() is

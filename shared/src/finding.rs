@@ -198,8 +198,8 @@ pub fn signup_trigger(state: &str) -> Result<Option<Finding>> {
         ),
         "left_to_application" => not_known(
             "signup_trigger_left_to_application",
-            "new profiles are left to a trigger of the application that works at commit; whether it makes them is not known",
-            "To let Rollcall make them, drop that trigger and run the migrations again: rollcall migrate --again.",
+            "new profiles are left to a trigger of the application that comes later; whether it makes them is not known",
+            "To let Rollcall make them, drop that trigger and run the migrations again, which name it: rollcall migrate --again.",
         ),
         "foreign" => not_known(
             "signup_trigger_foreign",

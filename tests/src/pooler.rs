@@ -35,7 +35,7 @@ impl Pooler {
     /// is an error.
     pub async fn start(server: &Server) -> Result<Option<Self>> {
         let Some(program) = program() else {
-            missing::skip("pgbouncer is not installed; what is about poolers was skipped")?;
+            missing::skip("skipped: what needs a pooler (pgbouncer is not installed)")?;
             return Ok(None);
         };
         // Another process may take the port before PgBouncer does.

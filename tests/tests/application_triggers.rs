@@ -207,6 +207,123 @@ async fn what_a_trigger_at_commit_makes_is_not_known() -> Result<()> {
     Ok(())
 }
 
+/// A function that makes the profile, for triggers to call.
+const NEW_MEMBER: &str = "
+    create function public.new_member(member uuid, address text) returns void language sql security definer set search_path = '' as $$
+      insert into public.profiles (id, email) values (member, address) $$;";
+
+#[tokio::test]
+async fn a_trigger_that_makes_the_profile_after_the_signups_insert_is_not_broken() -> Result<()> {
+    for theirs in [
+        "create trigger on_auth_user_confirmed after update on auth.users for each row
+           when (old.email_confirmed_at is null and new.email_confirmed_at is not null) execute function public.made()",
+        "create trigger on_identity after insert on auth.identities for each row execute function public.made_of_identity()",
+        "create trigger a_statement after insert on auth.users referencing new table as n
+           for each statement execute function public.made_of_all()",
+    ] {
+        let (project, client) = project_with(&[
+            PROFILES,
+            NEW_MEMBER,
+            "create function public.made() returns trigger language plpgsql security definer set search_path = '' as $$
+             begin perform public.new_member(new.id, new.email); return new; end $$;
+             create function public.made_of_identity() returns trigger language plpgsql security definer set search_path = '' as $$
+             begin insert into public.profiles (id) values (new.user_id); return new; end $$;
+             create function public.made_of_all() returns trigger language plpgsql security definer set search_path = '' as $$
+             begin insert into public.profiles (id, email) select id, email from n; return null; end $$;",
+        ])
+        .await?;
+        project
+            .connect_as_superuser()
+            .await?
+            .batch_execute(theirs)
+            .await?;
+        sign_up(&project, 1).await?;
+        let before = catalog(&client).await?;
+        for number in 2..=3 {
+            migrate_again(&project).await?;
+            sign_up(&project, number).await.context(theirs)?;
+        }
+        assert_eq!(count(&client, "public.profiles").await?, 3, "{theirs}");
+        assert_eq!(state(&client).await?, "left_to_application", "{theirs}");
+        roll_back(&project).await?;
+        assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+        sign_up(&project, 4).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_profile_made_by_a_function_that_the_trigger_calls_is_seen() -> Result<()> {
+    // a later trigger needs the profile
+    let (project, client) = project_with(&[
+        PROFILES,
+        NEW_MEMBER,
+        "create table public.settings (profile_id uuid primary key references public.profiles on delete cascade);
+         create function public.onb() returns trigger language plpgsql security definer set search_path = '' as $$
+         begin perform public.new_member(new.id, new.email); return new; end $$;
+         create trigger on_auth_user_created after insert on auth.users for each row execute function public.onb();",
+        &later("insert into public.settings values (new.id);"),
+    ])
+    .await?;
+    sign_up(&project, 1).await?;
+    migrate_again(&project).await?;
+    sign_up(&project, 2).await?;
+    assert_eq!(count(&client, "public.settings").await?, 2);
+    assert_eq!(state(&client).await?, "in_place");
+
+    // a later trigger makes it, and a comment only speaks of it
+    let (project, client) = project_with(&[
+        PROFILES,
+        NEW_MEMBER,
+        "create function public.welcome() returns trigger language plpgsql set search_path = '' as $$
+         begin /* insert into profiles comes later */ return new; -- insert into profiles
+         end $$;
+         create trigger on_auth_user_created after insert on auth.users for each row execute function public.welcome();",
+        &later("perform public.new_member(new.id, new.email);"),
+    ])
+    .await?;
+    sign_up(&project, 1).await?;
+    migrate_again(&project).await?;
+    sign_up(&project, 2).await?;
+    assert_eq!(count(&client, "public.profiles").await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trigger_that_fills_what_the_definition_cannot_stays_until_it_can() -> Result<()> {
+    let (project, client) = project_with(&[
+        "create table public.profiles (id uuid primary key references auth.users (id) on delete cascade, email text, role text not null);
+         create function public.handle_new_user() returns trigger language plpgsql security definer set search_path = '' as $$
+         begin insert into public.profiles values (new.id, new.email, 'member'); return new; end $$;",
+        ON_AUTH_USER_CREATED,
+    ])
+    .await?;
+    let before = catalog(&client).await?;
+    for number in 1..=2 {
+        migrate_again(&project).await?;
+        sign_up(&project, number).await?;
+    }
+    assert_eq!(count(&client, "public.profiles").await?, 2);
+
+    client
+        .batch_execute(
+            "create or replace view rollcall.expected_profile as
+             select u.id as _user_id, u.created_at as _signed_up_at, u.id, u.email::text as email, 'member'::text as role
+             from auth.users u where u.deleted_at is null",
+        )
+        .await?;
+    migrate_again(&project).await?;
+    sign_up(&project, 3).await?;
+    assert_eq!(
+        count(&client, "public.profiles where role = 'member'").await?,
+        3
+    );
+    assert_eq!(state(&client).await?, "in_place");
+    roll_back(&project).await?;
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+    sign_up(&project, 4).await.map(|_| ())
+}
+
 #[tokio::test]
 async fn a_trigger_that_was_switched_off_is_put_in_place_by_migrating_again() -> Result<()> {
     let (project, client) = project_with(&[PROFILES]).await?;

@@ -278,7 +278,7 @@ async fn what_cannot_be_looked_at_is_unknown_and_an_alert() -> Result<()> {
         (
             "nonexistent database",
             vec![("DATABASE_URL", &nonexistent)],
-            "connection_refused",
+            "session_refused",
         ),
         (
             "unknown role",
@@ -657,7 +657,7 @@ async fn a_rotated_password_is_read_again_when_the_old_one_is_refused() -> Resul
     ];
     // The new rules apply to the first connection after the server has read them.
     let mut enforced = false;
-    for _ in 0..100 {
+    for _ in 0..1_200 {
         if rollcall_sandbox::connect(&with_password("wrong"))
             .await
             .is_err()

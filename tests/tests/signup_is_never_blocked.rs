@@ -537,7 +537,7 @@ async fn by_a_cancelled_query() -> Result<()> {
         ))
         .await?;
     let cancel = async {
-        for _ in 0..600 {
+        for _ in 0..6_000 {
             let cancelled: i64 = value(
                 &client,
                 "select count(*) filter (where pg_cancel_backend(pid)) from pg_stat_activity

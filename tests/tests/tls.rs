@@ -217,7 +217,7 @@ async fn serve_tls(server: &Server, certificate: &str, key: &str) -> Result<()> 
     }
     admin.batch_execute("alter system set ssl = on").await?;
     admin.query_typed("select pg_reload_conf()", &[]).await?;
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         let client = rollcall_sandbox::connect(&server.url("supabase_admin", "postgres")).await?;
         let row = client.query_typed_one("show ssl", &[]).await?;
         if row.get::<_, &str>(0) == "on" {

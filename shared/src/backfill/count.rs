@@ -40,12 +40,3 @@ pub(super) async fn count_missing(
         })
         .await
 }
-
-/// The database's clock.
-pub(super) async fn now(database: &mut Database) -> Result<Timestamp> {
-    database
-        .read(LIMIT, async |queries| {
-            column(&queries.row("select now() as now", &[]).await?, "now")
-        })
-        .await
-}

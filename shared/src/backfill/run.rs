@@ -11,7 +11,7 @@ use super::batch::{self, Batch};
 use super::count::{self, count_missing};
 use super::outcome::MAX_FAILURES;
 use super::{Ending, Failure, Outcome, Progress};
-use crate::database::column;
+use crate::database::{Database, column};
 use crate::error::{Error, Result};
 use crate::patience;
 use crate::session::Session;
@@ -64,9 +64,7 @@ pub async fn apply(
     mut report: impl FnMut(Progress),
 ) -> Result<Outcome> {
     let began = Instant::now();
-    let signed_up_before = session
-        .run(async |database| count::now(database).await)
-        .await?;
+    let signed_up_before = session.run(async |database| begin(database).await).await?;
     let total_missing = session
         .run(async |database| count_missing(database, signed_up_before).await)
         .await?;
@@ -121,6 +119,18 @@ pub async fn apply(
         failures,
         interruption,
     })
+}
+
+/// Forgets failures that are none any more, and returns the database's clock.
+async fn begin(database: &mut Database) -> Result<Timestamp> {
+    database
+        .write(BATCH_LIMIT, async |queries| {
+            queries
+                .rows("select rollcall.forget_settled_failures()", &[])
+                .await?;
+            column(&queries.row("select now() as now", &[]).await?, "now")
+        })
+        .await
 }
 
 async fn count_in_time(session: &mut Session, until: Option<Instant>) -> Option<i64> {
