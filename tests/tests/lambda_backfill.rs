@@ -260,6 +260,75 @@ async fn the_account_type_is_given_to_everyone_or_refused_where_there_is_none() 
 }
 
 #[tokio::test]
+async fn an_account_type_that_the_column_cannot_take_is_refused_and_changes_nothing() -> Result<()>
+{
+    let project = Project::without_rollcall().await?;
+    project
+        .connect()
+        .await?
+        .batch_execute(
+            "create type public.account as enum ('sme', 'investor');
+             create table public.profiles (
+               id uuid primary key references auth.users (id) on delete cascade,
+               email text, account_type public.account not null default 'sme')",
+        )
+        .await?;
+    project.migrate().await?;
+    project.add_users_without_profile(3).await?;
+    let before = state(&project).await?;
+    let lambda = start(&project).await?;
+    for dry_run in [true, false] {
+        let body = json!({"dry_run": dry_run, "account_type": "canary"}).to_string();
+        let (status, answer) = post(&lambda, &body).await?;
+        assert_eq!(status, 400, "{answer}");
+        assert_eq!(
+            answer["error"],
+            "account_type is no value that the profiles can have."
+        );
+    }
+    assert_eq!(state(&project).await?, before);
+    let (status, answer) = post(&lambda, r#"{"dry_run":false,"account_type":"investor"}"#).await?;
+    assert_eq!((status, &answer["created"]), (200, &json!(3)), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_statement_that_nobody_waits_for_any_more_is_cancelled() -> Result<()> {
+    let project = Project::migrated().await?;
+    let user_id = a_missing_user(&project).await?;
+    slow_down(&project, 600_000).await?;
+    let lambda = start(&project).await?;
+    let answer = lambda
+        .invoke_within(
+            json!({"user_id": user_id, "dry_run": false}),
+            Duration::from_secs(4),
+        )
+        .await?;
+    assert_eq!(answer["statusCode"], 503, "{answer}");
+    // the answer is there, and what led to it holds no lock
+    let client = project.connect_as_superuser().await?;
+    let gone = async {
+        while client
+            .query_typed_one(
+                "select exists (select from pg_stat_activity
+                   where datname = current_database() and application_name = 'rollcall' and state = 'active')",
+                &[],
+            )
+            .await?
+            .try_get::<_, bool>(0)?
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::Ok(())
+    };
+    // less than the 20 s after which the server would end it by itself
+    tokio::time::timeout(Duration::from_secs(15), gone)
+        .await
+        .context("the statement goes on")??;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_user_who_is_not_there_or_not_expected_is_not_found() -> Result<()> {
     let project = Project::migrated().await?;
     let deleted = a_missing_user(&project).await?;

@@ -26,6 +26,9 @@ const RESERVE: Duration = Duration::from_secs(2);
 /// Kept free for the answer, however long the last count takes.
 const ANSWER_RESERVE: Duration = Duration::from_millis(300);
 
+/// What the last count is given at least.
+const SHORTEST_COUNT: Duration = Duration::from_secs(1);
+
 /// By how much a batch shrinks that took too long.
 const SHRINK: u32 = 8;
 
@@ -133,13 +136,15 @@ async fn begin(database: &mut Database) -> Result<Timestamp> {
         .await
 }
 
+/// How many remain, if that can be counted by then. A caller without time left waits a moment all the same.
 async fn count_in_time(session: &mut Session, until: Option<Instant>) -> Option<i64> {
-    let until = until.map(|until| until - ANSWER_RESERVE.min(until - Instant::now()));
-    let counting = count::count(session, until);
-    match until {
-        Some(until) => timeout_at(until, counting).await.ok()?.ok(),
-        None => counting.await.ok(),
-    }
+    let Some(until) = until else {
+        return count::count(session, None).await.ok();
+    };
+    let now = Instant::now();
+    let until = (until - ANSWER_RESERVE.min(until - now)).max(now + SHORTEST_COUNT);
+    let counting = count::count(session, Some(until));
+    timeout_at(until, counting).await.ok()?.ok()
 }
 
 struct Repair<'a> {
