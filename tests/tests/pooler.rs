@@ -80,6 +80,22 @@ async fn every_check_answers_the_same_as_without_it() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_user_whom_it_does_not_know_is_a_wrong_user_and_no_lost_connection() -> Result<()> {
+    let Some(pooler) = pooler().await? else {
+        return Ok(());
+    };
+    let project = Project::migrated().await?;
+    let url = pooler
+        .url(&project.database)
+        .replace("//postgres@", "//stranger@");
+    let finished = run(&url, "health --format json").await?;
+    assert_eq!(finished.status, Some(2), "{finished}");
+    let report = finished.json()?;
+    assert_eq!(report["findings"][0]["id"], "authentication_failed");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_migration_makes_the_same_objects() -> Result<()> {
     let Some(pooler) = pooler().await? else {
         return Ok(());
