@@ -93,12 +93,6 @@ begin
     where m.status <> 'healthy'
     order by coalesce(m.user_created_at, m.audit_created_at) desc nulls last, m.user_id
     limit coalesce(p_limit, 100);
-exception when others or assert_failure then
-  -- another's message may quote a row
-  if sqlerrm like 'rollcall: %' then
-    raise;
-  end if;
-  raise exception '%', rollcall.failure_text(sqlstate, null, null) using errcode = sqlstate;
 end
 $$;
 comment on function public.get_auth_profile_mismatches(integer) is

@@ -58,8 +58,7 @@ impl Project {
 
     /// Applies the migrations as `rollcall migrate` does.
     pub async fn migrate(&self) -> Result<()> {
-        let mut database = RollcallDatabase::connect(&self.settings()?).await?;
-        migrations::apply(&mut database, false).await?;
+        migrations::apply(&mut self.rollcall().await?, false).await?;
         Ok(())
     }
 
@@ -76,6 +75,11 @@ impl Project {
     /// Rollcall's session, not connected yet.
     pub fn session(&self) -> Result<Session> {
         Ok(Session::new(self.settings()?))
+    }
+
+    /// Rollcall's connection, whatever migrations there are.
+    pub async fn rollcall(&self) -> Result<RollcallDatabase> {
+        Ok(RollcallDatabase::connect(&self.settings()?).await?)
     }
 
     /// Supabase Auth of this project.

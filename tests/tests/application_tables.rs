@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use rollcall::checks::health::HealthReport;
-use rollcall::database::Database;
 use rollcall::error::Error;
 use rollcall::migrations;
 use rollcall_sandbox::{Person, SignupKind};
@@ -63,7 +62,7 @@ async fn a_reference_to_the_user_that_is_not_unique_is_refused_and_nothing_chang
             ))
             .await?;
         let (objects, rows) = (catalog(&client).await?, contents(&client).await?);
-        let mut database = Database::connect(&project.settings()?).await?;
+        let mut database = project.rollcall().await?;
         match migrations::apply(&mut database, false).await {
             Err(Error::Statement { message, hint, .. }) => {
                 assert_eq!(
@@ -181,7 +180,7 @@ async fn a_table_that_may_not_be_written_is_refused_before_anything_is_displaced
             ))
             .await?;
         let objects = catalog(&client).await?;
-        let mut database = Database::connect(&project.settings()?).await?;
+        let mut database = project.rollcall().await?;
         match migrations::apply(&mut database, false).await {
             Err(Error::Statement {
                 sqlstate, message, ..
@@ -364,8 +363,7 @@ async fn a_required_value_that_nobody_knows_is_not_invented_but_named() -> Resul
             why == [format!("23502 {name}")] || why == ["23502"] && column.contains("birthday"),
             "{column}: {why:?}"
         );
-        let report =
-            HealthReport::take(&mut Database::connect(&project.settings()?).await?).await?;
+        let report = HealthReport::take(&mut project.rollcall().await?).await?;
         let finding = report
             .findings
             .iter()

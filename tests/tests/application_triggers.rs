@@ -3,7 +3,6 @@
 
 use anyhow::{Context, Result, ensure};
 use rollcall::checks::health::HealthReport;
-use rollcall::database::Database;
 use rollcall::migrations::{self, Extent};
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Person, SignupKind};
@@ -45,17 +44,13 @@ async fn project_with(sql: &[&str]) -> Result<(Project, Client)> {
     Ok((project, client))
 }
 
-async fn rollcall(project: &Project) -> Result<Database> {
-    Ok(Database::connect(&project.settings()?).await?)
-}
-
 async fn migrate_again(project: &Project) -> Result<()> {
-    migrations::apply(&mut rollcall(project).await?, true).await?;
+    migrations::apply(&mut project.rollcall().await?, true).await?;
     Ok(())
 }
 
 async fn roll_back(project: &Project) -> Result<()> {
-    Ok(migrations::roll_back(&mut rollcall(project).await?, Extent::Everything).await?)
+    Ok(migrations::roll_back(&mut project.rollcall().await?, Extent::Everything).await?)
 }
 
 async fn sign_up(project: &Project, number: u32) -> Result<Uuid> {
@@ -188,7 +183,7 @@ async fn what_a_trigger_at_commit_makes_is_not_known() -> Result<()> {
     }
     assert_eq!(count(&client, "public.profiles").await?, 2);
     assert_eq!(state(&client).await?, "left_to_application");
-    let report = HealthReport::take(&mut rollcall(&project).await?).await?;
+    let report = HealthReport::take(&mut project.rollcall().await?).await?;
     assert_eq!(report.verdict, Verdict::Unknown);
     roll_back(&project).await?;
     assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::recent::RecentReport;
-use rollcall::database::Database;
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
 use serde_json::json;
@@ -45,7 +44,7 @@ async fn read(project: &Project, payload: &str) -> Result<Option<String>> {
 
 async fn every_face_reads_on(project: &Project, payload: &str) -> Result<()> {
     let shown = || payload.chars().take(200).collect::<String>();
-    let mut database = Database::connect(&project.settings()?).await?;
+    let mut database = project.rollcall().await?;
     Diagnosis::take(&mut database).await.with_context(shown)?;
     RecentReport::take(&mut database)
         .await

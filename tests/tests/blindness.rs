@@ -256,7 +256,7 @@ async fn a_database_after_a_rollback_is_unknown() -> Result<()> {
     for extent in [Extent::Diagnostics, Extent::Everything] {
         let project = Project::migrated().await?;
         let user = with_a_missing_profile(&project).await?;
-        migrations::roll_back(&mut Database::connect(&project.settings()?).await?, extent).await?;
+        migrations::roll_back(&mut project.rollcall().await?, extent).await?;
         if extent == Extent::Everything {
             everything_is_unknown(&project.settings()?, user, |error| {
                 matches!(error, Error::NotMigrated)
@@ -340,7 +340,7 @@ async fn a_missing_view_of_the_definition_comes_with_a_hint() -> Result<()> {
         .await?
         .batch_execute("drop view rollcall.actual_profile")
         .await?;
-    let report = HealthReport::take(&mut Database::connect(&project.settings()?).await?).await;
+    let report = HealthReport::take(&mut project.rollcall().await?).await;
     let error = report.err().context("a verdict")?;
     ensure!(error.next_step().contains("rollcall migrate"), "{error:?}");
     Ok(())
@@ -367,7 +367,7 @@ async fn a_check_that_runs_into_a_lock_is_unknown() -> Result<()> {
     holder
         .batch_execute("begin; lock table public.profiles in access exclusive mode")
         .await?;
-    let report = HealthReport::take(&mut Database::connect(&project.settings()?).await?).await;
+    let report = HealthReport::take(&mut project.rollcall().await?).await;
     let error = report.err().context("a verdict")?;
     ensure!(error.is_retryable(), "{error:?}");
     assert_eq!(

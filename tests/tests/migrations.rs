@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::events;
-use rollcall::database::Database;
 use rollcall::error::Error;
 use rollcall::migrations::{self, Applied, Extent, Migration};
 use rollcall::verdict::Verdict;
@@ -30,16 +29,12 @@ const HANG: Duration = Duration::from_secs(60);
 /// How many migrations, the last ones, the rollback of the diagnostics takes back.
 const DIAGNOSTICS: usize = 2;
 
-async fn rollcall(project: &Project) -> Result<Database> {
-    Ok(Database::connect(&project.settings()?).await?)
-}
-
 async fn roll_back(project: &Project, extent: Extent) -> Result<()> {
-    Ok(migrations::roll_back(&mut rollcall(project).await?, extent).await?)
+    Ok(migrations::roll_back(&mut project.rollcall().await?, extent).await?)
 }
 
 async fn migrate_again(project: &Project) -> Result<Vec<Migration>> {
-    Ok(migrations::apply(&mut rollcall(project).await?, true)
+    Ok(migrations::apply(&mut project.rollcall().await?, true)
         .await?
         .migrations)
 }
@@ -78,7 +73,7 @@ async fn run_files(client: &Client) -> Result<()> {
 }
 
 async fn statement_error(project: &Project) -> Result<(String, String, String)> {
-    match migrations::apply(&mut rollcall(project).await?, false).await {
+    match migrations::apply(&mut project.rollcall().await?, false).await {
         Err(Error::Statement {
             sqlstate,
             message,
@@ -210,7 +205,7 @@ async fn what_the_supabase_cli_applied_is_not_applied_again() -> Result<()> {
         ))
         .await?;
 
-    let mut database = rollcall(&project).await?;
+    let mut database = project.rollcall().await?;
     assert_eq!(migrations::applied(&mut database).await?, [&name[..14]]);
     assert_eq!(
         migrations::apply(&mut database, false).await?.migrations,
@@ -250,7 +245,7 @@ async fn a_migration_that_fails_leaves_those_before_it_and_nothing_of_itself() -
         "{message}"
     );
     ensure!(hint.contains("Rename the table"), "{hint}");
-    let mut database = rollcall(&project).await?;
+    let mut database = project.rollcall().await?;
     assert_eq!(
         migrations::applied(&mut database).await?,
         [migrations::ALL[0].version]
@@ -284,7 +279,7 @@ async fn a_database_that_is_no_supabase_project_is_refused() -> Result<()> {
     let client = project.connect().await?;
     let before = catalog(&client).await?;
     for again in [false, true] {
-        let error = migrations::apply(&mut rollcall(&project).await?, again)
+        let error = migrations::apply(&mut project.rollcall().await?, again)
             .await
             .err()
             .context("a refusal")?;
@@ -307,7 +302,7 @@ async fn a_database_that_a_newer_program_migrated_is_refused() -> Result<()> {
         .await?;
     let before = catalog(&client).await?;
     for again in [false, true] {
-        let error = migrations::apply(&mut rollcall(&project).await?, again)
+        let error = migrations::apply(&mut project.rollcall().await?, again)
             .await
             .err()
             .context("a refusal")?;
@@ -316,7 +311,7 @@ async fn a_database_that_a_newer_program_migrated_is_refused() -> Result<()> {
     }
     // nor rolled back: the newer migrations would stay in the history without their objects
     for extent in [Extent::Diagnostics, Extent::Everything] {
-        let error = migrations::roll_back(&mut rollcall(&project).await?, extent)
+        let error = migrations::roll_back(&mut project.rollcall().await?, extent)
             .await
             .err()
             .context("a refusal")?;
@@ -385,7 +380,7 @@ async fn migrate_behind_an_open_update(project: &Project, again: bool) -> Result
     holder
         .batch_execute("begin; update auth.users set last_sign_in_at = now()")
         .await?;
-    let mut database = rollcall(project).await?;
+    let mut database = project.rollcall().await?;
     let signups = async {
         // all of them while the transaction is open: none waits for its end
         for number in 1..=12 {
@@ -1309,7 +1304,7 @@ async fn a_migration_tells_what_it_took_the_place_of_and_what_does_not_fit() -> 
         for sql in [USUAL_PROFILES, OWN_SIGNUP, change] {
             client.batch_execute(sql).await?;
         }
-        let applied = migrations::apply(&mut rollcall(&project).await?, false).await?;
+        let applied = migrations::apply(&mut project.rollcall().await?, false).await?;
         for message in &expected {
             let warning = applied
                 .warnings
@@ -1339,7 +1334,7 @@ async fn events_of_nobody_and_of_no_time_blind_no_report() -> Result<()> {
         )
         .await?;
     project.migrate().await?;
-    let mut database = rollcall(&project).await?;
+    let mut database = project.rollcall().await?;
     let report = Diagnosis::take(&mut database).await?;
     assert_eq!(report.verdict, Verdict::Consistent);
     let user = uuid::Uuid::from_u128(0x0000_0000_0000_4000_8000_0000_0000_0001);
@@ -1458,7 +1453,7 @@ async fn a_table_of_events_of_another_kind_is_refused_by_name_and_nothing_is_hal
             "{named}"
         );
         assert_eq!(
-            migrations::applied(&mut rollcall(&project).await?).await?,
+            migrations::applied(&mut project.rollcall().await?).await?,
             [migrations::ALL[0].version]
         );
         sign_up_twice(&project).await?;
@@ -1539,7 +1534,7 @@ async fn rolling_back_the_diagnostics_leaves_what_was_before_them() -> Result<()
         "signups still get theirs"
     );
 
-    let applied = migrations::apply(&mut rollcall(&project).await?, false).await?;
+    let applied = migrations::apply(&mut project.rollcall().await?, false).await?;
     assert_eq!(
         applied.migrations,
         migrations::ALL[migrations::ALL.len() - DIAGNOSTICS..]
@@ -1635,7 +1630,7 @@ async fn a_rollback_never_takes_an_object_of_the_application_along() -> Result<(
         client.batch_execute(theirs).await.context(theirs)?;
         let before = catalog(&client).await?;
         let outcome =
-            migrations::roll_back(&mut rollcall(&project).await?, Extent::Everything).await;
+            migrations::roll_back(&mut project.rollcall().await?, Extent::Everything).await;
         assert_eq!(
             difference(&before, &catalog(&client).await?),
             [""; 0],

@@ -5,7 +5,6 @@ use anyhow::{Context, Result, ensure};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::recent::RecentReport;
-use rollcall::database::Database;
 use rollcall::error::Result as CheckResult;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Person, SignupKind};
@@ -18,7 +17,7 @@ async fn project_after(change: &str) -> Result<Project> {
     for number in 1..=3 {
         sign_up(&project, number).await?;
     }
-    let healthy = HealthReport::take(&mut connect(&project).await?).await?;
+    let healthy = HealthReport::take(&mut project.rollcall().await?).await?;
     assert_eq!(healthy.verdict, Verdict::Consistent);
     project
         .connect_as_superuser()
@@ -27,10 +26,6 @@ async fn project_after(change: &str) -> Result<Project> {
         .await
         .context(change.to_owned())?;
     Ok(project)
-}
-
-async fn connect(project: &Project) -> Result<Database> {
-    Ok(Database::connect(&project.settings()?).await?)
 }
 
 async fn sign_up(project: &Project, number: u32) -> Result<()> {
@@ -53,7 +48,7 @@ async fn another_table_under_the_name_is_not_counted_as_the_one_there_was() -> R
         "create schema app; alter table public.profiles set schema app",
     ] {
         let project = project_after(change).await?;
-        let mut database = connect(&project).await?;
+        let mut database = project.rollcall().await?;
         let checks: [CheckResult<Verdict>; 3] = [
             HealthReport::take(&mut database)
                 .await
@@ -87,7 +82,7 @@ async fn a_table_that_took_the_place_is_adopted_and_filled() -> Result<()> {
     client
         .batch_execute("select rollcall.adopt_profile_table()")
         .await?;
-    let report = HealthReport::take(&mut connect(&project).await?).await?;
+    let report = HealthReport::take(&mut project.rollcall().await?).await?;
     let users = report.users.context("counted")?;
     assert_eq!((report.verdict, users.missing), (Verdict::Inconsistent, 3));
     let repaired: String = value(
@@ -133,10 +128,10 @@ async fn a_definition_that_no_longer_fits_is_an_alarm_before_anyone_is_missed() 
     ] {
         let project = project_after(change).await?;
         for findings in [
-            HealthReport::take(&mut connect(&project).await?)
+            HealthReport::take(&mut project.rollcall().await?)
                 .await?
                 .findings,
-            Diagnosis::take(&mut connect(&project).await?)
+            Diagnosis::take(&mut project.rollcall().await?)
                 .await?
                 .findings,
         ] {

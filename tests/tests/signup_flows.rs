@@ -4,7 +4,6 @@ use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::recent::RecentReport;
-use rollcall::database::Database;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Auth, Person, Release, SignupKind};
 use rollcall_tests::project::Project;
@@ -90,7 +89,7 @@ async fn every_kind_of_signup_gets_one_profile_and_two_events() -> Result<()> {
             without_address, 4,
             "two by phone, a wallet, an anonymous one"
         );
-        let report = Diagnosis::take(&mut Database::connect(&project.settings()?).await?).await?;
+        let report = Diagnosis::take(&mut project.rollcall().await?).await?;
         assert_eq!(report.verdict, Verdict::Consistent, "{:?}", report.findings);
     }
     Ok(())
@@ -291,7 +290,7 @@ async fn a_deletion_by_an_administrator_is_told_from_a_user_who_vanished() -> Re
         "1 1 0 1 0 0 0"
     );
 
-    let report = RecentReport::take(&mut Database::connect(&project.settings()?).await?).await?;
+    let report = RecentReport::take(&mut project.rollcall().await?).await?;
     let findings: Vec<_> = report
         .findings
         .iter()
@@ -428,7 +427,7 @@ async fn without_the_audit_log_everything_but_history_is_known() -> Result<()> {
         .await?;
     assert_eq!(status(&client, healthy).await?, ["healthy"]);
     assert_eq!(status(&client, missing).await?, ["auth_only"]);
-    let report = Diagnosis::take(&mut Database::connect(&project.settings()?).await?).await?;
+    let report = Diagnosis::take(&mut project.rollcall().await?).await?;
     let log = report.audit_log.context("a state")?;
     assert_eq!(
         (log.state.as_str(), log.signups, log.audit_only),

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rollcall::database::Database;
 use rollcall::migrations;
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::project::Project;
@@ -58,7 +57,7 @@ async fn survives(broken: &str, event: &str, mended: &str) -> Result<()> {
     assert_eq!(errors(&project, id).await?, [event]);
 
     client.batch_execute(mended).await.context("mending")?;
-    migrations::apply(&mut Database::connect(&project.settings()?).await?, true).await?;
+    migrations::apply(&mut project.rollcall().await?, true).await?;
     let missing: Vec<Uuid> = values(&client, "select rollcall.missing_users(null, 10)").await?;
     assert_eq!(missing, [id]);
     ensure!(!has_profile(&project, id).await?);
@@ -401,7 +400,7 @@ async fn by_a_dropped_schema_or_function() -> Result<()> {
                 "drop schema if exists rollcall cascade; drop schema if exists gone cascade",
             )
             .await?;
-        migrations::apply(&mut Database::connect(&project.settings()?).await?, true).await?;
+        migrations::apply(&mut project.rollcall().await?, true).await?;
         let missing: Vec<Uuid> = values(&client, "select rollcall.missing_users(null, 10)").await?;
         assert_eq!(missing, [id], "{broken}");
     }

@@ -128,7 +128,8 @@ fn reply(
     Ok(Reply { status, body })
 }
 
-/// What the database refused: the caller's fault where the profiles cannot have the wish, else ours, with the cause by its stable name.
+/// What the database refused: the caller's fault where the profiles cannot have the wish, else ours,
+/// with the cause by its stable name.
 fn failure(error: &DatabaseError) -> Reply {
     if let DatabaseError::Statement { sqlstate, .. } = error {
         match sqlstate.as_str() {
