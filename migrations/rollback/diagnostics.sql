@@ -34,7 +34,9 @@ begin
     revoke usage on schema rollcall from service_role;
   end if;
   if to_regclass('supabase_migrations.schema_migrations') is not null then
-    delete from supabase_migrations.schema_migrations where version in ('20261122000600', '20261122000700');
+    -- and whatever came later, which is built on them
+    delete from supabase_migrations.schema_migrations
+    where version in ('20261122000600', '20261122000700', '20261124000100');
   end if;
 end
 $$;

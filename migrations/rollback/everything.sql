@@ -109,7 +109,25 @@ begin
   end if;
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000100', '20261122000200', '20261122000300', '20261122000400', '20261122000500', '20261122000600', '20261122000700');
+    where version in (
+      '20261122000100', '20261122000200', '20261122000300', '20261122000400', '20261122000500', '20261122000600',
+      '20261122000700', '20261124000100'
+    );
   end if;
+end
+$$;
+
+do $$
+declare
+  role_name text;
+begin
+  foreach role_name in array array['rollcall_repairer', 'rollcall_monitor'] loop
+    begin
+      execute format('drop role if exists %I', role_name);
+    -- it has rights elsewhere: in another database of the cluster, or what a person granted
+    exception when dependent_objects_still_exist or insufficient_privilege then
+      null;
+    end;
+  end loop;
 end
 $$;
