@@ -24,6 +24,11 @@ drop function if exists
   rollcall.census(),
   rollcall.audit_census(),
   rollcall.audit_log_state(),
+  rollcall.settle_time(),
+  rollcall.settled_before(),
+  rollcall.record_check(text, timestamptz, text, text[], jsonb),
+  rollcall.check_history(text, timestamptz),
+  rollcall.recent_window(interval),
   rollcall.schema_version();
 drop view if exists rollcall.audit_signup;
 drop view if exists rollcall.audit_event;
@@ -36,7 +41,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000600');
   end if;
 end
 $$;

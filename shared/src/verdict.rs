@@ -1,9 +1,11 @@
 //! The three verdicts, and how findings lead to one.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::error::{Error, Result};
 use crate::finding::Finding;
 
 /// What a check concludes.
@@ -19,6 +21,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The word for it: `consistent`, `inconsistent` or `unknown`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Consistent => "consistent",
+            Self::Inconsistent => "inconsistent",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// The verdict that follows from findings: what is known to be wrong outranks what is not known,
     /// and both outrank silence.
     pub fn from_findings(findings: &[Finding]) -> Self {
@@ -35,18 +46,24 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Consistent => "consistent",
-            Self::Inconsistent => "inconsistent",
-            Self::Unknown => "unknown",
-        })
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        [Self::Consistent, Self::Inconsistent, Self::Unknown]
+            .into_iter()
+            .find(|verdict| verdict.as_str() == word)
+            .ok_or(Error::UnexpectedAnswer)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
     use crate::finding;
 
     #[test]

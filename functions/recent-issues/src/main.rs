@@ -20,15 +20,18 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Value, Error> {
-    let report = function
+    let outcome = function
         .with_session(end_of_work(&event.context), async |session| {
             session
-                .run(async |database| RecentReport::take(database).await)
+                .run(async |database| RecentReport::take_since_last(database).await)
                 .await
         })
-        .await
-        .unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
-    function
+        .await;
+    let check_run = outcome.as_ref().ok().map(RecentReport::to_check_run);
+    let report = outcome.unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
+    let answer = function
         .answer(&report, Alert::for_recent(&report), &event.context)
-        .await
+        .await?;
+    function.record(check_run, &event.context).await;
+    Ok(answer)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use lambda_runtime::Context;
 use rollcall::alert::Alert;
+use rollcall::checks::history::CheckRun;
 use rollcall::error::{Error, Result};
 use rollcall::session::Session;
 use serde::Serialize;
@@ -119,6 +120,26 @@ impl Function {
             fields.insert("alert".to_owned(), serde_json::to_value(outcome)?);
         }
         Ok(answer)
+    }
+
+    /// Keeps what a check said, after its alert: a check that ended before has not moved the watermark, so the next one
+    /// looks back as far. A check that could not look leaves a gap.
+    pub async fn record(&self, check_run: Option<CheckRun>, context: &Context) {
+        let Some(check_run) = check_run else { return };
+        let until = Instant::now() + time_left(context).saturating_sub(ANSWER_RESERVE);
+        if let Err(error) = self
+            .with_session(until, async |session| {
+                session
+                    .run(async |database| check_run.record(database).await)
+                    .await
+            })
+            .await
+        {
+            tracing::warn!(
+                error.id = error.id(),
+                "what was checked could not be recorded; the next check looks back as far"
+            );
+        }
     }
 
     /// The field `alert_outcome` of the lines here is what the alarm on alerts that were not sent looks for.

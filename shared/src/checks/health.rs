@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 
+use super::history::{CheckName, CheckRun};
 use super::pipeline::Pipeline;
 use super::{AuditLog, UserCounts};
 use crate::database::{Database, Queries, column};
@@ -90,6 +92,23 @@ impl HealthReport {
                 })
             })
             .await
+    }
+
+    /// What is kept of it.
+    pub fn to_check_run(&self) -> CheckRun {
+        CheckRun::new(
+            CheckName::Health,
+            self.check_time,
+            self.verdict,
+            &self.findings,
+            json!({
+                "recent_signups_count": self.recent_signups_count,
+                "signups_missing_profiles": self.signups_missing_profiles,
+                "health_percentage": self.health_percentage,
+                "expected": self.users.as_ref().map(|users| users.expected),
+                "missing": self.users.as_ref().map(|users| users.missing),
+            }),
+        )
     }
 
     /// The report of a check that could not look.

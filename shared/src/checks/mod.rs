@@ -3,6 +3,7 @@
 pub mod diagnosis;
 pub mod events;
 pub mod health;
+pub mod history;
 pub mod mismatches;
 pub mod recent;
 pub mod verification;

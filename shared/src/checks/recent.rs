@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::database::{Database, column};
+use super::history::{CheckName, CheckRun};
+use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How far back a signup is recent.
+/// How far back a signup is recent, at least.
 pub const WINDOW_MINUTES: i32 = 10;
 
 /// How many issues a report lists; the counts in its findings are of all.
@@ -49,10 +51,10 @@ pub struct Window {
 }
 
 impl Window {
-    fn until(to: Timestamp) -> Self {
-        let length = jiff::SignedDuration::from_mins(i64::from(WINDOW_MINUTES));
+    fn until(to: Timestamp, minutes: i32) -> Self {
+        let length = jiff::SignedDuration::from_mins(i64::from(minutes));
         Self {
-            minutes: WINDOW_MINUTES,
+            minutes,
             from: to.saturating_sub(length).unwrap_or(to),
             to,
         }
@@ -74,18 +76,56 @@ pub struct RecentReport {
     pub issues: Option<Vec<RecentIssue>>,
 }
 
+/// How far back a check of recent signups looks.
+#[derive(Clone, Copy)]
+enum Lookback {
+    Minutes,
+    SinceLastCheck,
+}
+
+impl Lookback {
+    async fn minutes(self, queries: &Queries<'_>) -> Result<i32> {
+        match self {
+            Self::Minutes => Ok(WINDOW_MINUTES),
+            Self::SinceLastCheck => column(
+                &queries
+                    .row(
+                        "select ceil(extract(epoch from rollcall.recent_window(make_interval(mins => $1))) / 60)::int4 as minutes",
+                        &[(&WINDOW_MINUTES, Type::INT4)],
+                    )
+                    .await?,
+                "minutes",
+            ),
+        }
+    }
+}
+
 impl RecentReport {
-    /// Takes the check.
+    /// Takes the check of the last [`WINDOW_MINUTES`].
     ///
     /// # Errors
     /// What the database refuses; [`Self::unknown`] makes a report of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
+        Self::look(database, Lookback::Minutes).await
+    }
+
+    /// Takes the check of at least [`WINDOW_MINUTES`], and back to where the last recorded one ended: what happened
+    /// while the schedule slept is seen, too. At most seven days, which the check of everyone covers.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub async fn take_since_last(database: &mut Database) -> Result<Self> {
+        Self::look(database, Lookback::SinceLastCheck).await
+    }
+
+    async fn look(database: &mut Database, lookback: Lookback) -> Result<Self> {
         database
             .read(LIMIT, async |queries| {
+                let minutes = lookback.minutes(queries).await?;
                 let rows = queries
                     .rows(
                         include_str!("recent_issues.sql"),
-                        &[(&WINDOW_MINUTES, Type::INT4), (&MAX_ISSUES, Type::INT8)],
+                        &[(&minutes, Type::INT4), (&MAX_ISSUES, Type::INT8)],
                     )
                     .await?;
                 // the query answers with one row even where there is no issue
@@ -110,23 +150,41 @@ impl RecentReport {
 
                 let mut findings = Vec::new();
                 if missing > 0 {
-                    findings.push(finding::recent_missing_profiles(
-                        missing,
-                        WINDOW_MINUTES.into(),
-                    ));
+                    findings.push(finding::recent_missing_profiles(missing, minutes.into()));
                 }
                 if vanished > 0 {
-                    findings.push(finding::vanished_users(vanished, WINDOW_MINUTES.into()));
+                    findings.push(finding::vanished_users(vanished, minutes.into()));
                 }
                 Ok(Self {
                     verdict: Verdict::from_findings(&findings),
                     findings,
                     check_time,
-                    window: Window::until(check_time),
+                    window: Window::until(check_time, minutes),
                     issues: Some(issues),
                 })
             })
             .await
+    }
+
+    /// What is kept of it.
+    pub fn to_check_run(&self) -> CheckRun {
+        let count = |id| {
+            self.findings
+                .iter()
+                .find(|finding| finding.id == id)
+                .and_then(|finding| finding.count)
+        };
+        CheckRun::new(
+            CheckName::Recent,
+            self.check_time,
+            self.verdict,
+            &self.findings,
+            json!({
+                "window_minutes": self.window.minutes,
+                "missing": count("recent_missing_profiles").unwrap_or(0),
+                "vanished": count("vanished_users").unwrap_or(0),
+            }),
+        )
     }
 
     /// The report of a check that could not look.
@@ -135,7 +193,7 @@ impl RecentReport {
             verdict: Verdict::Unknown,
             findings: vec![finding::blind(error)],
             check_time: now,
-            window: Window::until(now),
+            window: Window::until(now, WINDOW_MINUTES),
             issues: None,
         }
     }
