@@ -1,5 +1,8 @@
 //! What can be typed.
 
+use std::fmt;
+use std::str::FromStr;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rollcall::backfill::BackfillRequest;
 use secrecy::SecretString;
@@ -71,6 +74,8 @@ pub(crate) enum DatabaseCommand {
     Verify,
     /// What is on record between a user's signup and profile
     Events(EventsArguments),
+    /// One user's timeline from every source, what is wrong, and what to do
+    Explain(ExplainArguments),
     /// Create the missing profiles; a dry run unless --apply is given
     Backfill(BackfillArguments),
 }
@@ -122,6 +127,38 @@ pub(crate) struct EventsArguments {
     /// Id of the user
     #[arg(value_name = "USER")]
     pub(crate) user_id: Uuid,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// Id or e-mail address of the user
+    #[arg(value_name = "USER")]
+    pub(crate) user: UserName,
+}
+
+/// How a person names a user.
+#[derive(Clone)]
+pub(crate) enum UserName {
+    Id(Uuid),
+    Email(String),
+}
+
+impl FromStr for UserName {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name.parse() {
+            Ok(user_id) => Ok(Self::Id(user_id)),
+            Err(_) if name.contains('@') => Ok(Self::Email(name.to_owned())),
+            Err(_) => Err("neither a user's id nor an e-mail address"),
+        }
+    }
+}
+
+impl fmt::Debug for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserName")
+    }
 }
 
 #[derive(Debug, Args)]

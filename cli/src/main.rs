@@ -61,6 +61,9 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
         DatabaseCommand::Health => commands::health::run(settings, output).await,
         DatabaseCommand::Verify => commands::verify::run(settings, output).await,
         DatabaseCommand::Events(events) => commands::events::run(events, settings, output).await,
+        DatabaseCommand::Explain(explain) => {
+            commands::explain::run(explain, settings, output).await
+        }
         DatabaseCommand::Backfill(backfill) => {
             commands::backfill::run(backfill, settings, output).await
         }

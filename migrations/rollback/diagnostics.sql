@@ -24,6 +24,10 @@ drop function if exists
   rollcall.census(),
   rollcall.audit_census(),
   rollcall.audit_log_state(),
+  rollcall.users_by_email(text),
+  rollcall.user_facts(uuid),
+  rollcall.user_timeline(uuid),
+  rollcall.identities_of(uuid),
   rollcall.settle_time(),
   rollcall.settled_before(),
   rollcall.record_check(text, timestamptz, text, text[], jsonb),
@@ -41,7 +45,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000600');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000600', '20261124000610');
   end if;
 end
 $$;

@@ -106,6 +106,83 @@ pub fn user_not_expected() -> Finding {
     )
 }
 
+/// A user who was asked for is on no record at all.
+pub fn user_not_found() -> Finding {
+    not_known(
+        "user_not_found",
+        "no record of this user: not in auth.users, not in the audit log, no profile, no event",
+        "Check the id or the address, and that this is the right project.",
+    )
+}
+
+/// A user is gone, and the audit log says that somebody deleted him.
+pub fn user_deleted() -> Finding {
+    Finding::new(
+        "user_deleted",
+        Severity::Info,
+        "this user was deleted, and the deletion is on record in the audit log",
+        "Nothing to repair. To let the person back in: a new signup.",
+    )
+}
+
+/// A user is gone, and nothing says why.
+pub fn user_gone(audit_log: &str) -> Finding {
+    Finding::new(
+        "user_gone",
+        Severity::Warning,
+        format!(
+            "this user is no longer in auth.users, and no deletion is on record (audit log: {audit_log})"
+        ),
+        "Somebody may have deleted the row by SQL, or a restore left it out; ask your team. A new signup lets the person back in.",
+    )
+}
+
+/// A user needs no profile.
+pub fn no_profile_expected() -> Finding {
+    Finding::new(
+        "no_profile_expected",
+        Severity::Info,
+        "no profile is expected for this user",
+        "Who must have one is said by the view rollcall.expected_profile; soft-deleted users need none.",
+    )
+}
+
+/// A user signed up so lately that the profile may still come.
+pub fn profile_may_still_come() -> Finding {
+    Finding::new(
+        "profile_may_still_come",
+        Severity::Info,
+        "this user signed up a moment ago, and the profile may still come",
+        "Look again after the settle time (select rollcall.settle_time()).",
+    )
+}
+
+/// Supabase Auth lets a user not in, whatever profile there is.
+pub fn user_banned() -> Finding {
+    Finding::new(
+        "user_banned",
+        Severity::Info,
+        "this user is banned and cannot sign in",
+        "Supabase dashboard, Authentication, Users: remove the ban if it is a mistake.",
+    )
+}
+
+/// The newest attempt to make a user's profile failed. Names are from the catalog.
+pub fn profile_refused(code: &str, constraint: Option<&str>, column: Option<&str>) -> Finding {
+    let mut summary = format!("the database refused this user's profile (SQLSTATE {code}");
+    for (name, value) in [("constraint", constraint), ("column", column)] {
+        if let Some(value) = value {
+            summary += &format!(", {name} {value}");
+        }
+    }
+    Finding::new(
+        "profile_refused",
+        Severity::Warning,
+        summary + ")",
+        "Mend what the code names, in the table or in the view rollcall.expected_profile; then: rollcall backfill --apply.",
+    )
+}
+
 /// Users signed up in the window of the check and have no profile.
 pub fn recent_missing_profiles(count: i64, window_minutes: i64) -> Finding {
     Finding::new(

@@ -49,8 +49,13 @@ impl Pooler {
 
     /// The connection string of `postgres` through the pooler, as Supabase's dashboard writes it.
     pub fn url(&self, database: &Database) -> String {
+        self.url_as("postgres", database)
+    }
+
+    /// The same for another role.
+    pub fn url_as(&self, role: &str, database: &Database) -> String {
         format!(
-            "postgresql://postgres@{}/{}?pgbouncer=true",
+            "postgresql://{role}@{}/{}?pgbouncer=true",
             self.address,
             database.name()
         )
@@ -62,7 +67,10 @@ impl Pooler {
         let folder = tempfile::tempdir()?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         let users = folder.path().join("users.txt");
-        fs::write(&users, "\"postgres\" \"\"\n\"supabase_admin\" \"\"\n")?;
+        fs::write(
+            &users,
+            "\"postgres\" \"\"\n\"supabase_admin\" \"\"\n\"rollcall_monitor\" \"\"\n\"rollcall_repairer\" \"\"\n",
+        )?;
         let settings = folder.path().join("pgbouncer.ini");
         fs::write(
             &settings,

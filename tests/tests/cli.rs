@@ -16,7 +16,7 @@ use rollcall_tests::{
 use uuid::Uuid;
 
 /// The commands that look and change nothing, `ID` standing for a user.
-const LOOKS: [&str; 9] = [
+const LOOKS: [&str; 10] = [
     "diagnose",
     "mismatches",
     "mismatches --limit 1",
@@ -24,13 +24,15 @@ const LOOKS: [&str; 9] = [
     "health",
     "verify",
     "events ID",
+    "explain ID",
     "backfill",
     "backfill --user ID",
 ];
 
 /// The exit statuses of [`LOOKS`] where everything is well, and where something is wrong. A dry run
 /// is done once it is made; one for a single user says whether this one can be helped.
-const STATUSES: [(i32, i32); 9] = [
+const STATUSES: [(i32, i32); 10] = [
+    (0, 1),
     (0, 1),
     (0, 1),
     (0, 1),

@@ -1,10 +1,11 @@
 //! `rollcall events`
 
-use rollcall::checks::events::{self, UserEvent, UserEvents};
+use rollcall::checks::events::{self, UserEvents};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
 use serde_json::{Value, json};
 
+use super::payload;
 use crate::arguments::EventsArguments;
 use crate::exit::Exit;
 use crate::output::{JsonReport, Output, verdict_and_findings};
@@ -28,14 +29,6 @@ pub(crate) async fn run(
     }
 }
 
-fn payload(event: &UserEvent, output: &Output) -> Option<Value> {
-    if output.shows_pii() {
-        event.payload.reveal().cloned()
-    } else {
-        event.payload.masked()
-    }
-}
-
 fn json<'a>(report: &'a UserEvents, output: &Output) -> JsonReport<'a, Value> {
     let events: Vec<Value> = report
         .events
@@ -44,7 +37,7 @@ fn json<'a>(report: &'a UserEvents, output: &Output) -> JsonReport<'a, Value> {
             json!({
                 "event_id": event.event_id,
                 "kind": event.kind,
-                "payload": payload(event, output),
+                "payload": payload::shown(&event.payload, output),
                 "created_at": event.created_at,
             })
         })
@@ -65,28 +58,13 @@ fn text(report: &UserEvents, output: &Output) -> String {
     text += &table::with_head(
         ["event", "when (UTC)", "kind", "details"],
         report.events.iter().map(|event| {
-            let details = match payload(event, output) {
-                Some(Value::Object(fields)) => fields
-                    .iter()
-                    .map(|(name, value)| format!("{name}: {}", words(value)))
-                    .collect::<Vec<_>>()
-                    .join(", "),
-                Some(other) => words(&other),
-                None => String::new(),
-            };
             [
                 event.event_id.to_string(),
                 or_dash(event.created_at.map(moment)),
                 event.kind.clone(),
-                details,
+                payload::text(&event.payload, output),
             ]
         }),
     );
     text
-}
-
-fn words(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), ToOwned::to_owned)
 }

@@ -3,6 +3,7 @@
 pub(crate) mod backfill;
 pub(crate) mod diagnose;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod migrate;
 pub(crate) mod mismatches;
@@ -11,3 +12,4 @@ pub(crate) mod rollback;
 pub(crate) mod verify;
 
 mod confirmation;
+mod payload;

@@ -38,6 +38,10 @@ impl EventPayload {
     /// Fields that Rollcall writes; ids and codes only.
     const OWN: [&str; 4] = ["source", "sqlstate", "constraint", "column"];
 
+    pub(super) fn new(value: Option<Value>) -> Self {
+        Self(value)
+    }
+
     /// With every other field's value replaced by `***`.
     pub fn masked(&self) -> Option<Value> {
         match &self.0 {

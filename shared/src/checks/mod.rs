@@ -2,6 +2,7 @@
 
 pub mod diagnosis;
 pub mod events;
+pub mod explain;
 pub mod health;
 pub mod history;
 pub mod mismatches;

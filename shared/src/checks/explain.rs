@@ -1,0 +1,366 @@
+//! One user, from every source: what happened, what is wrong, what to do.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::events::EventPayload;
+use crate::database::{Database, Queries, column};
+use crate::error::Result;
+use crate::finding::{self, Finding};
+use crate::masked::{Email, Masked};
+use crate::verdict::Verdict;
+
+/// Longer than other lists: the audit log has no index by user, and its owner lets nobody make one.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// One entry of a user's timeline.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TimelineEntry {
+    /// When. None: the source does not say.
+    pub happened_at: Option<Timestamp>,
+    /// `audit log`, `user`, `identity`, `event`, `profile` or `repair`.
+    pub source: String,
+    /// What.
+    pub happening: String,
+    /// Codes; whatever Rollcall did not write itself is masked.
+    pub details: EventPayload,
+    /// The address, where the source names one.
+    pub email: Option<Masked<Email>>,
+}
+
+/// What is known of a user.
+#[derive(Clone, Debug, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, as the row has it"
+)]
+pub struct UserFacts {
+    /// In `auth.users`.
+    pub is_user: bool,
+    /// By `rollcall.expected_profile`.
+    pub is_expected: bool,
+    /// In the profile table.
+    pub has_profile: bool,
+    /// Inside the settle time.
+    pub is_settling: bool,
+    /// Kept in `auth.users` without personal data.
+    pub is_soft_deleted: bool,
+    /// Signed up without a name.
+    pub is_anonymous: bool,
+    /// Came by single sign-on.
+    pub is_sso: bool,
+    /// Confirmed e-mail or phone.
+    pub is_confirmed: bool,
+    /// Banned now.
+    pub is_banned: bool,
+    /// Has a phone and no e-mail.
+    pub phone_only: bool,
+    /// The profile holds another address than expected.
+    pub email_differs: bool,
+    /// The audit log has the signup.
+    pub signup_logged: bool,
+    /// The audit log has the deletion.
+    pub deletion_logged: bool,
+    /// State of the audit log: `on`, `stale` or `off`.
+    pub audit_log: String,
+    /// The address in `auth.users`.
+    pub email: Option<Masked<Email>>,
+    /// The last attempt that failed, by signup or repair.
+    pub failure: Option<ProfileFailure>,
+}
+
+/// Why a profile could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProfileFailure {
+    /// SQLSTATE.
+    pub sqlstate: String,
+    /// Constraint that was broken.
+    pub constraint: Option<String>,
+    /// Column that was refused.
+    pub column: Option<String>,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// The last time.
+    pub last_failed_at: Timestamp,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// Whether the profile is there if it must be.
+    pub verdict: Verdict,
+    /// What is wrong, each with its next step.
+    pub findings: Vec<Finding>,
+    /// The user.
+    pub user_id: Uuid,
+    /// What is known of him.
+    pub facts: UserFacts,
+    /// What happened, oldest first, the newest 200 entries.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// The users who have an address, at most 10: several where single sign-on is in use.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn users_by_email(database: &mut Database, email: &str) -> Result<Vec<Uuid>> {
+    database
+        .read(LIMIT, async |queries| {
+            queries
+                .rows(
+                    "select u as user_id from rollcall.users_by_email($1) u",
+                    &[(&email, Type::TEXT)],
+                )
+                .await?
+                .iter()
+                .map(|row| column(row, "user_id"))
+                .collect()
+        })
+        .await
+}
+
+/// Explains one user.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<Explanation> {
+    database
+        .read(LIMIT, async |queries| {
+            let facts = UserFacts::read(queries, user_id).await?;
+            let timeline = queries
+                .rows(
+                    "select t.happened_at, t.source, t.happening, t.details, t.email from rollcall.user_timeline($1) t",
+                    &[(&user_id, Type::UUID)],
+                )
+                .await?
+                .iter()
+                .map(TimelineEntry::from_row)
+                .collect::<Result<Vec<_>>>()?;
+            let findings = conclude(&facts, !timeline.is_empty());
+            Ok(Explanation {
+                verdict: Verdict::from_findings(&findings),
+                findings,
+                user_id,
+                facts,
+                timeline,
+            })
+        })
+        .await
+}
+
+/// What the facts mean.
+fn conclude(facts: &UserFacts, is_on_record: bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !facts.is_user {
+        findings.push(if !is_on_record {
+            finding::user_not_found()
+        } else if facts.deletion_logged {
+            finding::user_deleted()
+        } else {
+            finding::user_gone(&facts.audit_log)
+        });
+        if facts.has_profile {
+            findings.push(finding::orphaned_profiles(1));
+        }
+        return findings;
+    }
+    if !facts.is_expected {
+        findings.push(finding::no_profile_expected());
+    } else if !facts.has_profile && facts.is_settling {
+        findings.push(finding::profile_may_still_come());
+    } else if !facts.has_profile {
+        findings.push(finding::missing_profiles(1));
+        findings.extend(facts.failure.as_ref().map(|failure| {
+            finding::profile_refused(
+                &failure.sqlstate,
+                failure.constraint.as_deref(),
+                failure.column.as_deref(),
+            )
+        }));
+    } else if facts.email_differs {
+        findings.push(finding::email_mismatches(1));
+    }
+    if facts.is_banned {
+        findings.push(finding::user_banned());
+    }
+    findings
+}
+
+impl TimelineEntry {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            happened_at: column(row, "happened_at")?,
+            source: column(row, "source")?,
+            happening: column(row, "happening")?,
+            details: EventPayload::new(column(row, "details")?),
+            email: column::<Option<String>>(row, "email")?.map(Masked::new),
+        })
+    }
+}
+
+impl UserFacts {
+    async fn read(queries: &Queries<'_>, user_id: Uuid) -> Result<Self> {
+        let row = queries
+            .row(include_str!("user_facts.sql"), &[(&user_id, Type::UUID)])
+            .await?;
+        let failure = match column::<Option<String>>(&row, "failure_sqlstate")? {
+            None => None,
+            Some(sqlstate) => Some(ProfileFailure {
+                sqlstate,
+                constraint: column(&row, "failure_constraint")?,
+                column: column(&row, "failure_column")?,
+                attempts: column(&row, "failure_attempts")?,
+                last_failed_at: column(&row, "failure_last_at")?,
+            }),
+        };
+        Ok(Self {
+            is_user: column(&row, "is_user")?,
+            is_expected: column(&row, "is_expected")?,
+            has_profile: column(&row, "has_profile")?,
+            is_settling: column(&row, "is_settling")?,
+            is_soft_deleted: column(&row, "is_soft_deleted")?,
+            is_anonymous: column(&row, "is_anonymous")?,
+            is_sso: column(&row, "is_sso")?,
+            is_confirmed: column(&row, "is_confirmed")?,
+            is_banned: column(&row, "is_banned")?,
+            phone_only: column(&row, "phone_only")?,
+            email_differs: column(&row, "email_differs")?,
+            signup_logged: column(&row, "signup_logged")?,
+            deletion_logged: column(&row, "deletion_logged")?,
+            audit_log: column(&row, "audit_log")?,
+            email: column::<Option<String>>(&row, "email")?.map(Masked::new),
+            failure,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> UserFacts {
+        UserFacts {
+            is_user: true,
+            is_expected: true,
+            has_profile: true,
+            is_settling: false,
+            is_soft_deleted: false,
+            is_anonymous: false,
+            is_sso: false,
+            is_confirmed: true,
+            is_banned: false,
+            phone_only: false,
+            email_differs: false,
+            signup_logged: true,
+            deletion_logged: false,
+            audit_log: "on".to_owned(),
+            email: None,
+            failure: None,
+        }
+    }
+
+    fn ids(facts: &UserFacts, is_on_record: bool) -> (Verdict, Vec<&'static str>) {
+        let findings = conclude(facts, is_on_record);
+        (
+            Verdict::from_findings(&findings),
+            findings.iter().map(|finding| finding.id).collect(),
+        )
+    }
+
+    #[test]
+    fn each_state_of_a_user_has_its_words() {
+        let refused = ProfileFailure {
+            sqlstate: "23514".to_owned(),
+            constraint: Some("name_length".to_owned()),
+            column: None,
+            attempts: 2,
+            last_failed_at: Timestamp::UNIX_EPOCH,
+        };
+        let missing = UserFacts {
+            has_profile: false,
+            ..healthy()
+        };
+        let gone = UserFacts {
+            is_user: false,
+            is_expected: false,
+            has_profile: false,
+            ..healthy()
+        };
+        assert_eq!(ids(&healthy(), true), (Verdict::Consistent, vec![]));
+        assert_eq!(
+            ids(&missing, true),
+            (Verdict::Inconsistent, vec!["missing_profiles"])
+        );
+        assert_eq!(
+            ids(
+                &UserFacts {
+                    failure: Some(refused),
+                    ..missing.clone()
+                },
+                true
+            ),
+            (
+                Verdict::Inconsistent,
+                vec!["missing_profiles", "profile_refused"]
+            )
+        );
+        assert_eq!(
+            ids(
+                &UserFacts {
+                    is_settling: true,
+                    ..missing.clone()
+                },
+                true
+            ),
+            (Verdict::Consistent, vec!["profile_may_still_come"])
+        );
+        assert_eq!(
+            ids(
+                &UserFacts {
+                    is_expected: false,
+                    is_banned: true,
+                    ..missing
+                },
+                true
+            ),
+            (
+                Verdict::Consistent,
+                vec!["no_profile_expected", "user_banned"]
+            )
+        );
+        assert_eq!(
+            ids(
+                &UserFacts {
+                    email_differs: true,
+                    ..healthy()
+                },
+                true
+            ),
+            (Verdict::Consistent, vec!["email_mismatches"])
+        );
+        assert_eq!(
+            ids(&gone, false),
+            (Verdict::Unknown, vec!["user_not_found"])
+        );
+        assert_eq!(ids(&gone, true), (Verdict::Consistent, vec!["user_gone"]));
+        assert_eq!(
+            ids(
+                &UserFacts {
+                    deletion_logged: true,
+                    has_profile: true,
+                    ..gone
+                },
+                true
+            ),
+            (
+                Verdict::Consistent,
+                vec!["user_deleted", "orphaned_profiles"]
+            )
+        );
+    }
+}
