@@ -166,6 +166,15 @@ pub(crate) fn verdict_and_findings(verdict: Verdict, findings: &[Finding]) -> St
     text
 }
 
+/// `Audit log: …`, and what that costs where it is not written.
+pub(crate) fn audit_log_line(state: Option<&str>, cost: &str) -> String {
+    match state {
+        Some("on") => "\nAudit log: on.\n".to_owned(),
+        Some(state) => format!("\nAudit log: {state}; {cost}.\n"),
+        None => String::new(),
+    }
+}
+
 /// Columns of the terminal; 100 where there is none, as long as a help line.
 fn width() -> usize {
     Term::stdout()

@@ -191,6 +191,7 @@ mod tests {
                 from: NOW,
                 to: NOW,
             },
+            audit_log: Some("on".to_owned()),
             issues: Some((1..=issues).map(issue).collect()),
         }
     }

@@ -6,7 +6,7 @@ use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::recent::RecentReport;
 use rollcall::checks::verification::Verification;
-use rollcall::checks::{events, mismatches};
+use rollcall::checks::{events, explain, mismatches};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::database::Database;
 use rollcall::error::Error;
@@ -52,6 +52,12 @@ async fn every_check(
         (
             "mismatches",
             mismatches::list(database, 10)
+                .await
+                .map(|report| report.verdict),
+        ),
+        (
+            "explanation",
+            explain::of_user(database, user)
                 .await
                 .map(|report| report.verdict),
         ),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::MismatchesArguments;
 use crate::exit::Exit;
-use crate::output::{JsonReport, Output, verdict_and_findings};
+use crate::output::{JsonReport, Output, audit_log_line, verdict_and_findings};
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(
@@ -46,12 +46,16 @@ fn json<'a>(report: &'a MismatchReport, output: &Output) -> JsonReport<'a, Value
     JsonReport {
         verdict: report.verdict,
         findings: &report.findings,
-        more: json!({ "total": report.total, "mismatches": rows }),
+        more: json!({ "total": report.total, "audit_log": report.audit_log, "mismatches": rows }),
     }
 }
 
 fn text(report: &MismatchReport, output: &Output) -> String {
     let mut text = verdict_and_findings(report.verdict, &report.findings);
+    text += &audit_log_line(
+        Some(&report.audit_log),
+        "users who are gone are not available",
+    );
     if report.mismatches.is_empty() {
         return text + "\nNobody is without a profile.\n";
     }

@@ -6,7 +6,7 @@ use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
 
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings};
+use crate::output::{Output, audit_log_line, verdict_and_findings};
 use crate::table;
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -24,6 +24,7 @@ pub(crate) fn text(report: &Verification) -> String {
     if report.checks.is_empty() {
         return text;
     }
+    text += &audit_log_line(report.audit_log.as_deref(), "the proof does not need it");
     text += "\n";
     text += &table::with_head(
         ["check", "status", "count", "details"],

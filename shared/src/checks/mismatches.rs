@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::AuditLog;
 use crate::database::{Database, column};
 use crate::error::Result;
 use crate::finding::{self, Finding};
@@ -41,6 +42,8 @@ pub struct MismatchReport {
     pub findings: Vec<Finding>,
     /// How many there are in all.
     pub total: i64,
+    /// State of the audit log: `on`, `stale` or `off`. Users who are gone are known from there alone.
+    pub audit_log: String,
     /// The newest of them, newest first.
     pub mismatches: Vec<Mismatch>,
 }
@@ -80,7 +83,7 @@ pub async fn list(database: &mut Database, limit: u32) -> Result<MismatchReport>
                 })
                 .collect::<Result<_>>()?;
             let findings: Vec<Finding> = (missing > 0).then(|| finding::missing_profiles(missing)).into_iter().collect();
-            Ok(MismatchReport { verdict: Verdict::from_findings(&findings), findings, total, mismatches })
+            Ok(MismatchReport { verdict: Verdict::from_findings(&findings), findings, total, audit_log: AuditLog::state(queries).await?, mismatches })
         })
         .await
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::AuditLog;
 use super::history::{CheckName, CheckRun};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -72,6 +73,8 @@ pub struct RecentReport {
     pub check_time: Timestamp,
     /// What was looked at.
     pub window: Window,
+    /// State of the audit log: `on`, `stale` or `off`. Only one that is on knows of users who vanished.
+    pub audit_log: Option<String>,
     /// Signups that went wrong, newest first, at most [`MAX_ISSUES`]. None: could not look.
     pub issues: Option<Vec<RecentIssue>>,
 }
@@ -160,6 +163,7 @@ impl RecentReport {
                     findings,
                     check_time,
                     window: Window::until(check_time, minutes),
+                    audit_log: Some(AuditLog::state(queries).await?),
                     issues: Some(issues),
                 })
             })
@@ -194,6 +198,7 @@ impl RecentReport {
             findings: vec![finding::blind(error)],
             check_time: now,
             window: Window::until(now, WINDOW_MINUTES),
+            audit_log: None,
             issues: None,
         }
     }

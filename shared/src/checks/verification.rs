@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::AuditLog;
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
@@ -36,6 +37,8 @@ pub struct Verification {
     pub check_time: Timestamp,
     /// The lines.
     pub checks: Vec<Check>,
+    /// State of the audit log, which the proof does not need: `on`, `stale` or `off`.
+    pub audit_log: Option<String>,
 }
 
 impl Verification {
@@ -72,6 +75,7 @@ impl Verification {
                     findings,
                     check_time,
                     checks,
+                    audit_log: Some(AuditLog::state(queries).await?),
                 })
             })
             .await
@@ -84,6 +88,7 @@ impl Verification {
             findings: vec![finding::blind(error)],
             check_time: now,
             checks: Vec::new(),
+            audit_log: None,
         }
     }
 }
