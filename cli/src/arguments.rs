@@ -64,6 +64,8 @@ pub(crate) enum DatabaseCommand {
     Rollback(RollbackArguments),
     /// The whole report: verdict, findings with next steps, counts, recent errors
     Diagnose,
+    /// Why profiles go missing, or will: every check, each finding with what mends it
+    Doctor,
     /// Users without a profile, and users of the audit log who are gone
     Mismatches(MismatchesArguments),
     /// Signups of the last 10 minutes without a profile

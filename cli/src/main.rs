@@ -54,6 +54,7 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
             commands::rollback::run(rollback, &settings, output).await
         }
         DatabaseCommand::Diagnose => commands::diagnose::run(settings, output).await,
+        DatabaseCommand::Doctor => commands::doctor::run(settings, output).await,
         DatabaseCommand::Mismatches(mismatches) => {
             commands::mismatches::run(mismatches, settings, output).await
         }

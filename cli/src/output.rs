@@ -136,6 +136,15 @@ fn unless_closed(outcome: io::Result<()>) -> anyhow::Result<()> {
 
 /// `Verdict: …`, then each finding with its next step.
 pub(crate) fn verdict_and_findings(verdict: Verdict, findings: &[Finding]) -> String {
+    listed(verdict, findings, false)
+}
+
+/// The same, with all that is known of each finding: what it means, what was seen, the SQL that mends it.
+pub(crate) fn verdict_and_findings_in_full(verdict: Verdict, findings: &[Finding]) -> String {
+    listed(verdict, findings, true)
+}
+
+fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
     let style = Style::new().bold();
     let style = match verdict {
         Verdict::Consistent => style.green(),
@@ -157,11 +166,23 @@ pub(crate) fn verdict_and_findings(verdict: Verdict, findings: &[Finding]) -> St
             .initial_indent("    ")
             .subsequent_indent("    ");
         let head = format!("{severity} {}: {}", finding.id, finding.summary);
-        text += &format!(
-            "\n{}\n{}\n",
-            textwrap::fill(&head, head_options),
-            textwrap::fill(&finding.next_step, next_step)
-        );
+        text += &format!("\n{}\n", textwrap::fill(&head, head_options));
+        if in_full {
+            if let Some(meaning) = &finding.meaning {
+                text += &format!("{}\n", textwrap::fill(meaning, &next_step));
+            }
+            for seen in &finding.evidence {
+                text += &format!("      seen: {}\n", one_line(seen));
+            }
+        }
+        text += &format!("{}\n", textwrap::fill(&finding.next_step, &next_step));
+        // as it is, to be copied
+        if let Some(fix) = finding.fix.as_ref().filter(|_| in_full) {
+            text += &format!(
+                "      {}\n",
+                printable(fix).trim_end().replace('\n', "\n      ")
+            );
+        }
     }
     text
 }
@@ -173,6 +194,15 @@ pub(crate) fn audit_log_line(state: Option<&str>, cost: &str) -> String {
         Some(state) => format!("\nAudit log: {state}; {cost}.\n"),
         None => String::new(),
     }
+}
+
+/// Names from the catalog may hold anything; nothing of it steers a terminal.
+fn printable(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+}
+
+fn one_line(text: &str) -> String {
+    printable(text).replace('\n', " ")
 }
 
 /// Columns of the terminal; 100 where there is none, as long as a help line.

@@ -34,6 +34,28 @@ drop function if exists
   rollcall.check_history(text, timestamptz),
   rollcall.recent_window(interval),
   rollcall.schema_version();
+do $$
+declare
+  check_of_the_doctor regprocedure;
+begin
+  for check_of_the_doctor in
+    select p.oid::regprocedure from pg_catalog.pg_proc p
+    where p.pronamespace = to_regnamespace('rollcall') and p.proname like 'doctor\_%'
+  loop
+    execute format('drop function %s', check_of_the_doctor);
+  end loop;
+end
+$$;
+drop function if exists
+  rollcall.doctor(),
+  rollcall.sees_everything(),
+  rollcall.signup_triggers(),
+  rollcall.path_of(text[]),
+  rollcall.names_in_code(text, name[]),
+  rollcall.sample_profiles(),
+  rollcall.sample_users(),
+  rollcall.auth_role();
+drop type if exists rollcall.doctor_finding;
 drop view if exists rollcall.audit_signup;
 drop view if exists rollcall.audit_event;
 
@@ -45,7 +67,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000600', '20261124000610');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000600', '20261124000610');
   end if;
 end
 $$;

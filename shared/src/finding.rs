@@ -8,7 +8,7 @@ use crate::verdict::Verdict;
 use crate::wording::counted;
 
 /// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing; nothing to do.
@@ -31,8 +31,17 @@ pub struct Finding {
     pub count: Option<i64>,
     /// What is the case, in one sentence.
     pub summary: String,
+    /// What that means, and for whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<String>,
+    /// What was seen: names from the catalog and counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
     /// What to do next.
     pub next_step: String,
+    /// The SQL that mends it, where SQL can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
     #[serde(skip)]
     verdict: Verdict,
 }
@@ -54,7 +63,10 @@ impl Finding {
             severity,
             count: None,
             summary: summary.into(),
+            meaning: None,
+            evidence: Vec::new(),
             next_step: next_step.into(),
+            fix: None,
             verdict,
         }
     }
@@ -227,87 +239,21 @@ pub fn email_mismatches(count: i64) -> Finding {
     .counting(count)
 }
 
-/// No profile can be made at all, for the reason that the SQL function `rollcall.profile_fault()` gives.
-pub fn profile_fault(reason: &str) -> Finding {
-    Finding::new(
-        "profiles_cannot_be_made",
-        Severity::Critical,
-        format!("neither signup nor repair can make a profile: {reason}"),
-        "Where the profile table changed, edit the view rollcall.expected_profile to fit it and run: select rollcall.adopt_profile_table(). Where functions are missing: rollcall migrate --again.",
-    )
-}
-
-/// Columns of the profile table that every insert would fail on.
-pub fn unfilled_columns(columns: &[String]) -> Finding {
-    Finding::new(
-        "unfilled_columns",
-        Severity::Critical,
-        format!(
-            "the next signup gets no profile: the table requires values that rollcall.expected_profile does not give: {}",
-            columns.join(", ")
-        ),
-        "Give these columns a default, or add them by name to the view rollcall.expected_profile.",
-    )
-    .counting(i64::try_from(columns.len()).unwrap_or(i64::MAX))
-}
-
-/// The state of the trigger that makes profiles, if it is worth a word.
-///
-/// States are those of the SQL function `rollcall.signup_trigger_state()`.
+/// What a check of the doctor found, in the words of its SQL. Severities are those of `rollcall.doctor()`.
 ///
 /// # Errors
-/// [`Error::UnexpectedAnswer`] for a state that is none of them: what is not understood is not good news.
-pub fn signup_trigger(state: &str) -> Result<Option<Finding>> {
-    const MEND: &str = "Run the migrations again: rollcall migrate --again. Then repair who was missed: rollcall backfill --apply.";
-    Ok(Some(match state {
-        "in_place" => return Ok(None),
-        "missing" => Finding::new(
-            "signup_trigger_missing",
-            Severity::Critical,
-            "auth.users has no trigger for signups, so the next signup gets no profile",
-            MEND,
-        ),
-        "disabled" => Finding::new(
-            "signup_trigger_disabled",
-            Severity::Critical,
-            "the trigger for signups is switched off, so the next signup gets no profile",
-            MEND,
-        ),
-        "left_to_application" => not_known(
-            "signup_trigger_left_to_application",
-            "new profiles are left to a trigger of the application that comes later; whether it makes them is not known",
-            "To let Rollcall make them, drop that trigger and run the migrations again, which name it: rollcall migrate --again.",
-        ),
-        "foreign" => not_known(
-            "signup_trigger_foreign",
-            "signups run another function than Rollcall's; whether the next one gets a profile is not known",
-            "Put Rollcall's in place, which leaves an existing profile alone: rollcall migrate --again.",
-        ),
+/// [`Error::UnexpectedAnswer`] for a severity that is none of them: what is not understood is not good news.
+pub(crate) fn diagnosed(
+    id: &'static str,
+    severity: &str,
+    summary: String,
+    next_step: String,
+) -> Result<Finding> {
+    Ok(match severity {
+        "critical" => Finding::new(id, Severity::Critical, summary, next_step),
+        "warning" => Finding::new(id, Severity::Warning, summary, next_step),
+        "info" => Finding::new(id, Severity::Info, summary, next_step),
+        "unknown" => not_known(id, summary, next_step),
         _ => return Err(Error::UnexpectedAnswer),
-    }))
-}
-
-/// The state of the audit log, if it is not written.
-///
-/// States are those of the SQL function `rollcall.audit_log_state()`.
-///
-/// # Errors
-/// [`Error::UnexpectedAnswer`] for a state that is none of them.
-pub fn audit_log(state: &str) -> Result<Option<Finding>> {
-    let summary = match state {
-        "on" => return Ok(None),
-        "stale" => {
-            "the audit log in PostgreSQL has not been written for a while: history and deletions end where it ends"
-        }
-        "off" => {
-            "the audit log is not written to PostgreSQL: history and deletions are not available"
-        }
-        _ => return Err(Error::UnexpectedAnswer),
-    };
-    Ok(Some(Finding::new(
-        "audit_log_not_written",
-        Severity::Info,
-        summary,
-        "The verdict does not need it. To have history: Supabase dashboard, Authentication, Audit Logs, write to the database.",
-    )))
+    })
 }

@@ -58,7 +58,7 @@ fn blocks(markdown: &str, language: &str) -> Vec<String> {
 }
 
 fn documents() -> Result<Vec<String>> {
-    ["README.md", "infra/README.md"]
+    ["README.md", "docs/doctor.md", "infra/README.md"]
         .iter()
         .map(|name| {
             fs::read_to_string(root().join(name)).with_context(|| format!("{name} is not there"))

@@ -2,6 +2,7 @@
 
 pub(crate) mod backfill;
 pub(crate) mod diagnose;
+pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod health;

@@ -7,8 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::health::SignupHealth;
-use super::pipeline::Pipeline;
-use super::{AuditLog, UserCounts};
+use super::{AuditLog, UserCounts, doctor};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
@@ -73,7 +72,7 @@ impl Diagnosis {
                 )?;
                 let signups = SignupHealth::read(queries).await?;
                 let audit_log = AuditLog::read(queries).await?;
-                let pipeline = Pipeline::read(queries).await?;
+                let signup_trigger = doctor::signup_trigger(queries).await?;
                 let recent_errors = queries
                     .rows(include_str!("recent_errors.sql"), &[])
                     .await?
@@ -91,11 +90,10 @@ impl Diagnosis {
                     .collect::<Result<_>>()?;
 
                 let mut findings = users.findings();
-                findings.extend(pipeline.findings()?);
+                findings.extend(doctor::grave_findings(queries).await?);
                 if let Some(count @ 1..) = email_mismatches {
                     findings.push(finding::email_mismatches(count));
                 }
-                findings.extend(finding::audit_log(&audit_log.state)?);
                 Ok(Self {
                     verdict: Verdict::from_findings(&findings),
                     findings,
@@ -104,7 +102,7 @@ impl Diagnosis {
                     email_mismatches,
                     signups: Some(signups),
                     audit_log: Some(audit_log),
-                    signup_trigger: Some(pipeline.trigger),
+                    signup_trigger: Some(signup_trigger),
                     recent_errors: Some(recent_errors),
                 })
             })

@@ -1,6 +1,7 @@
 //! The checks: each reads counts or lists from the database and turns them into a report with a verdict.
 
 pub mod diagnosis;
+pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod health;
@@ -10,6 +11,5 @@ pub mod recent;
 pub mod verification;
 
 mod counts;
-mod pipeline;
 
 pub use counts::{AuditLog, UserCounts};

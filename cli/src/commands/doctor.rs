@@ -1,0 +1,29 @@
+//! `rollcall doctor`
+
+use jiff::Timestamp;
+use rollcall::checks::doctor::DoctorReport;
+use rollcall::connection_string::ConnectionSettings;
+use rollcall::session::Session;
+
+use crate::exit::Exit;
+use crate::output::{Output, verdict_and_findings_in_full};
+
+pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
+    let mut session = Session::new(settings);
+    let report = session
+        .run(async |database| DoctorReport::take(database).await)
+        .await
+        .unwrap_or_else(|error| DoctorReport::unknown(&error, Timestamp::now()));
+    output.data(&report, || text(&report))?;
+    Ok(report.verdict.into())
+}
+
+fn text(report: &DoctorReport) -> String {
+    let mut text = verdict_and_findings_in_full(report.verdict, &report.findings);
+    if let Some(checks) = report.checks {
+        text += &format!(
+            "\n{checks} checks looked at the signup trigger, what it runs, the profile table and its rights.\n"
+        );
+    }
+    text
+}
