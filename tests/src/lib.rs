@@ -9,6 +9,7 @@
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
 //! - [`lambda`] puts the two together with a topic that takes every alert.
 //! - [`missing`] is what a machine may lack, and what becomes of the tests that need it.
+//! - [`random`] is random input that can be had again.
 //! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
 //! - [`fake_sns`] is an SNS that fails when told to, for the quick tests of failing alerts.
 //!
@@ -27,5 +28,6 @@ mod owned_process;
 pub mod pooler;
 pub mod programs;
 pub mod project;
+pub mod random;
 pub mod runtime_api;
 pub mod sql;
