@@ -4,6 +4,7 @@
 //! - [`programs`] builds and finds the workspace's own binaries.
 //! - [`project`] is a Supabase project: a real PostgreSQL with a fresh database for every test.
 //! - [`pooler`] puts PgBouncer before such a database.
+//! - [`proxy`] is a network between a program and its database that fails where a test says.
 //! - [`sql`] asks a database for values, and for all that it holds.
 //! - [`command_line`] runs `rollcall` to its end.
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
@@ -28,6 +29,7 @@ mod owned_process;
 pub mod pooler;
 pub mod programs;
 pub mod project;
+pub mod proxy;
 pub mod random;
 pub mod runtime_api;
 pub mod sql;
