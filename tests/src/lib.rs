@@ -4,11 +4,13 @@
 //! - [`programs`] builds and finds the workspace's own binaries.
 //! - [`project`] is a Supabase project: a real PostgreSQL with a fresh database for every test.
 //! - [`pooler`] puts PgBouncer before such a database.
+//! - [`proxy`] is a network between a program and its database that fails where a test says.
 //! - [`sql`] asks a database for values, and for all that it holds.
 //! - [`command_line`] runs `rollcall` to its end.
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
 //! - [`lambda`] puts the two together with a topic that takes every alert.
 //! - [`missing`] is what a machine may lack, and what becomes of the tests that need it.
+//! - [`random`] is random input that can be had again.
 //! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
 //! - [`fake_sns`] is an SNS that fails when told to, for the quick tests of failing alerts.
 //!
@@ -27,5 +29,7 @@ mod owned_process;
 pub mod pooler;
 pub mod programs;
 pub mod project;
+pub mod proxy;
+pub mod random;
 pub mod runtime_api;
 pub mod sql;

@@ -1,0 +1,391 @@
+//! The connection between a program and its database breaks at every step of the protocol: cut, reset, stalled,
+//! its backend terminated. The program answers in time and says so, or the answer is right; the next one is right.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rollcall_tests::{
+    command_line::rollcall,
+    lambda::Lambda,
+    project::{self, Project},
+    proxy::{Fault, Proxy, Sender, Trap},
+    random, sql,
+};
+use serde_json::{Value, json};
+use tokio::task::{JoinSet, LocalSet};
+
+/// More steps than any check or repair here exchanges: an end for a loop that finds none.
+const MOST: usize = 2_000;
+
+/// What may be said of a broken connection.
+const BROKEN: [&str; 4] = [
+    "connection_lost",
+    "database_unreachable",
+    "database_timeout",
+    "session_refused",
+];
+
+/// Users without a profile, of whom a batch takes a few.
+const USERS: u32 = 12;
+const BATCH: u32 = 5;
+
+struct Setting {
+    project: Project,
+    proxy: Proxy,
+    url: String,
+}
+
+async fn setting() -> Result<Setting> {
+    let project = Project::migrated().await?;
+    project.add_users_without_profile(USERS).await?;
+    let proxy = Proxy::start(&project.database, project::server()?.port()).await?;
+    let url = proxy.url(&project.database);
+    Ok(Setting {
+        project,
+        proxy,
+        url,
+    })
+}
+
+/// Either the answer is right, or it is `unknown` because of the connection, which passes.
+fn is_true_or_unknown(answer: &Value, truth: &str) -> Result<bool> {
+    if answer["verdict"] == truth {
+        return Ok(true);
+    }
+    ensure!(answer["verdict"] == "unknown", "{answer}");
+    let reason = answer["findings"][0]["id"].as_str();
+    ensure!(
+        reason.is_some_and(|reason| BROKEN.contains(&reason)),
+        "{answer}"
+    );
+    Ok(false)
+}
+
+/// Lays a trap at each step in turn until the exchange has fewer, and says how many there were.
+async fn at_every_step(
+    fault: Fault,
+    stays: bool,
+    proxy: &Proxy,
+    mut exchange: impl AsyncFnMut() -> Result<()>,
+    mut afterwards: impl AsyncFnMut() -> Result<()>,
+) -> Result<usize> {
+    let mut points = 0;
+    for sender in Sender::ALL {
+        for step in 0..MOST {
+            let trap = Trap {
+                sender,
+                step,
+                fault,
+                stays,
+            };
+            proxy.lay(trap);
+            exchange().await.with_context(|| format!("{trap:?}"))?;
+            let went_off = proxy.clear();
+            afterwards()
+                .await
+                .with_context(|| format!("after {trap:?}"))?;
+            if went_off == 0 {
+                break;
+            }
+            points += 1;
+        }
+    }
+    Ok(points)
+}
+
+/// The sum over `number` workers.
+async fn all_at_once(
+    number: usize,
+    work: impl AsyncFn(usize) -> Result<usize> + Copy + 'static,
+) -> Result<usize> {
+    let mut workers = JoinSet::new();
+    let sum = async {
+        for worker in 0..number {
+            workers.spawn_local(async move { work(worker).await });
+        }
+        let mut sum = 0;
+        while let Some(ended) = workers.join_next().await {
+            sum += ended??;
+        }
+        anyhow::Ok(sum)
+    };
+    LocalSet::new().run_until(sum).await
+}
+
+/// Keeps P7.
+#[tokio::test]
+async fn a_check_whose_connection_breaks_anywhere_is_right_or_unknown_and_the_next_is_right()
+-> Result<()> {
+    let mut told = Vec::new();
+    for binary in ["health-check", "recent-issues"] {
+        let setting = setting().await?;
+        let truth = if binary == "health-check" {
+            "inconsistent"
+        } else {
+            "consistent"
+        };
+        let lambda = Lambda::start(binary, &[("DATABASE_URL", &setting.url)]).await?;
+        for (fault, stays) in [
+            (Fault::Cut, false),
+            (Fault::Cut, true),
+            (Fault::Reset, false),
+            (Fault::Terminate, false),
+        ] {
+            let broken = async || {
+                let answer = lambda.invoke(json!({})).await?;
+                let is_true = is_true_or_unknown(&answer, truth)?;
+                ensure!(
+                    is_true || answer["alert"] == "sent",
+                    "nobody is told: {answer}"
+                );
+                Ok(())
+            };
+            let next = async || {
+                let answer = lambda.invoke(json!({})).await?;
+                ensure!(answer["verdict"] == truth, "{answer}");
+                Ok(())
+            };
+            let points = at_every_step(fault, stays, &setting.proxy, broken, next).await?;
+            told.push(format!(
+                "{binary} {fault:?}{} {points}",
+                if stays { " always" } else { "" }
+            ));
+            ensure!(points > 20, "{told:?}");
+        }
+    }
+    random::tell(&format!("broken checks: {told:?}"));
+    Ok(())
+}
+
+/// A function answers although nobody else does.
+#[tokio::test]
+async fn a_check_whose_connection_stalls_anywhere_answers_in_time() -> Result<()> {
+    /// What the function is given; most of it is spent waiting.
+    const LIMIT: Duration = Duration::from_secs(4);
+    /// So many stalls are waited for at once.
+    const AT_ONCE: usize = 12;
+    let points = all_at_once(AT_ONCE, async |worker| {
+        let Setting {
+            project: _project,
+            proxy,
+            url,
+        } = setting().await?;
+        let lambda = Lambda::start("health-check", &[("DATABASE_URL", &url)]).await?;
+        let mut points = 0;
+        for sender in Sender::ALL {
+            for step in (worker..MOST).step_by(AT_ONCE) {
+                let trap = Trap {
+                    sender,
+                    step,
+                    fault: Fault::Stall,
+                    stays: true,
+                };
+                proxy.lay(trap);
+                let answer = lambda
+                    .invoke_within(json!({}), LIMIT)
+                    .await
+                    .with_context(|| format!("{trap:?}"))?;
+                // what is recorded after the answer may stall, too
+                is_true_or_unknown(&answer, "inconsistent").with_context(|| format!("{trap:?}"))?;
+                if proxy.clear() == 0 {
+                    break;
+                }
+                points += 1;
+                let answer = lambda
+                    .invoke(json!({}))
+                    .await
+                    .with_context(|| format!("after {trap:?}"))?;
+                ensure!(
+                    answer["verdict"] == "inconsistent",
+                    "after {trap:?}: {answer}"
+                );
+            }
+        }
+        Ok(points)
+    })
+    .await?;
+    random::tell(&format!("stalled checks: {points}"));
+    ensure!(points > 20, "{points}");
+    Ok(())
+}
+
+/// Nobody has a profile any more, nor is anything known of one.
+async fn nobody_has_a_profile(project: &Project) -> Result<()> {
+    let client = project.connect_as_superuser().await?;
+    // whoever still works on a connection that is gone has to be gone first
+    let end = "select pg_terminate_backend(pid, 5000) from pg_stat_activity
+               where datname = current_database() and application_name = 'rollcall'";
+    client.batch_execute(end).await?;
+    client
+        .batch_execute("delete from public.profiles; delete from public.user_events; delete from rollcall.repair_failure")
+        .await?;
+    Ok(())
+}
+
+/// Everyone has a profile, and each was logged once.
+async fn everyone_was_repaired_once(project: &Project) -> Result<()> {
+    let client = project.connect().await?;
+    let counts: Vec<i64> = sql::values(
+        &client,
+        "select count(*) from public.profiles
+         union all select count(distinct user_id) from public.user_events
+         union all select count(*) from public.user_events",
+    )
+    .await?;
+    ensure!(counts == [i64::from(USERS); 3], "{counts:?}");
+    Ok(())
+}
+
+/// Profiles there are, whole batches of them, each with its event.
+async fn only_whole_batches_were_kept(project: &Project) -> Result<()> {
+    let client = project.connect().await?;
+    let row = client
+        .query_typed_one(
+            "select (select count(*) from public.profiles), (select count(*) from public.user_events)",
+            &[],
+        )
+        .await?;
+    let (profiles, events): (i64, i64) = (row.get(0), row.get(1));
+    ensure!(
+        profiles == events && (profiles == i64::from(USERS) || profiles % i64::from(BATCH) == 0),
+        "{profiles} profiles, {events} events"
+    );
+    Ok(())
+}
+
+/// Keeps P2 and P3.
+#[tokio::test]
+async fn a_repair_whose_connection_breaks_anywhere_loses_at_most_the_batch_in_hand() -> Result<()> {
+    let Setting {
+        project,
+        proxy,
+        url,
+    } = setting().await?;
+    let lambda = Lambda::start("backfill", &[("DATABASE_URL", &url)]).await?;
+    let request = json!({"dry_run": false, "batch_size": BATCH});
+    let mut told = Vec::new();
+    for fault in [Fault::Cut, Fault::Reset, Fault::Terminate] {
+        let broken = async || {
+            nobody_has_a_profile(&project).await?;
+            let answer = lambda.invoke(request.clone()).await?;
+            only_whole_batches_were_kept(&project).await?;
+            if !answer["statusCode"].is_null() {
+                ensure!(answer["retryable"] == true, "{answer}");
+            }
+            Ok(())
+        };
+        let next = async || {
+            let answer = lambda.invoke(request.clone()).await?;
+            ensure!(answer["remaining"] == 0, "{answer}");
+            everyone_was_repaired_once(&project).await
+        };
+        let points = at_every_step(fault, false, &proxy, broken, next).await?;
+        told.push(format!("{fault:?} {points}"));
+        ensure!(points > 20, "{told:?}");
+    }
+    random::tell(&format!("broken repairs: {told:?}"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repair_whose_connection_stalls_anywhere_answers_in_time_and_the_next_finishes()
+-> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(5);
+    const AT_ONCE: usize = 12;
+    let points = all_at_once(AT_ONCE, async |worker| {
+        let Setting {
+            project,
+            proxy,
+            url,
+        } = setting().await?;
+        let lambda = Lambda::start("backfill", &[("DATABASE_URL", &url)]).await?;
+        let request = json!({"dry_run": false, "batch_size": BATCH});
+        let mut points = 0;
+        for sender in Sender::ALL {
+            for step in (worker..MOST).step_by(AT_ONCE) {
+                let trap = Trap {
+                    sender,
+                    step,
+                    fault: Fault::Stall,
+                    stays: false,
+                };
+                let what = || format!("{trap:?}");
+                nobody_has_a_profile(&project).await?;
+                proxy.lay(trap);
+                let answer = lambda
+                    .invoke_within(request.clone(), LIMIT)
+                    .await
+                    .with_context(what)?;
+                if proxy.clear() == 0 {
+                    break;
+                }
+                points += 1;
+                if !answer["statusCode"].is_null() {
+                    ensure!(answer["retryable"] == true, "{trap:?}: {answer}");
+                }
+                let next = lambda.invoke(request.clone()).await.with_context(what)?;
+                ensure!(next["remaining"] == 0, "{trap:?}: {answer}, then {next}");
+                everyone_was_repaired_once(&project)
+                    .await
+                    .with_context(what)?;
+            }
+        }
+        Ok(points)
+    })
+    .await?;
+    random::tell(&format!("stalled repairs: {points}"));
+    ensure!(points > 20, "{points}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_command_whose_connection_breaks_anywhere_says_so_and_the_next_is_right() -> Result<()> {
+    let Setting {
+        project,
+        proxy,
+        url,
+    } = setting().await?;
+    let env = [("DATABASE_URL", url.as_str())];
+    let health = ["health", "--format", "json"];
+    let backfill = [
+        "backfill",
+        "--apply",
+        "--yes",
+        "--batch-size",
+        "5",
+        "--format",
+        "json",
+    ];
+    let broken = async || {
+        let finished = rollcall(&env, &health).await?;
+        let is_true = is_true_or_unknown(&finished.json()?, "inconsistent")?;
+        let status = if is_true { 1 } else { 2 };
+        ensure!(finished.status == Some(status), "{finished}");
+        Ok(())
+    };
+    let next = async || {
+        let finished = rollcall(&env, &health).await?;
+        ensure!(finished.status == Some(1), "{finished}");
+        Ok(())
+    };
+    let checks = at_every_step(Fault::Reset, false, &proxy, broken, next).await?;
+
+    let broken = async || {
+        nobody_has_a_profile(&project).await?;
+        let finished = rollcall(&env, &backfill).await?;
+        only_whole_batches_were_kept(&project).await?;
+        ensure!(matches!(finished.status, Some(0..=2)), "{finished}");
+        Ok(())
+    };
+    let next = async || {
+        let finished = rollcall(&env, &backfill).await?;
+        ensure!(finished.status == Some(0), "{finished}");
+        everyone_was_repaired_once(&project).await
+    };
+    let repairs = at_every_step(Fault::Cut, false, &proxy, broken, next).await?;
+    random::tell(&format!(
+        "broken commands: {checks} checks, {repairs} repairs"
+    ));
+    ensure!(checks > 20 && repairs > 20);
+    Ok(())
+}
