@@ -33,6 +33,12 @@ drop function if exists
   rollcall.record_check(text, timestamptz, text, text[], jsonb),
   rollcall.check_history(text, timestamptz),
   rollcall.recent_window(interval),
+  rollcall.incident_begin(text),
+  rollcall.incident_record(text, timestamptz, jsonb, jsonb),
+  rollcall.alert_claim(text, uuid, interval),
+  rollcall.alert_settle(bigint, uuid, boolean),
+  rollcall.missing_user_ids(integer),
+  rollcall.incidents(timestamptz),
   rollcall.schema_version();
 do $$
 declare
@@ -67,7 +73,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000600', '20261124000610');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000500', '20261124000600', '20261124000610');
   end if;
 end
 $$;

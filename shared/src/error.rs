@@ -79,6 +79,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the database, as far as this error tells, can be asked for something else: it was reached, knows us, and
+    /// has our migrations.
+    pub fn leaves_database_usable(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionLost
+                | Self::Timeout
+                | Self::NotPermitted(_)
+                | Self::Statement { .. }
+                | Self::UnexpectedAnswer
+        )
+    }
+
     /// Stable name, for findings and logs.
     pub fn id(&self) -> &'static str {
         match self {

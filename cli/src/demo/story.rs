@@ -1,7 +1,7 @@
 //! The steps of the demo.
 
 use anyhow::Context;
-use rollcall::alert::Alert;
+use rollcall::alert::{Notice, Observation, Settings, store};
 use rollcall::backfill::{self, BackfillRequest};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::health::HealthReport;
@@ -12,6 +12,7 @@ use rollcall::session::Session;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Auth, Database};
 use secrecy::SecretString;
+use uuid::Uuid;
 
 use super::signups::Signups;
 use crate::commands::{backfill as backfill_command, diagnose, verify};
@@ -58,11 +59,12 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     let health = session
         .run(async |database| HealthReport::take(database).await)
         .await?;
-    let alert = Alert::for_health(&health)
+    let alert = alert(&mut session, &health)
+        .await?
         .context("the health check found nothing, and there is something")?;
     say(&quoted(&format!(
         "Subject: {}\n\n{}",
-        alert.subject, alert.body
+        alert.subject, alert.text
     )))?;
 
     chapter("5. An engineer asks for the whole report: rollcall diagnose")?;
@@ -111,6 +113,20 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
         )
     })?;
     Ok(health.verdict)
+}
+
+/// What the function `health-check` publishes because of this report.
+async fn alert(session: &mut Session, report: &HealthReport) -> anyhow::Result<Option<Notice>> {
+    let mut observation = Observation::of_health(report);
+    let user_ids = session
+        .run(async |database| store::missing_user_ids(database).await)
+        .await?;
+    observation.name_users(user_ids);
+    let (settings, claimant) = (Settings::default(), Uuid::new_v4());
+    let outcome = session
+        .run(async |database| store::record(database, &observation, &settings, claimant).await)
+        .await?;
+    Ok(outcome.claim.map(|claim| claim.notice))
 }
 
 async fn migrate(settings: &ConnectionSettings, again: bool) -> anyhow::Result<usize> {

@@ -5,21 +5,23 @@
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use rollcall::alert::Alert;
+use rollcall::alert::Observation;
 use rollcall::checks::recent::RecentReport;
 use rollcall_lambda::function::{Function, end_of_work};
 use rollcall_lambda::logging;
+use rollcall_lambda::metrics::Metrics;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     logging::init();
-    let function = Function::from_env(&["CRITICAL_TOPIC_ARN", "ALERT_TOPIC_ARN"]);
+    let function = Function::from_env();
     lambda_runtime::run(service_fn(|event| check(&function, event))).await
 }
 
 async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Value, Error> {
+    let mut metrics = Metrics::start();
     let outcome = function
         .with_session(end_of_work(&event.context), async |session| {
             session
@@ -27,11 +29,19 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
                 .await
         })
         .await;
+    let is_reachable = outcome
+        .as_ref()
+        .err()
+        .is_none_or(|error| error.leaves_database_usable());
     let check_run = outcome.as_ref().ok().map(RecentReport::to_check_run);
     let report = outcome.unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
+    let observation = Observation::of_recent(&report);
+    metrics.verdict(report.verdict);
+    metrics.count("RecentMissing", observation.missing);
     let answer = function
-        .answer(&report, Alert::for_recent(&report), &event.context)
+        .answer(&report, observation, is_reachable, &event.context)
         .await?;
     function.record(check_run, &event.context).await;
+    metrics.print();
     Ok(answer)
 }

@@ -1,12 +1,7 @@
-//! Making any text fit what SNS accepts. An alert that is cut short beats one that is refused.
-
-use std::borrow::Cow;
+//! Making any subject fit what SNS accepts. An alert that is cut short beats one that is refused.
 
 /// SNS's limit for an e-mail subject, in ASCII characters.
 pub const MAX_SUBJECT_CHARS: usize = 100;
-
-/// SNS's limit for a message, in bytes of UTF-8 (256 KiB).
-pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// Stands in for a subject that has nothing printable.
 const DEFAULT_SUBJECT: &str = "Rollcall";
@@ -51,23 +46,6 @@ pub fn safe_subject(subject: &str) -> String {
     }
 }
 
-/// `body` itself where it fits [`MAX_BODY_BYTES`]; otherwise its beginning, cut between two
-/// characters, and a last line that says how many bytes are missing.
-#[must_use]
-pub fn bounded_body(body: &str) -> Cow<'_, str> {
-    if body.len() <= MAX_BODY_BYTES {
-        return Cow::Borrowed(body);
-    }
-    // The longest note is the one that leaves everything out.
-    let room = MAX_BODY_BYTES - shortened_note(body.len()).len();
-    let kept = &body[..body.floor_char_boundary(room)];
-    Cow::Owned(format!("{kept}{}", shortened_note(body.len() - kept.len())))
-}
-
-fn shortened_note(missing_bytes: usize) -> String {
-    format!("\n\n[shortened: {missing_bytes} bytes did not fit into one message]")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,24 +83,6 @@ mod tests {
         assert_eq!(safe_subject(" \n\u{7}"), DEFAULT_SUBJECT);
     }
 
-    #[test]
-    fn a_body_at_the_limit_is_kept_whole() {
-        let body = "x".repeat(MAX_BODY_BYTES);
-        assert_eq!(bounded_body(&body), body);
-    }
-
-    #[test]
-    fn a_longer_body_says_how_much_is_missing() {
-        let body = format!("{}é", "x".repeat(MAX_BODY_BYTES - 1));
-        let bounded = bounded_body(&body);
-        let (kept, note) = bounded.rsplit_once("\n\n").expect("a note");
-        let missing = body.len() - kept.len();
-        assert_eq!(
-            note,
-            format!("[shortened: {missing} bytes did not fit into one message]")
-        );
-    }
-
     proptest! {
         #[test]
         fn every_subject_fits_sns(subject in any::<String>()) {
@@ -130,19 +90,6 @@ mod tests {
             prop_assert!((1..=MAX_SUBJECT_CHARS).contains(&safe.len()));
             prop_assert!(safe.bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
             prop_assert_eq!(safe.trim(), safe.as_str());
-        }
-
-        #[test]
-        fn a_body_of_any_characters_is_cut_between_two_of_them(
-            unit in "\\PC{1,8}",
-            excess in 0_usize..64,
-        ) {
-            let body = unit.repeat((MAX_BODY_BYTES + excess) / unit.len() + 1);
-            let bounded = bounded_body(&body);
-            prop_assert!(bounded.len() <= MAX_BODY_BYTES);
-            prop_assert!(bounded.len() > MAX_BODY_BYTES - 16);
-            let kept = bounded.rsplit_once("\n\n[").map_or(&*bounded, |(kept, _)| kept);
-            prop_assert!(body.starts_with(kept));
         }
     }
 }

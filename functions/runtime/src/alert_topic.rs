@@ -1,9 +1,11 @@
 //! Publishing an alert to an SNS topic.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use crate::alert_text::{bounded_body, safe_subject};
+use aws_sdk_sns::types::MessageAttributeValue;
+use rollcall::alert::{Notice, envelope};
+
+use crate::alert_text::safe_subject;
 use crate::arn::{Arn, ArnError, Service};
 use crate::aws_clients::AwsClients;
 use crate::aws_failure::AwsFailure;
@@ -26,33 +28,40 @@ impl AlertTopic {
         Ok(Self { arn, client })
     }
 
-    /// Publishes one message: `subject` as [`safe_subject`] makes it, `body` as [`bounded_body`]
-    /// does (an empty one, which SNS refuses, is replaced by the subject).
+    /// Publishes one message: a text for each protocol, its subject as [`safe_subject`] makes it, and what it is as the
+    /// attributes `rollcall_kind`, `rollcall_severity` and `rollcall_check`, by which a subscription may choose.
     ///
     /// Takes at most [`TimeLimits::operation`](crate::aws_clients::TimeLimits::operation). Delivery
     /// is at least once: where an answer was lost, the retry publishes the message again.
     ///
     /// # Errors
     /// [`PublishError`], which never contains the message.
-    pub async fn publish(&self, subject: &str, body: &str) -> Result<MessageId, PublishError> {
-        let subject = safe_subject(subject);
-        let body = if body.is_empty() {
-            Cow::Borrowed(subject.as_str())
-        } else {
-            bounded_body(body)
-        };
-        let answer = self
+    pub async fn publish(&self, notice: &Notice) -> Result<MessageId, PublishError> {
+        let mut publication = self
             .client
             .publish()
             .topic_arn(self.arn.as_str())
-            .subject(&subject)
-            .message(body)
-            .send()
-            .await
-            .map_err(|error| PublishError {
-                topic: self.arn.clone(),
-                failure: AwsFailure::new(&error),
-            })?;
+            .subject(safe_subject(&notice.subject))
+            .message_structure("json")
+            .message(envelope::message(notice));
+        for (name, value) in [
+            ("rollcall_kind", notice.kind.as_str()),
+            ("rollcall_severity", notice.severity.as_str()),
+            ("rollcall_check", notice.check.as_str()),
+        ] {
+            let attribute = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build();
+            // only without a type does it not build
+            if let Ok(attribute) = attribute {
+                publication = publication.message_attributes(name, attribute);
+            }
+        }
+        let answer = publication.send().await.map_err(|error| PublishError {
+            topic: self.arn.clone(),
+            failure: AwsFailure::new(&error),
+        })?;
         Ok(MessageId(answer.message_id.unwrap_or_default()))
     }
 }

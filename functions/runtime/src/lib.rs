@@ -1,7 +1,8 @@
 //! What the Lambda functions share.
 //!
 //! [`Function`](function::Function) is what each `main` keeps between invocations: the database
-//! session and the topic to alert.
+//! session, and for a check [`Alerting`](alerting::Alerting). [`Metrics`](metrics::Metrics) are the numbers that each
+//! run leaves for alarms and dashboards.
 //!
 //! The AWS half: [`AwsClients`](aws_clients::AwsClients) are made once, at start-up, from the
 //! variables Lambda sets; [`AlertTopic`](alert_topic::AlertTopic) publishes and
@@ -10,6 +11,7 @@
 
 pub mod alert_text;
 pub mod alert_topic;
+pub mod alerting;
 pub mod arn;
 pub mod aws_clients;
 pub mod aws_environment;
@@ -19,4 +21,5 @@ pub mod function;
 pub mod http_connector;
 pub mod kept_session;
 pub mod logging;
+pub mod metrics;
 pub mod secret_text;

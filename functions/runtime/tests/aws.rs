@@ -16,11 +16,16 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use rollcall::alert::{Kind, Notice, Severity};
+use rollcall::checks::history::CheckName;
+use rollcall::verdict::Verdict;
 use rollcall_lambda::alert_topic::{AlertTopic, PublishError};
 use rollcall_lambda::aws_clients::{AwsClients, TimeLimits};
 use rollcall_lambda::aws_environment::AwsEnvironment;
 use rollcall_lambda::database_secret::{DatabaseSecret, SecretError};
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:alerts";
 const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rollcall-AbCdEf";
@@ -147,9 +152,26 @@ fn secret(endpoint: &str) -> DatabaseSecret {
     DatabaseSecret::new(SECRET, &clients(endpoint)).unwrap()
 }
 
+fn notice(subject: &str, text: &str) -> Notice {
+    Notice {
+        kind: Kind::Opened,
+        incident: Uuid::nil(),
+        check: CheckName::Health,
+        severity: Severity::Alert,
+        verdict: Verdict::Inconsistent,
+        subject: subject.to_owned(),
+        text: text.to_owned(),
+        next_steps: Vec::new(),
+        missing: None,
+        finding_ids: Vec::new(),
+        opened_at: Timestamp::UNIX_EPOCH,
+        decided_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
 /// Why nothing could be published, where the reason is that nobody answers.
 async fn failed_publish(endpoint: &str) -> PublishError {
-    ends(topic(endpoint).publish("subject", "body"))
+    ends(topic(endpoint).publish(&notice("subject", "body")))
         .await
         .unwrap_err()
 }
@@ -159,7 +181,7 @@ async fn refused_publish(status: u16, code: &str, message: &str) -> PublishError
     let replies = (0..5).map(|_| Reply::sns_error(status, code, message));
     let aws = FakeAws::start(replies).await;
     topic(&aws.url)
-        .publish("subject", "the text of the alert")
+        .publish(&notice("subject", "the text of the alert"))
         .await
         .unwrap_err()
 }
@@ -168,7 +190,7 @@ async fn refused_publish(status: u16, code: &str, message: &str) -> PublishError
 async fn a_published_alert_is_signed_for_the_topics_region_and_returns_its_id() {
     let aws = FakeAws::start([Reply::published()]).await;
     let id = topic(&aws.url)
-        .publish("3 signups\nwithout profile", "see runbook & act")
+        .publish(&notice("3 signups\nwithout profile", "see runbook & act"))
         .await;
     assert_eq!(
         id.unwrap().to_string(),
@@ -184,7 +206,16 @@ async fn a_published_alert_is_signed_for_the_topics_region_and_returns_its_id() 
         body.contains("Subject=3%20signups%20without%20profile"),
         "{body}"
     );
-    assert!(body.contains("Message=see%20runbook%20%26%20act"), "{body}");
+    assert!(
+        body.contains("Message=%7B%22default%22%3A%22see%20runbook%20%26%20act%22"),
+        "{body}"
+    );
+    assert!(body.contains("MessageStructure=json"), "{body}");
+    assert!(
+        body.contains("Name=rollcall_kind&MessageAttributes.entry.")
+            && body.contains("StringValue=opened"),
+        "{body}"
+    );
     assert!(
         body.contains("TopicArn=arn%3Aaws%3Asns%3Aeu-west-1"),
         "{body}"
@@ -198,24 +229,6 @@ async fn a_published_alert_is_signed_for_the_topics_region_and_returns_its_id() 
 }
 
 #[tokio::test]
-async fn a_body_too_large_for_sns_arrives_shortened() {
-    let aws = FakeAws::start([Reply::published()]).await;
-    topic(&aws.url)
-        .publish("subject", &"x".repeat(300 * 1024))
-        .await
-        .unwrap();
-    let (_, body) = aws.requests().remove(0);
-    assert!(body.contains("%5Bshortened%3A%20"), "the note is missing");
-}
-
-#[tokio::test]
-async fn an_empty_body_is_replaced_by_the_subject() {
-    let aws = FakeAws::start([Reply::published()]).await;
-    topic(&aws.url).publish("resolved", "").await.unwrap();
-    assert!(aws.requests()[0].1.contains("Message=resolved"));
-}
-
-#[tokio::test]
 async fn a_failing_sns_is_tried_again() {
     let aws = FakeAws::start([
         Reply::sns_error(500, "InternalError", "try again"),
@@ -223,14 +236,20 @@ async fn a_failing_sns_is_tried_again() {
         Reply::published(),
     ])
     .await;
-    topic(&aws.url).publish("subject", "body").await.unwrap();
+    topic(&aws.url)
+        .publish(&notice("subject", "body"))
+        .await
+        .unwrap();
     assert_eq!(aws.requests().len(), 3);
 }
 
 #[tokio::test]
 async fn a_silent_attempt_is_given_up_and_the_next_one_counts() {
     let aws = FakeAws::start([Reply::Silence, Reply::published()]).await;
-    topic(&aws.url).publish("subject", "body").await.unwrap();
+    topic(&aws.url)
+        .publish(&notice("subject", "body"))
+        .await
+        .unwrap();
     assert_eq!(aws.requests().len(), 2);
 }
 
@@ -273,7 +292,7 @@ async fn a_refused_connection_is_retryable_and_names_the_cause() {
         .local_addr()
         .unwrap();
     let error = topic(&format!("http://{unused}"))
-        .publish("subject", "body")
+        .publish(&notice("subject", "body"))
         .await
         .unwrap_err();
     assert!(error.is_retryable());
@@ -284,7 +303,7 @@ async fn a_refused_connection_is_retryable_and_names_the_cause() {
 async fn an_unknown_topic_is_permanent_and_tried_once() {
     let aws = FakeAws::start([Reply::sns_error(404, "NotFound", "Topic does not exist")]).await;
     let error = topic(&aws.url)
-        .publish("subject", "body")
+        .publish(&notice("subject", "body"))
         .await
         .unwrap_err();
     assert!(!error.is_retryable());
@@ -335,7 +354,7 @@ async fn no_error_contains_the_alert_even_where_sns_quotes_it() {
 async fn an_answer_that_is_not_snss_is_retryable_and_not_quoted() {
     let aws = FakeAws::start((0..5).map(|_| Reply::Answer(502, "<html>proxy</html>".into()))).await;
     let error = topic(&aws.url)
-        .publish("subject", "body")
+        .publish(&notice("subject", "body"))
         .await
         .unwrap_err();
     assert!(error.is_retryable());
@@ -451,7 +470,10 @@ async fn a_silent_secrets_manager_ends_in_a_retryable_error() {
 async fn an_https_endpoint_is_never_spoken_to_in_plain_http() {
     let aws = FakeAws::start([Reply::published()]).await;
     let https = aws.url.replace("http://", "https://");
-    topic(&https).publish("subject", "body").await.unwrap_err();
+    topic(&https)
+        .publish(&notice("subject", "body"))
+        .await
+        .unwrap_err();
     assert!(aws.requests().is_empty());
 }
 
@@ -471,7 +493,7 @@ async fn a_server_with_a_certificate_nobody_signed_gets_no_request() {
         }
     });
     let error = topic(&format!("https://localhost:{port}"))
-        .publish("subject", "body")
+        .publish(&notice("subject", "body"))
         .await
         .unwrap_err();
     assert!(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::types::Type;
 
@@ -15,7 +15,7 @@ use crate::verdict::Verdict;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Which scheduled check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckName {
     /// Everyone's profile, hourly.
@@ -25,7 +25,8 @@ pub enum CheckName {
 }
 
 impl CheckName {
-    fn as_str(self) -> &'static str {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Health => "health",
             Self::Recent => "recent",

@@ -1,0 +1,216 @@
+//! Incidents and messages in the database.
+//!
+//! A decision and its messages commit together, under the lock of the check. A message is then leased to the invocation
+//! that publishes it: nobody else does meanwhile, and where that invocation ends without a word, the lease does too.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::incident::{Decision, Incident, LISTED, Observation, Previous, Settings, decide};
+use super::notice::Notice;
+use crate::checks::history::CheckName;
+use crate::database::{Database, Queries, column};
+use crate::error::{Error, Result};
+
+/// For each transaction here; they touch a handful of rows.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Finding users without a profile reads both tables.
+const LIST_LIMIT: Duration = Duration::from_secs(10);
+
+/// Longer than one publication may take with all its retries (8 s); as short as that allows, since nobody else can send
+/// a message whose invocation died.
+const LEASE_SECONDS: f64 = 20.0;
+
+/// A message that is ours to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its number.
+    pub message_id: i64,
+    /// What it says.
+    pub notice: Notice,
+}
+
+/// What a report led to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The incident that is open now, if one is.
+    pub open: Option<Incident>,
+    /// The first message to publish, of this report or of an earlier one that no topic took.
+    pub claim: Option<Claim>,
+    /// Another invocation publishes a message now.
+    pub is_being_told: bool,
+}
+
+/// The newest users without a profile: as many as a message names.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn missing_user_ids(database: &mut Database) -> Result<Vec<Uuid>> {
+    let limit = i32::try_from(LISTED).unwrap_or(i32::MAX);
+    database
+        .read(LIST_LIMIT, async |queries| {
+            queries
+                .rows(
+                    "select m as user_id from rollcall.missing_user_ids($1) m",
+                    &[(&limit, Type::INT4)],
+                )
+                .await?
+                .iter()
+                .map(|row| column(row, "user_id"))
+                .collect()
+        })
+        .await
+}
+
+/// Decides what `observation` means, keeps that, and leases the first message to `claimant`, an id that no other
+/// invocation has. Safe to run twice with the same one.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn record(
+    database: &mut Database,
+    observation: &Observation,
+    settings: &Settings,
+    claimant: Uuid,
+) -> Result<Outcome> {
+    let check = observation.check.as_str();
+    database
+        .write(LIMIT, async |queries| {
+            let (previous, now) = begin(queries, check).await?;
+            let decision = decide(&previous, observation, now, settings);
+            let is_changed = decision.incident != previous.open || !decision.notices.is_empty();
+            if !decision.is_outdated {
+                keep(
+                    queries,
+                    check,
+                    observation.at,
+                    is_changed.then_some(&decision),
+                )
+                .await?;
+            }
+            let claim = claim_in(queries, observation.check, claimant).await?;
+            Ok(Outcome {
+                is_being_told: claim.is_none()
+                    && (previous.has_unsent || !decision.notices.is_empty()),
+                claim,
+                open: decision
+                    .incident
+                    .filter(|incident| incident.resolved_at.is_none()),
+            })
+        })
+        .await
+}
+
+async fn begin(queries: &Queries<'_>, check: &str) -> Result<(Previous, Timestamp)> {
+    let row = queries
+        .row(
+            "select b.decided_at, b.fresh_id, b.incident, b.checked_at, b.recently_opened, b.still_missing, b.has_unsent
+             from rollcall.incident_begin($1) b",
+            &[(&check, Type::TEXT)],
+        )
+        .await?;
+    let open: Option<Value> = column(&row, "incident")?;
+    let previous = Previous {
+        open: open
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(|_| Error::UnexpectedAnswer)?,
+        checked_at: column(&row, "checked_at")?,
+        recently_opened: column(&row, "recently_opened")?,
+        still_missing: column(&row, "still_missing")?,
+        has_unsent: column(&row, "has_unsent")?,
+        fresh_id: column(&row, "fresh_id")?,
+    };
+    Ok((previous, column(&row, "decided_at")?))
+}
+
+async fn keep(
+    queries: &Queries<'_>,
+    check: &str,
+    checked_at: Option<Timestamp>,
+    decision: Option<&Decision>,
+) -> Result<()> {
+    let json = |value: serde_json::Result<Value>| value.map_err(|_| Error::UnexpectedAnswer);
+    let incident = decision
+        .and_then(|decision| decision.incident.as_ref())
+        .map(|incident| json(serde_json::to_value(incident)))
+        .transpose()?;
+    let notices = json(serde_json::to_value(
+        decision.map_or(&[][..], |decision| &decision.notices),
+    ))?;
+    queries
+        .row(
+            "select rollcall.incident_record($1, $2, $3, $4)",
+            &[
+                (&check, Type::TEXT),
+                (&checked_at, Type::TIMESTAMPTZ),
+                (&incident, Type::JSONB),
+                (&notices, Type::JSONB),
+            ],
+        )
+        .await
+        .map(drop)
+}
+
+async fn claim_in(
+    queries: &Queries<'_>,
+    check: CheckName,
+    claimant: Uuid,
+) -> Result<Option<Claim>> {
+    let rows = queries
+        .rows(
+            "select c.message_id, c.notice from rollcall.alert_claim($1, $2, make_interval(secs => $3)) c",
+            &[
+                (&check.as_str(), Type::TEXT),
+                (&claimant, Type::UUID),
+                (&LEASE_SECONDS, Type::FLOAT8),
+            ],
+        )
+        .await?;
+    rows.first()
+        .map(|row| {
+            let notice: Value = column(row, "notice")?;
+            Ok(Claim {
+                message_id: column(row, "message_id")?,
+                notice: serde_json::from_value(notice).map_err(|_| Error::UnexpectedAnswer)?,
+            })
+        })
+        .transpose()
+}
+
+/// Ends the lease of a message: a topic took it, or the next invocation is to try. If it was taken, leases the next one.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn settle(
+    database: &mut Database,
+    check: CheckName,
+    message_id: i64,
+    claimant: Uuid,
+    is_sent: bool,
+) -> Result<Option<Claim>> {
+    database
+        .write(LIMIT, async |queries| {
+            queries
+                .row(
+                    "select rollcall.alert_settle($1, $2, $3)",
+                    &[
+                        (&message_id, Type::INT8),
+                        (&claimant, Type::UUID),
+                        (&is_sent, Type::BOOL),
+                    ],
+                )
+                .await?;
+            if is_sent {
+                claim_in(queries, check, claimant).await
+            } else {
+                Ok(None)
+            }
+        })
+        .await
+}
