@@ -3,7 +3,7 @@
 //! An error says what happened; [`Error::next_step`] says what to do. Neither ever holds a value of a row, a
 //! connection string, or what PostgreSQL calls DETAIL, which quotes rows.
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// Result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -261,6 +261,14 @@ impl From<tokio_postgres::Error> for Error {
                 Self::UnexpectedAnswer
             };
         };
+        // The server has ended the session: it shuts down, or somebody ended this backend. A trigger of the application
+        // can choose the same SQLSTATE, but not this.
+        if matches!(
+            database.parsed_severity(),
+            Some(Severity::Fatal | Severity::Panic)
+        ) {
+            return Self::ConnectionLost;
+        }
         // Only our own SQL is known to put no value of a row into its messages. Whoever raises an error chooses its
         // SQLSTATE, so no class of them is.
         let ours = database.message().strip_prefix("rollcall: ");

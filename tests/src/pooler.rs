@@ -34,13 +34,18 @@ impl Pooler {
     /// Starts one on a free port; none, and a word about it, where it is not installed. In CI that
     /// is an error.
     pub async fn start(server: &Server) -> Result<Option<Self>> {
+        Self::start_with(server, POOL_SIZE).await
+    }
+
+    /// The same with another number of server connections.
+    pub async fn start_with(server: &Server, pool_size: u32) -> Result<Option<Self>> {
         let Some(program) = program() else {
             missing::skip("skipped: what needs a pooler (pgbouncer is not installed)")?;
             return Ok(None);
         };
         // Another process may take the port before PgBouncer does.
         for _ in 0..5 {
-            if let Some(pooler) = Self::try_start(&program, server).await? {
+            if let Some(pooler) = Self::try_start(&program, server, pool_size).await? {
                 return Ok(Some(pooler));
             }
         }
@@ -62,7 +67,7 @@ impl Pooler {
     }
 
     /// None if the port was taken.
-    async fn try_start(program: &Path, server: &Server) -> Result<Option<Self>> {
+    async fn try_start(program: &Path, server: &Server, pool_size: u32) -> Result<Option<Self>> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let folder = tempfile::tempdir()?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
@@ -78,7 +83,7 @@ impl Pooler {
                 "[databases]\n* = host=127.0.0.1 port={server_port}\n\
                  [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
                  auth_type = trust\nauth_file = {users}\n\
-                 pool_mode = transaction\ndefault_pool_size = {POOL_SIZE}\nmax_client_conn = 200\n",
+                 pool_mode = transaction\ndefault_pool_size = {pool_size}\nmax_client_conn = 200\n",
                 server_port = server.port(),
                 port = address.port(),
                 users = users.display(),
