@@ -36,7 +36,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000400');
   end if;
 end
 $$;

@@ -40,6 +40,7 @@ pub const ALL: &[Migration] = &[
     migration!("20261122000600", "rollcall_checks"),
     migration!("20261122000700", "rollcall_diagnostics_api"),
     migration!("20261124000100", "rollcall_roles"),
+    migration!("20261124000400", "rollcall_runs"),
 ];
 
 /// The newest version that this program knows.

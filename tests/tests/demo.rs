@@ -107,6 +107,9 @@ fn with_filters(assertions: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]");
     settings.add_filter(r"\d+ migrations applied", "[number] migrations applied");
+    // in the order of ids, which is another each time
+    settings.add_filter(r"(│ (investor|sme) +┆ .*\n)+", "[profiles]\n");
+    settings.add_filter(r"about \d+(\.\d)? s,", "about [estimate] s,");
     settings.bind(assertions);
 }
 

@@ -1,12 +1,16 @@
 //! Lambda function `recent-issues`, every five minutes: do signups fail right now?
 //!
 //! Takes any event, since a schedule has nothing to tell; answers with the report and alerts
-//! `CRITICAL_TOPIC_ARN` (else `ALERT_TOPIC_ARN`) unless the verdict is `consistent`.
+//! `CRITICAL_TOPIC_ARN` (else `ALERT_TOPIC_ARN`) unless the verdict is `consistent`. In the time that is left after
+//! that, goes on with a backfill that nobody is at any more.
+
+mod leftover;
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::alert::Alert;
 use rollcall::checks::recent::RecentReport;
+use rollcall::verdict::Verdict;
 use rollcall_lambda::function::{Function, end_of_work};
 use rollcall_lambda::logging;
 use serde::de::IgnoredAny;
@@ -28,7 +32,13 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
         })
         .await
         .unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
-    function
+    let mut answer = function
         .answer(&report, Alert::for_recent(&report), &event.context)
-        .await
+        .await?;
+    if report.verdict != Verdict::Unknown
+        && let Some(slice) = leftover::go_on(function, &event.context).await
+    {
+        answer["backfill"] = slice;
+    }
+    Ok(answer)
 }
