@@ -80,6 +80,10 @@ pub(crate) enum DatabaseCommand {
     Explain(ExplainArguments),
     /// Create the missing profiles; a dry run unless --apply is given
     Backfill(BackfillArguments),
+    /// Earlier backfills and those under way; pause, resume or cancel one, or change how fast it goes
+    Runs(RunsArguments),
+    /// Take a backfill back where its profiles are still as it made them
+    Undo(UndoArguments),
 }
 
 #[derive(Debug, Args)]
@@ -192,6 +196,100 @@ pub(crate) struct BackfillArguments {
     /// Account type of every created profile, instead of the definition's
     #[arg(long, value_name = "TYPE")]
     pub(crate) account_type: Option<String>,
+
+    /// Only users from this id on
+    #[arg(long, value_name = "USER", conflicts_with = "user")]
+    pub(crate) from: Option<Uuid>,
+
+    /// Only users up to this id
+    #[arg(long, value_name = "USER", conflicts_with = "user")]
+    pub(crate) to: Option<Uuid>,
+
+    /// Go on with this run
+    #[arg(
+        long,
+        value_name = "RUN",
+        requires = "apply",
+        conflicts_with_all = ["user", "max_users", "account_type", "from", "to", "note"],
+    )]
+    pub(crate) run: Option<Uuid>,
+
+    /// Why, for the list of runs; no personal data
+    #[arg(long, value_name = "TEXT", requires = "apply", conflicts_with = "user")]
+    pub(crate) note: Option<String>,
+
+    /// Share of the time to work, from 0.01 to 1; the rest is pause
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
+    pub(crate) duty: f32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsArguments {
+    #[command(subcommand)]
+    pub(crate) action: Option<RunsAction>,
+
+    /// How many at most, newest first
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsAction {
+    /// Everything that is known of one
+    Show(RunArguments),
+    /// Stop it after the batch in hand
+    Pause(RunArguments),
+    /// Let it go on: whoever comes next does, or `backfill --apply --run RUN`
+    Resume(RunArguments),
+    /// End it after the batch in hand; what it created stays
+    Cancel(RunArguments),
+    /// Change how fast it goes, also while it runs
+    Set(SetArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Id of the run
+    #[arg(value_name = "RUN")]
+    pub(crate) run_id: Uuid,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("speed").required(true).multiple(true))]
+pub(crate) struct SetArguments {
+    /// Id of the run
+    #[arg(value_name = "RUN")]
+    pub(crate) run_id: Uuid,
+
+    /// Users in one transaction
+    #[arg(long, group = "speed", value_parser = clap::value_parser!(u32).range(1..=i64::from(BackfillRequest::MAX_BATCH_SIZE)))]
+    pub(crate) batch_size: Option<u32>,
+
+    /// Share of the time to work, from 0.01 to 1; the rest is pause
+    #[arg(long, group = "speed", value_name = "SHARE", value_parser = share)]
+    pub(crate) duty: Option<f32>,
+
+    /// Wait while a standby is further behind than this, in milliseconds; 0: never
+    #[arg(long, group = "speed", value_name = "MS", value_parser = clap::value_parser!(i32).range(0..=3_600_000))]
+    pub(crate) max_lag_ms: Option<i32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UndoArguments {
+    /// Id of the run
+    #[arg(value_name = "RUN")]
+    pub(crate) run_id: Uuid,
+
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    text.parse::<f32>()
+        .ok()
+        .filter(|share| (0.01..=1.0).contains(share))
+        .ok_or_else(|| "must be a number from 0.01 to 1".to_owned())
 }
 
 #[cfg(test)]

@@ -43,6 +43,64 @@ impl PersonalData for Email {
     }
 }
 
+/// A value of a row, as JSON shows it: what a person may have written is hidden.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RowValue {
+    column: String,
+    text: String,
+    is_text: bool,
+}
+
+/// A number with so many digits says nothing about anyone.
+const SHORT_NUMBER: usize = 4;
+
+impl RowValue {
+    /// A value of the column of this name.
+    pub fn new(column: &str, value: &serde_json::Value) -> Self {
+        let text = match value {
+            // a moment to the second, always as wide
+            serde_json::Value::String(text) => text.parse::<jiff::Timestamp>().map_or_else(
+                |_| text.clone(),
+                |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+            ),
+            other => other.to_string(),
+        };
+        Self {
+            column: column.to_owned(),
+            text,
+            // a long number may be a telephone's
+            is_text: !(value.is_null()
+                || value.is_boolean()
+                || (value.is_number() && value.to_string().len() <= SHORT_NUMBER)),
+        }
+    }
+
+    /// An id, a date, or what the definition chooses from a list.
+    fn is_harmless(&self) -> bool {
+        !self.is_text
+            || self.column == "account_type"
+            || uuid::Uuid::try_parse(&self.text).is_ok()
+            || self.text.parse::<jiff::Timestamp>().is_ok()
+            || self.text.is_empty()
+    }
+}
+
+impl PersonalData for RowValue {
+    fn masked(&self) -> String {
+        if self.is_harmless() {
+            self.text.clone()
+        } else if self.text.contains('@') {
+            Email(self.text.clone()).masked()
+        } else {
+            "***".to_owned()
+        }
+    }
+
+    fn plain(&self) -> &str {
+        &self.text
+    }
+}
+
 /// Personal data that shows, prints and serialises in its masked form only; [`Masked::reveal`] is the one way out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Masked<T>(T);
@@ -97,6 +155,37 @@ mod tests {
         assert_eq!(shown("ada"), "***");
         assert_eq!(shown(""), "***");
         assert_eq!(shown("@"), "***@***");
+    }
+
+    #[test]
+    fn of_a_row_only_ids_dates_and_choices_are_shown() {
+        let shown = |column: &str, value: serde_json::Value| {
+            Masked::<RowValue>::new(RowValue::new(column, &value)).to_string()
+        };
+        use serde_json::json;
+        for (column, value, wanted) in [
+            ("email", json!("ada@example.com"), "a***@e***.com"),
+            ("full_name", json!("Ada"), "***"),
+            ("phone", json!("+15550100"), "***"),
+            ("links", json!(["https://ada"]), "***"),
+            ("settings", json!({"name": "Ada"}), "***"),
+            ("account_type", json!("sme"), "sme"),
+            (
+                "id",
+                json!("7d444840-9dc0-11d1-b245-5ffdce74fad2"),
+                "7d444840-9dc0-11d1-b245-5ffdce74fad2",
+            ),
+            (
+                "created_at",
+                json!("2026-11-24T10:00:00+00:00"),
+                "2026-11-24T10:00:00+00:00",
+            ),
+            ("is_admin", json!(false), "false"),
+            ("points", json!(12), "12"),
+            ("phone", json!(15_550_100), "***"),
+        ] {
+            assert_eq!(shown(column, value), wanted, "{column}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Support for the tests: the surroundings of Rollcall's programs, each small enough to be started
 //! by every test that needs it and gone when the test ends.
 //!
+//! - [`backfills`] makes users without a profile, and orders to repair them.
 //! - [`programs`] builds and finds the workspace's own binaries.
 //! - [`project`] is a Supabase project: a real PostgreSQL with a fresh database for every test.
 //! - [`pooler`] puts PgBouncer before such a database.
@@ -16,6 +17,7 @@
 //!
 //! Every wait has a limit, and whatever runs into it says what it waited for.
 
+pub mod backfills;
 pub mod command_line;
 pub mod fake_sns;
 pub mod function_process;

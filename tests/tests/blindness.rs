@@ -1,7 +1,7 @@
 //! What could not be looked at is unknown, never consistent.
 
 use anyhow::{Context, Result, ensure};
-use rollcall::backfill;
+use rollcall::backfill::{self, IdRange};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::recent::RecentReport;
@@ -15,6 +15,7 @@ use rollcall::migrations::{self, Extent};
 use rollcall::session::Session;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Options, Person, Server, SignupKind};
+use rollcall_tests::backfills::order;
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::value;
 use uuid::Uuid;
@@ -96,11 +97,11 @@ async fn everything_is_unknown(
         assert_eq!(Verification::unknown(&error, now).verdict, Verdict::Unknown);
     }
     let mut session = Session::new(settings.clone());
-    let counted = backfill::count(&mut session, None).await;
+    let counted = backfill::count(&mut session, IdRange::EVERYONE, None).await;
     ensure!(counted.as_ref().is_err_and(&fits), "{counted:?}");
-    let repaired = backfill::apply(&mut session, 10, None, None, None, |_| ()).await;
+    let repaired = backfill::apply(&mut session, &order(10, None, None), None, |_| ()).await;
     ensure!(repaired.as_ref().is_err_and(&fits), "{repaired:?}");
-    let tried = backfill::dry_run(&mut session, None, None, None).await;
+    let tried = backfill::dry_run(&mut session, IdRange::EVERYONE, None, None, None).await;
     ensure!(tried.as_ref().is_err_and(&fits), "{tried:?}");
     Ok(())
 }
@@ -401,8 +402,8 @@ async fn a_user_with_an_impossible_date_blinds_no_check_and_is_repaired() -> Res
             ensure!(outcome.is_ok(), "{check} with {date}: {outcome:?}");
         }
         let mut session = project.session()?;
-        backfill::dry_run(&mut session, None, None, None).await?;
-        let outcome = backfill::apply(&mut session, 10, None, None, None, |_| ()).await?;
+        backfill::dry_run(&mut session, IdRange::EVERYONE, None, None, None).await?;
+        let outcome = backfill::apply(&mut session, &order(10, None, None), None, |_| ()).await?;
         assert_eq!((outcome.created, outcome.remaining), (1, Some(0)), "{date}");
     }
     Ok(())

@@ -56,6 +56,20 @@ fn with_filters(assertions: impl FnOnce()) {
     );
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]");
     settings.add_filter(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD hh:mm:ss");
+    // profiles as they would be stand in the order of ids, which is another each time
+    settings.add_filter(
+        r"(YYYY-MM-DD hh:mm:ssZ ┆ )(-|.\*\*\*@e\*\*\*\.com) +",
+        "$1[email] ",
+    );
+    settings.add_filter(
+        r#""email": (null|"[^"]*"),\n( +"id")"#,
+        "\"email\": \"[email]\",\n$2",
+    );
+    settings.add_filter(r"about \d+(\.\d)? s,", "about [estimate] s,");
+    settings.add_filter(
+        r#""estimated_seconds": [0-9.]+"#,
+        r#""estimated_seconds": [estimate]"#,
+    );
     settings.add_filter(
         r#""minutes_since_signup": [0-9.]+"#,
         r#""minutes_since_signup": [age]"#,

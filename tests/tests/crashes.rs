@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use rollcall::{backfill, session::Session};
-use rollcall_tests::{programs::program, project::Project, random, sql};
+use rollcall_tests::{backfills::order, programs::program, project::Project, random, sql};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
@@ -56,7 +56,7 @@ async fn nobody_has_a_profile(client: &Client) -> Result<()> {
 }
 
 async fn repair(session: &mut Session, batch: u32) -> Result<i64> {
-    let outcome = backfill::apply(session, batch, None, None, None, |_| ()).await?;
+    let outcome = backfill::apply(session, &order(batch, None, None), None, |_| ()).await?;
     ensure!(
         outcome.interruption.is_none() && outcome.remaining == Some(0),
         "{outcome:?}"

@@ -108,6 +108,9 @@ fn with_filters(assertions: impl FnOnce()) {
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]");
     settings.add_filter("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[id]");
     settings.add_filter(r"\d+ migrations applied", "[number] migrations applied");
+    // in the order of ids, which is another each time
+    settings.add_filter(r"(│ (investor|sme) +┆ .*\n)+", "[profiles]\n");
+    settings.add_filter(r"about \d+(\.\d)? s,", "about [estimate] s,");
     settings.bind(assertions);
 }
 

@@ -27,7 +27,7 @@ use uuid::Uuid;
 const CANARY: &str = "hunter2";
 
 /// The sentences a caller may be told; none has room for a value.
-const SENTENCES: [&str; 12] = [
+const SENTENCES: [&str; 22] = [
     "The body is not JSON.",
     "The body is not a JSON object.",
     "The body is not text.",
@@ -39,7 +39,17 @@ const SENTENCES: [&str; 12] = [
     "user_id must be a UUID.",
     "account_type must be a word of letters, digits, - and _, at most 64 characters.",
     "user_id and max_users exclude each other.",
-    "The body has an unknown field; known are dry_run, batch_size, max_users, user_id, account_type.",
+    "run_id must be a UUID.",
+    "from_user_id must be a UUID.",
+    "to_user_id must be a UUID.",
+    "plan_ranges must be a whole number from 1 to 1000.",
+    "duty must be a number from 0.01 to 1.",
+    "note must be text without control characters, at most 200 characters.",
+    "from_user_id must not come after to_user_id.",
+    "user_id excludes from_user_id and to_user_id.",
+    "plan_ranges only plans, and goes with no other field but dry_run true.",
+    "run_id goes with no other selection: a run keeps the bounds and values that it began with.",
+    "The body has an unknown field; known are dry_run, batch_size, max_users, user_id, account_type, run_id, from_user_id, to_user_id, plan_ranges, note, duty.",
 ];
 
 async fn start(project: &Project) -> Result<Lambda> {
@@ -553,12 +563,27 @@ fn bad_bodies() -> Vec<String> {
         "{\"account_type\":\"a b\"}",
         "{\"account_type\":\"\\u0000\"}",
         "{\"account_type\":\"ä\"}",
+        "{\"run_id\":\"hunter2\"}",
+        "{\"run_id\":7}",
+        "{\"from_user_id\":\"hunter2\"}",
+        "{\"to_user_id\":null}",
+        "{\"from_user_id\":\"00000000-0000-0000-0000-000000000002\",\"to_user_id\":\"00000000-0000-0000-0000-000000000001\"}",
+        "{\"plan_ranges\":0}",
+        "{\"plan_ranges\":1001}",
+        "{\"plan_ranges\":16,\"dry_run\":false}",
+        "{\"duty\":0}",
+        "{\"duty\":1.5}",
+        "{\"duty\":\"hunter2\"}",
+        "{\"note\":7}",
+        "{\"note\":\"\\n\"}",
     ]
     .map(str::to_owned)
     .into_iter()
     .chain([
         format!("{{\"account_type\":\"{}\"}}", "a".repeat(65)),
         format!("{{\"user_id\":\"{id}\",\"max_users\":5}}"),
+        format!("{{\"user_id\":\"{id}\",\"from_user_id\":\"{id}\"}}"),
+        format!("{{\"run_id\":\"{id}\",\"user_id\":\"{id}\"}}"),
         format!("{{\"dry_run\":false,\"user_id\":\"{id}\",\"hunter2\":\"{id}\"}}"),
         format!("{{\"hunter2\":\"{}\"}}", "x".repeat(1_000_000)),
     ])
@@ -568,7 +593,10 @@ fn bad_bodies() -> Vec<String> {
 /// JSON of all kinds, with the fields' own names and near misses, right and wrong values.
 fn generated_body() -> impl Strategy<Value = String> {
     let name = prop_oneof![
-        6 => prop::sample::select(vec!["dry_run", "batch_size", "max_users", "user_id", "account_type"])
+        6 => prop::sample::select(vec![
+            "dry_run", "batch_size", "max_users", "user_id", "account_type", "run_id", "from_user_id", "to_user_id",
+            "plan_ranges", "note", "duty",
+        ])
             .prop_map(str::to_owned),
         1 => "[a-zA-Z_]{0,12}",
         1 => any::<String>(),
@@ -636,12 +664,37 @@ fn is_allowed(body: &str) -> bool {
         "max_users" => within(value, 1_000_000_000),
         "user_id" => value.as_str().is_some_and(is_uuid),
         "account_type" => value.as_str().is_some_and(is_word),
+        "run_id" | "from_user_id" | "to_user_id" => value.as_str().is_some_and(is_uuid),
+        "plan_ranges" => within(value, 1000),
+        "duty" => value
+            .as_f64()
+            .is_some_and(|duty| (0.01..=1.0).contains(&duty)),
+        "note" => value
+            .as_str()
+            .is_some_and(|text| text.chars().count() <= 200 && !text.chars().any(char::is_control)),
         _ => false,
     };
-    let both = |fields: &Map<String, Value>| {
-        fields.contains_key("user_id") && fields.contains_key("max_users")
+    fields.iter().all(fits) && !contradicts_itself(&fields)
+}
+
+/// Fields that fit each for itself, and not together.
+fn contradicts_itself(fields: &Map<String, Value>) -> bool {
+    let has = |name: &str| fields.contains_key(name);
+    let range = has("from_user_id") || has("to_user_id");
+    let bound = |name: &str| {
+        fields
+            .get(name)
+            .and_then(Value::as_str)
+            .and_then(|text| Uuid::try_parse(text).ok())
     };
-    fields.iter().all(fits) && !both(&fields)
+    let is_reversed =
+        matches!((bound("from_user_id"), bound("to_user_id")), (Some(a), Some(b)) if a > b);
+    let other = has("max_users") || has("user_id") || has("account_type") || range;
+    is_reversed
+        || has("user_id") && (has("max_users") || range)
+        || has("run_id") && other
+        || has("plan_ranges")
+            && (other || has("run_id") || fields.get("dry_run") == Some(&false.into()))
 }
 
 fn is_fixed_sentence(body: &Value) -> bool {

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use rollcall::backfill;
 use rollcall_tests::{
+    backfills::order,
     lambda::Lambda,
     pooler::Pooler,
     project::{self, Project},
@@ -58,9 +59,7 @@ async fn repair_by_function(project: &Project) -> Result<i64> {
 async fn repair_by_engine(project: &Project, batch_size: u32) -> Result<i64> {
     let outcome = backfill::apply(
         &mut project.session()?,
-        batch_size,
-        None,
-        None,
+        &order(batch_size, None, None),
         None,
         |_| (),
     )

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rollcall::backfill::{self, Ending, UserOutcome};
+use rollcall::backfill::{self, Ending, IdRange, UserOutcome};
+use rollcall_tests::backfills::order;
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
 use tokio::time::{Instant, sleep};
@@ -70,7 +71,8 @@ async fn one_user_who_stays_locked_is_an_error_that_may_pass() -> Result<()> {
 #[tokio::test]
 async fn a_dry_run_counts_locked_users_apart() -> Result<()> {
     let (project, _holder, _) = project_with_a_locked_user(5).await?;
-    let preview = backfill::dry_run(&mut project.session()?, None, None, None).await?;
+    let preview =
+        backfill::dry_run(&mut project.session()?, IdRange::EVERYONE, None, None, None).await?;
     assert_eq!(
         (preview.would_create, preview.would_fail, preview.busy),
         (4, 0, 1)
@@ -81,7 +83,13 @@ async fn a_dry_run_counts_locked_users_apart() -> Result<()> {
 #[tokio::test]
 async fn a_repair_says_whom_it_could_not_come_to() -> Result<()> {
     let (project, _holder, _) = project_with_a_locked_user(5).await?;
-    let outcome = backfill::apply(&mut project.session()?, 10, None, None, None, |_| ()).await?;
+    let outcome = backfill::apply(
+        &mut project.session()?,
+        &order(10, None, None),
+        None,
+        |_| (),
+    )
+    .await?;
     assert_eq!(
         (
             outcome.ending,

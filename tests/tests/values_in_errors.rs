@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use rollcall_sandbox::{Person, SignupKind};
+use rollcall_tests::backfills::order;
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::value;
 
@@ -96,8 +97,13 @@ async fn failures_of_users_who_are_gone_or_got_their_profile_are_forgotten() -> 
             )
             .await?;
         if by_program {
-            rollcall::backfill::apply(&mut project.session()?, 10, None, None, None, |_| ())
-                .await?;
+            rollcall::backfill::apply(
+                &mut project.session()?,
+                &order(10, None, None),
+                None,
+                |_| (),
+            )
+            .await?;
         } else {
             client
                 .batch_execute("select public.backfill_all_missing_profiles(10, false)")

@@ -10,7 +10,10 @@ pub(crate) mod migrate;
 pub(crate) mod mismatches;
 pub(crate) mod recent;
 pub(crate) mod rollback;
+pub(crate) mod runs;
+pub(crate) mod undo;
 pub(crate) mod verify;
 
 mod confirmation;
 mod payload;
+mod progress;

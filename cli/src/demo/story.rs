@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use rollcall::alert::{Notice, Observation, Settings, store};
-use rollcall::backfill::{self, BackfillRequest};
+use rollcall::backfill::{self, Face, IdRange, Order};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::verification::Verification;
@@ -74,22 +74,14 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     say(&diagnose::text(&diagnosis))?;
 
     chapter("6. What would a repair do? rollcall backfill")?;
-    let preview = backfill::dry_run(&mut session, None, None, None).await?;
-    say(&backfill_command::dry_run_text(&preview))?;
+    let preview = backfill::dry_run(&mut session, IdRange::EVERYONE, None, None, None).await?;
+    say(&backfill_command::dry_run_text(&preview, output))?;
 
     chapter(
         "7. First the cause, then the damage: rollcall migrate --again, rollcall backfill --apply",
     )?;
     migrate(&settings, true).await?;
-    let outcome = backfill::apply(
-        &mut session,
-        BackfillRequest::DEFAULT_BATCH_SIZE,
-        None,
-        None,
-        None,
-        |_| (),
-    )
-    .await?;
+    let outcome = backfill::apply(&mut session, &Order::new(Face::Cli), None, |_| ()).await?;
     say(&backfill_command::outcome_text(&outcome))?;
     say(&locked_out.table(database).await?)?;
 

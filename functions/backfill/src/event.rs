@@ -6,7 +6,7 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_runtime::{Context, Error};
-use rollcall::backfill::{BackfillRequest, InvalidRequest};
+use rollcall::backfill::{BackfillRequest, Face, IdRange, InvalidRequest, Selection};
 use rollcall_lambda::function::time_left;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -18,9 +18,14 @@ const HTTP_LIMIT: Duration = Duration::from_secs(28);
 /// Kept free at the end for writing the answer.
 const RESERVE: Duration = Duration::from_secs(1);
 
+/// Longer ones are no keys.
+const LONGEST_KEY: usize = 255;
+
 /// A call as it was understood.
 pub(crate) struct Call {
     pub(crate) request: Result<BackfillRequest, Reply>,
+    /// Under which the same request is answered by the same run.
+    pub(crate) idempotency_key: Option<String>,
     is_http: bool,
 }
 
@@ -54,10 +59,12 @@ impl Call {
     pub(crate) fn read(event: &str) -> Self {
         let direct = |request| Self {
             request,
+            idempotency_key: None,
             is_http: false,
         };
         let http = |request| Self {
             request,
+            idempotency_key: None,
             is_http: true,
         };
         let Ok(fields) = serde_json::from_str::<Value>(event) else {
@@ -74,9 +81,28 @@ impl Call {
             )));
         }
         match http_method(&fields) {
-            Some("POST") => http(http_request(&fields)),
+            Some("POST") => match idempotency_key(&fields) {
+                Ok(key) => Self {
+                    idempotency_key: key,
+                    ..http(http_request(&fields))
+                },
+                Err(refusal) => http(Err(refusal)),
+            },
             Some(_) => http(Err(Reply::refusal(405, "Only POST is allowed."))),
             None => direct(BackfillRequest::from_json(event.as_bytes()).map_err(Reply::from)),
+        }
+    }
+
+    /// From where a run is started that this call starts.
+    pub(crate) fn face(&self) -> Face {
+        match &self.request {
+            _ if self.is_http => Face::Api,
+            // who invokes it slice by slice
+            Ok(BackfillRequest {
+                selection: Selection::Missing { range, .. },
+                ..
+            }) if *range != IdRange::EVERYONE => Face::StateMachine,
+            _ => Face::Lambda,
         }
     }
 
@@ -117,6 +143,31 @@ impl Call {
 /// The method of an HTTP event; none for anything else.
 fn http_method(event: &Value) -> Option<&str> {
     event.pointer("/requestContext/http/method")?.as_str()
+}
+
+/// The header of that name, which HTTP APIs write in small letters.
+fn idempotency_key(event: &Value) -> Result<Option<String>, Reply> {
+    let header = event
+        .get("headers")
+        .and_then(Value::as_object)
+        .and_then(|headers| {
+            headers
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"))
+        });
+    match header {
+        None => Ok(None),
+        Some((_, Value::String(key)))
+            if (1..=LONGEST_KEY).contains(&key.len())
+                && key.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
+            Ok(Some(key.clone()))
+        }
+        Some(_) => Err(Reply::refusal(
+            400,
+            "Idempotency-Key must be 1 to 255 visible ASCII characters.",
+        )),
+    }
 }
 
 fn http_request(event: &Value) -> Result<BackfillRequest, Reply> {
@@ -230,6 +281,32 @@ mod tests {
             .request
             .expect_err("refused");
         assert_eq!(refusal.status, 400);
+    }
+
+    #[test]
+    fn a_key_is_taken_from_its_header_or_refused() {
+        let with = |name: &str, key: Value| {
+            let mut event = http("POST", json!("{}"), false);
+            event["headers"] = json!({ name: key });
+            Call::read(&event.to_string())
+        };
+        for name in ["idempotency-key", "Idempotency-Key"] {
+            assert_eq!(
+                with(name, json!("k-1")).idempotency_key.as_deref(),
+                Some("k-1")
+            );
+        }
+        for key in [
+            json!(""),
+            json!("a b"),
+            json!("\u{e9}"),
+            json!("k".repeat(256)),
+            json!(7),
+        ] {
+            let refusal = with("idempotency-key", key).request.expect_err("refused");
+            assert_eq!(refusal.status, 400);
+        }
+        assert_eq!(with("other", json!("x")).idempotency_key, None);
     }
 
     #[test]

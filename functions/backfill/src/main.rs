@@ -6,6 +6,7 @@
 //! changed.
 
 mod event;
+mod refusal;
 mod repair;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -28,7 +29,9 @@ async fn handle(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Resul
     let mut metrics = Metrics::start();
     let call = Call::read(event.payload.get());
     let reply = match &call.request {
-        Ok(request) => repair::run(function, request, call.end_of_work(&event.context)).await?,
+        Ok(request) => {
+            repair::run(function, request, &call, call.end_of_work(&event.context)).await?
+        }
         Err(refusal) => refusal.clone(),
     };
     tracing::info!(

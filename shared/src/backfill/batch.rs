@@ -1,22 +1,64 @@
 //! What every statement of a repair is given, and what it answers: for a batch, and for each user.
 
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::Failure;
+use super::{Failure, Run};
 use crate::database::column;
 use crate::error::{Error, Result};
 
-/// What one batch did, as the database says it.
+/// What a step of a run was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Batch,
+    /// A pass begins again for those who were locked.
+    Round,
+    /// The table was locked, and nothing attempted.
+    Locked,
+    /// Standbys are too far behind.
+    Lagging,
+    /// Another is at it.
+    Held,
+    /// The run is paused or at its end.
+    Stopped,
+    /// This step ended it.
+    Finished,
+}
+
+/// What one step did, as the database says it.
 pub(super) struct Batch {
+    pub(super) step: Step,
     pub(super) attempted: i64,
     pub(super) created: i64,
     pub(super) failed: i64,
     /// Something was locked; the next try may succeed.
     pub(super) busy: i64,
-    /// The next cursor; none: nobody was left.
-    pub(super) last_user_id: Option<Uuid>,
-    pub(super) failures: Vec<Failure>,
+    pub(super) skipped: i64,
+    pub(super) run: Run,
+}
+
+impl Batch {
+    pub(super) fn read(row: &Row) -> Result<Self> {
+        Ok(Self {
+            step: match column(row, "outcome")? {
+                "batch" => Step::Batch,
+                "round" => Step::Round,
+                "locked" => Step::Locked,
+                "lagging" => Step::Lagging,
+                "held" => Step::Held,
+                "stopped" => Step::Stopped,
+                "finished" => Step::Finished,
+                _ => return Err(Error::UnexpectedAnswer),
+            },
+            attempted: column(row, "attempted")?,
+            created: column(row, "created")?,
+            failed: column(row, "failed")?,
+            busy: column(row, "busy")?,
+            skipped: column(row, "skipped")?,
+            run: Run::read(column(row, "run")?)?,
+        })
+    }
 }
 
 /// What became of one user: a row of `rollcall.repair_result`.
@@ -29,25 +71,27 @@ pub(super) enum UserResult {
 
 impl UserResult {
     pub(super) fn read(row: &Row) -> Result<Self> {
-        let user_id = column(row, "user_id")?;
         Ok(match column(row, "outcome")? {
-            "created" => Self::Created(user_id),
+            "created" => Self::Created(column(row, "user_id")?),
             "busy" => Self::Busy,
-            "failed" => Self::Failed(Failure {
-                user_id,
-                sqlstate: column(row, "code")?,
-                constraint: column(row, "constraint_name")?,
-                column: column(row, "column_name")?,
-            }),
+            "failed" => Self::Failed(Failure::read(row)?),
             _ => return Err(Error::UnexpectedAnswer),
         })
     }
 }
 
+impl Failure {
+    pub(super) fn read(row: &Row) -> Result<Self> {
+        Ok(Self {
+            user_id: column(row, "user_id")?,
+            sqlstate: column(row, "code")?,
+            constraint: column(row, "constraint_name")?,
+            column: column(row, "column_name")?,
+        })
+    }
+}
+
 /// Column values that replace the definition's.
-pub(super) fn overrides(account_type: Option<&str>) -> serde_json::Value {
-    account_type.map_or_else(
-        || serde_json::json!({}),
-        |wish| serde_json::json!({ "account_type": wish }),
-    )
+pub(super) fn overrides(account_type: Option<&str>) -> Value {
+    account_type.map_or_else(|| json!({}), |wish| json!({ "account_type": wish }))
 }

@@ -1,2 +1,2 @@
--- $1 signed up no later than
-select rollcall.count_missing($1) as missing
+-- $1 and $2 first and last id
+select rollcall.missing_in_range($1, $2) as missing

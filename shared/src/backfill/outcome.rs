@@ -1,9 +1,13 @@
 //! What a repair answers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Run;
 use crate::error::Error;
+use crate::masked::{Masked, RowValue};
 
 /// How many failures a result lists; the counts are of all.
 pub const MAX_FAILURES: usize = 1000;
@@ -22,7 +26,7 @@ pub struct Failure {
 }
 
 /// What a repair would do. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DryRun {
     /// Users without a profile.
     pub total_missing: i64,
@@ -38,6 +42,22 @@ pub struct DryRun {
     pub users: Vec<Uuid>,
     /// Users whose profile could not be created, at most [`MAX_FAILURES`].
     pub failures: Vec<Failure>,
+    /// The profiles as they would be, at most [`MAX_ROWS`].
+    pub rows: Vec<PreviewRow>,
+    /// How long the repair of all would take, estimated from the trial's own speed, in seconds.
+    pub estimated_seconds: f64,
+}
+
+/// How many profiles a dry run shows whole.
+pub const MAX_ROWS: i32 = 100;
+
+/// A profile as it would be created, with defaults and what triggers make of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PreviewRow {
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// Its columns, what a person may have written in them masked.
+    pub columns: BTreeMap<String, Option<Masked<RowValue>>>,
 }
 
 /// Why a repair stopped.
@@ -52,6 +72,14 @@ pub enum Ending {
     MaxUsers,
     /// The time was up; the next repair goes on.
     OutOfTime,
+    /// The time was up while another was at the same run; he goes on.
+    Held,
+    /// A person paused the run.
+    Paused,
+    /// A person ended the run.
+    Cancelled,
+    /// An error that another worker met ended the run.
+    Failed,
     /// The database refused to go on; what was done stays.
     Interrupted,
 }
@@ -61,6 +89,8 @@ pub enum Ending {
 pub struct Outcome {
     /// Why it stopped.
     pub ending: Ending,
+    /// The run that this call began or went on with.
+    pub run_id: Uuid,
     /// Users without a profile when it began.
     pub total_missing: i64,
     /// Users attempted.
@@ -69,20 +99,40 @@ pub struct Outcome {
     pub created: i64,
     /// Profiles that could not be created.
     pub failed: i64,
+    /// Of the failed, those whose failure was known and for whom nothing had changed since; they were not tried again.
+    pub skipped: i64,
     /// Users whom another transaction kept locked to the end; not among the attempted.
     pub busy: i64,
     /// Users without a profile when it ended, failures included. None: they could not be counted.
     pub remaining: Option<i64>,
-    /// The failures, at most [`MAX_FAILURES`].
+    /// The failures of the run, at most [`MAX_FAILURES`].
     pub failures: Vec<Failure>,
+    /// The run as a whole, with what other calls did in it.
+    pub run: Run,
     /// What ended it, if it was interrupted.
     #[serde(skip)]
     pub interruption: Option<Error>,
 }
 
+impl Outcome {
+    /// What two runs one after the other did.
+    pub(super) fn followed_by(self, next: Self) -> Self {
+        Self {
+            total_missing: self.created + next.total_missing,
+            attempted: self.attempted + next.attempted,
+            created: self.created + next.created,
+            failed: next.failed,
+            skipped: next.skipped,
+            ..next
+        }
+    }
+}
+
 /// How far a repair has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
+    /// The run.
+    pub run_id: Uuid,
     /// Users without a profile when it began.
     pub total_missing: i64,
     /// Users attempted so far.
@@ -91,6 +141,8 @@ pub struct Progress {
     pub created: i64,
     /// Profiles that could not be created so far.
     pub failed: i64,
+    /// Why nothing happens just now.
+    pub waits_for: Option<String>,
 }
 
 /// What became of one user.

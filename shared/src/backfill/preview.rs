@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
-use super::DryRun;
 use super::batch::{UserResult, overrides};
 use super::count::count;
-use crate::database::Database;
+use super::outcome::MAX_ROWS;
+use super::{DryRun, IdRange, PreviewRow};
+use crate::database::{Database, column};
 use crate::error::{Error, Result};
+use crate::masked::{Masked, RowValue};
 use crate::patience;
 use crate::session::Session;
 
@@ -29,26 +33,31 @@ const MAX_TRIED: u64 = 1000;
 /// What the database refuses; nothing is changed either way.
 pub async fn dry_run(
     session: &mut Session,
+    range: IdRange,
     max_users: Option<u64>,
     account_type: Option<&str>,
     until: Option<Instant>,
 ) -> Result<DryRun> {
     let overrides = overrides(account_type);
-    let total_missing = count(session, until).await?;
+    let total_missing = count(session, range, until).await?;
     let mut page = i32::try_from(max_users.unwrap_or(MAX_TRIED).min(MAX_TRIED)).unwrap_or(i32::MAX);
     loop {
         let trial = patience::run_on(session, until, async |database| {
-            trial(database, page, &overrides).await
+            trial(database, page, range, &overrides).await
         })
         .await;
         match trial {
             Err(Error::Timeout) if page > 1 => page = (page / SHRINK).max(1),
             Err(error) => return Err(error),
-            Ok(trial) => {
+            Ok((trial, took)) => {
                 // signups between the count and the trial
                 let total_missing = total_missing.max(trial.tried);
+                let wanted = max_users.map_or(total_missing, |max| {
+                    total_missing.min(i64::try_from(max).unwrap_or(i64::MAX))
+                });
                 return Ok(DryRun {
                     total_missing,
+                    estimated_seconds: estimate(wanted, trial.tried, took),
                     ..trial
                 });
             }
@@ -56,19 +65,37 @@ pub async fn dry_run(
     }
 }
 
+/// As fast as the trial was, in seconds with one decimal.
+#[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
+fn estimate(wanted: i64, tried: i64, took: Duration) -> f64 {
+    if tried == 0 {
+        return 0.0;
+    }
+    (took.as_secs_f64() / tried as f64 * wanted as f64 * 10.0).round() / 10.0
+}
+
 async fn trial(
     database: &mut Database,
     page: i32,
+    range: IdRange,
     overrides: &serde_json::Value,
-) -> Result<DryRun> {
+) -> Result<(DryRun, Duration)> {
     database
         .write(LIMIT, async |queries| {
+            let began = Instant::now();
             let rows = queries
                 .rows(
-                    include_str!("preview.sql"),
-                    &[(&page, Type::INT4), (overrides, Type::JSONB)],
+                    include_str!("preview_page.sql"),
+                    &[
+                        (&page, Type::INT4),
+                        (&range.first, Type::UUID),
+                        (&range.last, Type::UUID),
+                        (overrides, Type::JSONB),
+                        (&MAX_ROWS, Type::INT4),
+                    ],
                 )
                 .await?;
+            let took = began.elapsed();
             let mut trial = DryRun {
                 total_missing: 0,
                 tried: 0,
@@ -77,6 +104,8 @@ async fn trial(
                 busy: 0,
                 users: vec![],
                 failures: vec![],
+                rows: vec![],
+                estimated_seconds: 0.0,
             };
             for row in &rows {
                 trial.tried += 1;
@@ -89,10 +118,26 @@ async fn trial(
                     UserResult::Created(user_id) => {
                         trial.would_create += 1;
                         trial.users.push(user_id);
+                        if let Some(profile) = column::<Option<Value>>(row, "profile")? {
+                            trial.rows.push(preview_row(user_id, &profile)?);
+                        }
                     }
                 }
             }
-            Ok(trial)
+            Ok((trial, took))
         })
         .await
+}
+
+fn preview_row(user_id: Uuid, profile: &Value) -> Result<PreviewRow> {
+    let columns = profile
+        .as_object()
+        .ok_or(Error::UnexpectedAnswer)?
+        .iter()
+        .map(|(name, value)| {
+            let shown = (!value.is_null()).then(|| Masked::new(RowValue::new(name, value)));
+            (name.clone(), shown)
+        })
+        .collect();
+    Ok(PreviewRow { user_id, columns })
 }

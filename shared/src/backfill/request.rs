@@ -1,8 +1,10 @@
 //! What may be asked of a repair, checked before anything is touched.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
+
+use super::IdRange;
 
 /// A request as callers send it; every field may be left out. Unknown fields are refused.
 #[derive(Debug, Default, Deserialize)]
@@ -13,10 +15,16 @@ struct Wishes {
     max_users: Option<u64>,
     user_id: Option<Uuid>,
     account_type: Option<String>,
+    run_id: Option<Uuid>,
+    from_user_id: Option<Uuid>,
+    to_user_id: Option<Uuid>,
+    plan_ranges: Option<i32>,
+    note: Option<String>,
+    duty: Option<f32>,
 }
 
 /// A checked request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BackfillRequest {
     /// Find out what would happen, and change nothing.
     pub dry_run: bool,
@@ -26,6 +34,10 @@ pub struct BackfillRequest {
     pub batch_size: u32,
     /// Account type of every created profile, instead of the definition's.
     pub account_type: Option<String>,
+    /// Why, for the record.
+    pub note: Option<String>,
+    /// Share of the time that batches may take, above 0 to 1.
+    pub duty: f32,
 }
 
 /// Whose profiles are repaired.
@@ -35,9 +47,15 @@ pub enum Selection {
     Missing {
         /// Users that are attempted before the repair stops by itself.
         max_users: Option<u64>,
+        /// Only of these ids.
+        range: IdRange,
     },
     /// One user.
     User(Uuid),
+    /// Those of a run that was begun before.
+    Run(Uuid),
+    /// Nobody yet: the ids are to be cut into so many ranges, for as many slices.
+    Plan(i32),
 }
 
 /// Why a request is refused: a fixed sentence that repeats nothing of it.
@@ -49,22 +67,53 @@ impl Default for BackfillRequest {
     fn default() -> Self {
         Self {
             dry_run: true,
-            selection: Selection::Missing { max_users: None },
+            selection: Selection::Missing {
+                max_users: None,
+                range: IdRange::EVERYONE,
+            },
             batch_size: Self::DEFAULT_BATCH_SIZE,
             account_type: None,
+            note: None,
+            duty: 1.0,
         }
     }
 }
 
 impl BackfillRequest {
     /// Large enough that the cost of a transaction does not count, small enough that a crash loses little.
-    pub const DEFAULT_BATCH_SIZE: u32 = 500;
+    pub const DEFAULT_BATCH_SIZE: u32 = 1000;
     /// Larger ones gain nothing and hold locks longer.
     pub const MAX_BATCH_SIZE: u32 = 10_000;
     /// No table has more users than this.
     pub const MAX_USERS: u64 = 1_000_000_000;
     /// Longest account type, in bytes.
     pub const MAX_ACCOUNT_TYPE: usize = 64;
+    /// More slices than this are more than anyone runs.
+    pub const MAX_RANGES: u64 = 1000;
+    /// Longest note, in characters.
+    pub const MAX_NOTE: usize = 200;
+    /// The smallest share of the time.
+    pub const MIN_DUTY: f64 = 0.01;
+
+    /// The same request always as the same JSON, however it was written.
+    pub fn canonical(&self) -> Value {
+        let selection = match self.selection {
+            Selection::Missing { max_users, range } => {
+                json!({ "max_users": max_users, "from_user_id": range.first, "to_user_id": range.last })
+            }
+            Selection::User(user_id) => json!({ "user_id": user_id }),
+            Selection::Run(run_id) => json!({ "run_id": run_id }),
+            Selection::Plan(ranges) => json!({ "plan_ranges": ranges }),
+        };
+        json!({
+            "dry_run": self.dry_run,
+            "selection": selection,
+            "batch_size": self.batch_size,
+            "account_type": self.account_type,
+            "note": self.note,
+            "duty": self.duty.to_string(),
+        })
+    }
 
     /// Reads a request from the text of a JSON object; empty text asks for the default, a dry run.
     ///
@@ -84,19 +133,61 @@ impl BackfillRequest {
         let wishes: Wishes = serde_json::from_slice(text)
             .map_err(|_| InvalidRequest("The body gives a field twice."))?;
 
-        let selection = match (wishes.user_id, wishes.max_users) {
-            (Some(_), Some(_)) => {
-                return Err(InvalidRequest("user_id and max_users exclude each other."));
-            }
-            (Some(user_id), None) => Selection::User(user_id),
-            (None, max_users) => Selection::Missing { max_users },
-        };
+        let selection = selection(&wishes)?;
         Ok(Self {
             dry_run: wishes.dry_run.unwrap_or(true),
             selection,
             batch_size: wishes.batch_size.unwrap_or(Self::DEFAULT_BATCH_SIZE),
             account_type: wishes.account_type,
+            note: wishes.note,
+            duty: wishes.duty.unwrap_or(1.0),
         })
+    }
+}
+
+/// Whose profiles; of two ways to say it, none is taken.
+fn selection(wishes: &Wishes) -> Result<Selection, InvalidRequest> {
+    let range = IdRange {
+        first: wishes.from_user_id,
+        last: wishes.to_user_id,
+    };
+    let has_range = range != IdRange::EVERYONE;
+    let refuse = |sentence| Err(InvalidRequest(sentence));
+    if let (Some(first), Some(last)) = (range.first, range.last)
+        && first > last
+    {
+        return refuse("from_user_id must not come after to_user_id.");
+    }
+    if let Some(ranges) = wishes.plan_ranges {
+        let has_more = wishes.user_id.is_some()
+            || wishes.max_users.is_some()
+            || wishes.run_id.is_some()
+            || wishes.account_type.is_some()
+            || has_range;
+        if has_more || wishes.dry_run == Some(false) {
+            return refuse(
+                "plan_ranges only plans, and goes with no other field but dry_run true.",
+            );
+        }
+        return Ok(Selection::Plan(ranges));
+    }
+    if let Some(run_id) = wishes.run_id {
+        if wishes.user_id.is_some()
+            || wishes.max_users.is_some()
+            || wishes.account_type.is_some()
+            || has_range
+        {
+            return refuse(
+                "run_id goes with no other selection: a run keeps the bounds and values that it began with.",
+            );
+        }
+        return Ok(Selection::Run(run_id));
+    }
+    match (wishes.user_id, wishes.max_users) {
+        (Some(_), Some(_)) => refuse("user_id and max_users exclude each other."),
+        (Some(_), None) if has_range => refuse("user_id excludes from_user_id and to_user_id."),
+        (Some(user_id), None) => Ok(Selection::User(user_id)),
+        (None, max_users) => Ok(Selection::Missing { max_users, range }),
     }
 }
 
@@ -118,11 +209,23 @@ fn check_fields(fields: &Map<String, Value>) -> Result<(), InvalidRequest> {
                 in_range(value, BackfillRequest::MAX_USERS),
                 "max_users must be a whole number from 1 to 1000000000.",
             ),
-            "user_id" => (
+            "user_id" => (is_uuid(value), "user_id must be a UUID."),
+            "run_id" => (is_uuid(value), "run_id must be a UUID."),
+            "from_user_id" => (is_uuid(value), "from_user_id must be a UUID."),
+            "to_user_id" => (is_uuid(value), "to_user_id must be a UUID."),
+            "plan_ranges" => (
+                in_range(value, BackfillRequest::MAX_RANGES),
+                "plan_ranges must be a whole number from 1 to 1000.",
+            ),
+            "duty" => (
                 value
-                    .as_str()
-                    .is_some_and(|text| text.len() == 36 && Uuid::try_parse(text).is_ok()),
-                "user_id must be a UUID.",
+                    .as_f64()
+                    .is_some_and(|duty| (BackfillRequest::MIN_DUTY..=1.0).contains(&duty)),
+                "duty must be a number from 0.01 to 1.",
+            ),
+            "note" => (
+                value.as_str().is_some_and(is_note),
+                "note must be text without control characters, at most 200 characters.",
             ),
             "account_type" => (
                 value.as_str().is_some_and(is_account_type),
@@ -130,7 +233,7 @@ fn check_fields(fields: &Map<String, Value>) -> Result<(), InvalidRequest> {
             ),
             _ => (
                 false,
-                "The body has an unknown field; known are dry_run, batch_size, max_users, user_id, account_type.",
+                "The body has an unknown field; known are dry_run, batch_size, max_users, user_id, account_type, run_id, from_user_id, to_user_id, plan_ranges, note, duty.",
             ),
         };
         if !fits {
@@ -138,6 +241,16 @@ fn check_fields(fields: &Map<String, Value>) -> Result<(), InvalidRequest> {
         }
     }
     Ok(())
+}
+
+fn is_uuid(value: &Value) -> bool {
+    value
+        .as_str()
+        .is_some_and(|text| text.len() == 36 && Uuid::try_parse(text).is_ok())
+}
+
+fn is_note(text: &str) -> bool {
+    text.chars().count() <= BackfillRequest::MAX_NOTE && !text.chars().any(char::is_control)
 }
 
 fn is_account_type(text: &str) -> bool {
@@ -172,15 +285,40 @@ mod tests {
             request,
             Ok(BackfillRequest {
                 dry_run: false,
-                selection: Selection::Missing { max_users: Some(9) },
+                selection: Selection::Missing {
+                    max_users: Some(9),
+                    range: IdRange::EVERYONE,
+                },
                 batch_size: 7,
                 account_type: Some("sme".to_owned()),
+                note: None,
+                duty: 1.0,
             })
         );
         let request =
             BackfillRequest::from_json(br#"{"user_id":"7d444840-9dc0-11d1-b245-5ffdce74fad2"}"#)
                 .expect("reads");
         assert!(matches!(request.selection, Selection::User(_)));
+        let request = BackfillRequest::from_json(
+            br#"{"from_user_id":"00000000-0000-0000-0000-000000000000","to_user_id":"7d444840-9dc0-11d1-b245-5ffdce74fad2","duty":0.5,"note":"ticket"}"#,
+        )
+        .expect("reads");
+        assert!(matches!(
+            request.selection,
+            Selection::Missing {
+                range: IdRange {
+                    first: Some(_),
+                    last: Some(_)
+                },
+                ..
+            }
+        ));
+        let request =
+            BackfillRequest::from_json(br#"{"run_id":"7d444840-9dc0-11d1-b245-5ffdce74fad2"}"#)
+                .expect("reads");
+        assert!(request.dry_run && matches!(request.selection, Selection::Run(_)));
+        let request = BackfillRequest::from_json(br#"{"plan_ranges":16}"#).expect("reads");
+        assert_eq!(request.selection, Selection::Plan(16));
     }
 
     #[test]
@@ -212,6 +350,16 @@ mod tests {
             "{\"account_type\":null}",
             "{\"Dry_Run\":false}",
             "{\"user_id\":\"7d444840-9dc0-11d1-b245-5ffdce74fad2\",\"max_users\":5}",
+            "{\"run_id\":\"canary\"}",
+            "{\"run_id\":\"7d444840-9dc0-11d1-b245-5ffdce74fad2\",\"max_users\":5}",
+            "{\"from_user_id\":1}",
+            "{\"from_user_id\":\"7d444840-9dc0-11d1-b245-5ffdce74fad2\",\"to_user_id\":\"00000000-0000-0000-0000-000000000000\"}",
+            "{\"to_user_id\":\"canary\"}",
+            "{\"plan_ranges\":0}",
+            "{\"plan_ranges\":16,\"dry_run\":false}",
+            "{\"duty\":0}",
+            "{\"duty\":\"canary\"}",
+            "{\"note\":\"canary\\u0000\"}",
         ] {
             let refusal = BackfillRequest::from_json(text.as_bytes())
                 .expect_err(text)

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
 use rollcall::{
-    backfill, checks::health::HealthReport, database::Database, session::Session, verdict::Verdict,
+    backfill::{self, IdRange},
+    checks::health::HealthReport,
+    database::Database,
+    session::Session,
+    verdict::Verdict,
 };
 use rollcall_sandbox::{Auth, Person, SignupKind};
-use rollcall_tests::{project::Project, sql::value};
+use rollcall_tests::{backfills::order, project::Project, sql::value};
 use serde_json::Value;
 use tokio_postgres::{Client, types::Type};
 use uuid::Uuid;
@@ -549,7 +553,8 @@ impl World {
     async fn dry_run(&mut self) -> Result<Change> {
         let sql = "select public.backfill_all_missing_profiles(100, true)";
         let answer = value::<Value>(&self.admin, sql).await;
-        let run = backfill::dry_run(&mut self.sessions[0], None, None, None).await;
+        let run =
+            backfill::dry_run(&mut self.sessions[0], IdRange::EVERYONE, None, None, None).await;
         if self.model.is_hidden {
             ensure!(answer.is_err() && run.is_err(), "P7");
             return Ok(Change::default());
@@ -689,8 +694,13 @@ impl World {
 }
 
 async fn apply(session: &mut Session, batch_size: u8, max_users: Option<u64>) -> Result<i64> {
-    let outcome =
-        backfill::apply(session, batch_size.into(), max_users, None, None, |_| ()).await?;
+    let outcome = backfill::apply(
+        session,
+        &order(batch_size.into(), max_users, None),
+        None,
+        |_| (),
+    )
+    .await?;
     ensure!(outcome.interruption.is_none(), "{outcome:?}");
     Ok(outcome.created)
 }
