@@ -66,6 +66,8 @@ pub(crate) enum DatabaseCommand {
     Diagnose,
     /// Why profiles go missing, or will: every check, each finding with what mends it
     Doctor,
+    /// Try a signup of every kind of user and take it back: does it get its profile?
+    Probe,
     /// Users without a profile, and users of the audit log who are gone
     Mismatches(MismatchesArguments),
     /// Signups of the last 10 minutes without a profile

@@ -53,6 +53,10 @@ begin
 end
 $$;
 drop function if exists
+  rollcall.probe_signup(text),
+  rollcall.probe_kinds(),
+  rollcall.beyond_rollback(),
+  rollcall.insert_record_sql(regclass, jsonb),
   rollcall.doctor(),
   rollcall.sees_everything(),
   rollcall.signup_triggers(),
@@ -73,7 +77,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000400', '20261124000500', '20261124000600', '20261124000610');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610');
   end if;
 end
 $$;

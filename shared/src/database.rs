@@ -49,6 +49,17 @@ pub struct Database {
     given_up: bool,
 }
 
+/// What becomes of a transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// It cannot write, and looks at one moment.
+    Read,
+    /// It commits.
+    Write,
+    /// It is taken back.
+    Trial,
+}
+
 /// What Rollcall's own SQL warns of while it succeeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
@@ -155,7 +166,7 @@ impl Database {
         limit: Duration,
         work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.transact(true, limit, work).await
+        self.transact(Mode::Read, limit, work).await
     }
 
     /// Runs queries in one transaction that commits if `work` succeeds.
@@ -167,19 +178,34 @@ impl Database {
         limit: Duration,
         work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.transact(false, limit, work).await
+        self.transact(Mode::Write, limit, work).await
+    }
+
+    /// Runs queries in one transaction that is always rolled back.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn try_out<T>(
+        &mut self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.transact(Mode::Trial, limit, work).await
     }
 
     async fn transact<T>(
         &mut self,
-        read_only: bool,
+        mode: Mode,
         limit: Duration,
         work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
     ) -> Result<T> {
         // stays so where the future is dropped on the way
         self.given_up = true;
-        let builder = self.client.build_transaction().read_only(read_only);
-        let builder = if read_only {
+        let builder = self
+            .client
+            .build_transaction()
+            .read_only(mode == Mode::Read);
+        let builder = if mode == Mode::Read {
             builder.isolation_level(IsolationLevel::RepeatableRead)
         } else {
             builder
@@ -200,7 +226,10 @@ impl Database {
                 .await?;
             let queries = Queries { transaction };
             let outcome = work(&queries).await?;
-            queries.transaction.commit().await?;
+            match mode {
+                Mode::Read | Mode::Write => queries.transaction.commit().await?,
+                Mode::Trial => queries.transaction.rollback().await?,
+            }
             Ok(outcome)
         };
         let outcome = timeout(limit + GRACE, whole).await;

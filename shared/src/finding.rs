@@ -239,6 +239,57 @@ pub fn email_mismatches(count: i64) -> Finding {
     .counting(count)
 }
 
+/// A probe: the database refuses the signups of these kinds of users.
+pub(crate) fn signups_blocked(kinds: &[String]) -> Finding {
+    Finding::new(
+        "signups_blocked",
+        Severity::Critical,
+        format!("the database refuses the signup of: {}", kinds.join(", ")),
+        "Supabase Auth answers \"Database error saving new user\" to them. Find the cause and what mends it: rollcall doctor.",
+    )
+}
+
+/// A probe: these kinds of users sign up and get no profile.
+pub(crate) fn signups_without_profile(kinds: &[String]) -> Finding {
+    Finding::new(
+        "signups_without_profile",
+        Severity::Critical,
+        format!("a signup gets no profile for: {}", kinds.join(", ")),
+        "Find the cause and what mends it: rollcall doctor. Then repair who was missed: rollcall backfill --apply.",
+    )
+}
+
+/// A probe: these kinds of users get a profile that differs from the definition.
+pub(crate) fn signups_with_wrong_profile(kinds: &[String]) -> Finding {
+    Finding::new(
+        "signups_with_wrong_profile",
+        Severity::Critical,
+        format!(
+            "a signup gets another profile than rollcall.expected_profile says for: {}",
+            kinds.join(", ")
+        ),
+        "Let the trigger that makes profiles fill these columns as the view does, or edit the view rollcall.expected_profile.",
+    )
+}
+
+/// A probe could not be tried for these kinds of users.
+pub(crate) fn probe_without_answer(kinds: &[String]) -> Finding {
+    not_known(
+        "probe_without_answer",
+        format!("a signup could not be tried for: {}", kinds.join(", ")),
+        "A lock or the time (55P03, 57014): try again. A right (42501): the owner of Rollcall's functions must be allowed to insert into auth.users, as postgres of Supabase is.",
+    )
+}
+
+/// A probe was not begun, since it could not be taken back.
+pub(crate) fn probe_refused(_kinds: &[String]) -> Finding {
+    not_known(
+        "probe_refused",
+        "a signup was not tried: what it does beyond the database could not be taken back",
+        "See what: select rollcall.beyond_rollback(). Let a signup queue such calls (pg_net), so that a rollback takes them back.",
+    )
+}
+
 /// What a check of the doctor found, in the words of its SQL. Severities are those of `rollcall.doctor()`.
 ///
 /// # Errors

@@ -41,6 +41,7 @@ pub const ALL: &[Migration] = &[
     migration!("20261122000700", "rollcall_diagnostics_api"),
     migration!("20261124000100", "rollcall_roles"),
     migration!("20261124000200", "rollcall_doctor"),
+    migration!("20261124000300", "rollcall_probe"),
     migration!("20261124000400", "rollcall_runs"),
     migration!("20261124000500", "rollcall_incidents"),
     migration!("20261124000600", "rollcall_check_runs"),

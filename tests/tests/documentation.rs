@@ -58,12 +58,17 @@ fn blocks(markdown: &str, language: &str) -> Vec<String> {
 }
 
 fn documents() -> Result<Vec<String>> {
-    ["README.md", "docs/doctor.md", "infra/README.md"]
-        .iter()
-        .map(|name| {
-            fs::read_to_string(root().join(name)).with_context(|| format!("{name} is not there"))
-        })
-        .collect()
+    [
+        "README.md",
+        "docs/doctor.md",
+        "docs/probe.md",
+        "infra/README.md",
+    ]
+    .iter()
+    .map(|name| {
+        fs::read_to_string(root().join(name)).with_context(|| format!("{name} is not there"))
+    })
+    .collect()
 }
 
 #[tokio::test]

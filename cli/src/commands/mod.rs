@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod migrate;
 pub(crate) mod mismatches;
+pub(crate) mod probe;
 pub(crate) mod recent;
 pub(crate) mod rollback;
 pub(crate) mod runs;

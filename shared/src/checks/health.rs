@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::history::{CheckName, CheckRun};
+use super::probe::ProbeReport;
 use super::{AuditLog, UserCounts, doctor};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -91,6 +92,19 @@ impl HealthReport {
                 })
             })
             .await
+    }
+
+    /// The same report with what a probe found beside it. Whether the probe could look is part of that.
+    #[must_use]
+    pub fn with_probe(mut self, probe: Result<ProbeReport>) -> Self {
+        let probe = probe.unwrap_or_else(|error| ProbeReport::unknown(&error, self.check_time));
+        for finding in probe.findings {
+            if self.findings.iter().all(|known| known.id != finding.id) {
+                self.findings.push(finding);
+            }
+        }
+        self.verdict = Verdict::from_findings(&self.findings);
+        self
     }
 
     /// What is kept of it.

@@ -1,0 +1,63 @@
+//! `rollcall probe`
+
+use jiff::Timestamp;
+use rollcall::checks::probe::{ProbeOutcome, ProbeReport};
+use rollcall::connection_string::ConnectionSettings;
+use rollcall::session::Session;
+
+use crate::exit::Exit;
+use crate::output::{Output, verdict_and_findings_in_full};
+use crate::table::{self, or_dash};
+
+pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
+    let mut session = Session::new(settings);
+    let report = session
+        .run(async |database| ProbeReport::take(database).await)
+        .await
+        .unwrap_or_else(|error| ProbeReport::unknown(&error, Timestamp::now()));
+    output.data(&report, || text(&report))?;
+    Ok(report.verdict.into())
+}
+
+fn text(report: &ProbeReport) -> String {
+    let mut text = verdict_and_findings_in_full(report.verdict, &report.findings);
+    let Some(signups) = &report.signups else {
+        return text;
+    };
+    text += "\n";
+    text += &table::with_head(
+        ["signup", "outcome", "SQLSTATE", "constraint", "columns"],
+        signups.iter().map(|signup| {
+            let columns: Vec<&str> = signup
+                .column
+                .iter()
+                .chain(&signup.wrong_columns)
+                .map(String::as_str)
+                .collect();
+            [
+                signup.kind.replace('_', " "),
+                outcome(signup.outcome).to_owned(),
+                or_dash(signup.sqlstate.as_deref()),
+                or_dash(signup.constraint.as_deref()),
+                or_dash((!columns.is_empty()).then(|| columns.join(", "))),
+            ]
+        }),
+    );
+    text += "\nEach signup was taken back. Not seen by a probe:\n";
+    for item in report.not_seen {
+        text += &format!("  - {item}\n");
+    }
+    text
+}
+
+fn outcome(outcome: ProbeOutcome) -> &'static str {
+    match outcome {
+        ProbeOutcome::RightProfile => "right profile",
+        ProbeOutcome::WrongProfile => "wrong profile",
+        ProbeOutcome::NoProfile => "no profile",
+        ProbeOutcome::Blocked => "blocked",
+        ProbeOutcome::NotExpected => "not expected",
+        ProbeOutcome::Unknown => "unknown",
+        ProbeOutcome::Refused => "refused",
+    }
+}

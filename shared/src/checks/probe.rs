@@ -1,0 +1,227 @@
+//! Does a signup get its profile now? One of every kind of user is tried, and taken back.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::types::Type;
+
+use super::doctor;
+use crate::database::{Database, column};
+use crate::error::{Error, Result};
+use crate::finding::{self, Finding};
+use crate::verdict::Verdict;
+
+/// For one kind of user. A signup takes milliseconds; triggers of the application may wait for locks.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Checks of the doctor that see what the probe cannot: it runs as the owner of Rollcall's functions.
+const RIGHTS: [&str; 3] = [
+    "signup_function_runs_as_caller",
+    "signup_function_lacks_schema",
+    "row_level_security_blocks_signup",
+];
+
+/// What a probe cannot see, or take back.
+pub const NOT_SEEN: [&str; 4] = [
+    "rights that only supabase_auth_admin lacks: the doctor's checks of them stand in for it",
+    "e-mails and text messages that Supabase Auth fails to send, and its hooks, which take a signup back, too",
+    "calls over HTTP and to other databases are not taken back: where a signup makes them, the probe refuses",
+    "sequences advance, and statistics count what was tried",
+];
+
+/// What became of the signup of one kind of user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeOutcome {
+    /// A profile as the definition says.
+    RightProfile,
+    /// A profile that differs from the definition.
+    WrongProfile,
+    /// The user is there, and no profile.
+    NoProfile,
+    /// The database refused the signup.
+    Blocked,
+    /// The definition does not expect a profile.
+    NotExpected,
+    /// It could not be tried: a lock, a right, the time.
+    Unknown,
+    /// It was not tried, since it could not be taken back.
+    Refused,
+}
+
+impl ProbeOutcome {
+    fn parse(word: &str) -> Result<Self> {
+        Ok(match word {
+            "right_profile" => Self::RightProfile,
+            "wrong_profile" => Self::WrongProfile,
+            "no_profile" => Self::NoProfile,
+            "blocked" => Self::Blocked,
+            "not_expected" => Self::NotExpected,
+            "unknown" => Self::Unknown,
+            "refused" => Self::Refused,
+            _ => return Err(Error::UnexpectedAnswer),
+        })
+    }
+}
+
+/// One signup that was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProbedSignup {
+    /// `email`, `phone`, `oauth`, `sso`, `anonymous`, `web3`, `admin_created` or `odd_metadata`.
+    pub kind: String,
+    /// What became of it.
+    pub outcome: ProbeOutcome,
+    /// SQLSTATE, where something failed.
+    pub sqlstate: Option<String>,
+    /// Constraint that was broken.
+    pub constraint: Option<String>,
+    /// Column that was refused.
+    pub column: Option<String>,
+    /// Columns that differ from the definition.
+    pub wrong_columns: Vec<String>,
+}
+
+impl ProbedSignup {
+    /// The kind, and in brackets what is known of the reason: names from the catalog.
+    fn described(&self) -> String {
+        let reasons = [
+            self.sqlstate
+                .as_ref()
+                .map(|code| format!("SQLSTATE {code}")),
+            self.constraint
+                .as_ref()
+                .map(|name| format!("constraint {name}")),
+            self.column.as_ref().map(|name| format!("column {name}")),
+        ];
+        let reasons: Vec<String> = reasons
+            .into_iter()
+            .flatten()
+            .chain(
+                self.wrong_columns
+                    .iter()
+                    .map(|name| format!("column {name}")),
+            )
+            .collect();
+        if reasons.is_empty() {
+            self.kind.clone()
+        } else {
+            format!("{} ({})", self.kind, reasons.join(", "))
+        }
+    }
+}
+
+/// What the probe saw.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeReport {
+    /// The conclusion: `consistent` if every kind that must get a profile got a right one.
+    pub verdict: Verdict,
+    /// What led to it.
+    pub findings: Vec<Finding>,
+    /// When it began, by the database's clock.
+    pub check_time: Timestamp,
+    /// What became of each kind; null where none was tried.
+    pub signups: Option<Vec<ProbedSignup>>,
+    /// What it cannot see.
+    pub not_seen: [&'static str; 4],
+}
+
+impl ProbeReport {
+    /// Tries one signup of every kind, each in a transaction of its own that is rolled back.
+    ///
+    /// # Errors
+    /// What the database refuses; [`Self::unknown`] makes a report of it.
+    pub async fn take(database: &mut Database) -> Result<Self> {
+        let (check_time, kinds, mut findings) = database
+            .read(LIMIT, async |queries| {
+                let row = queries
+                    .row(
+                        "select now() as check_time, array(select k from rollcall.probe_kinds() k) as kinds",
+                        &[],
+                    )
+                    .await?;
+                let kinds: Vec<String> = column(&row, "kinds")?;
+                let mut rights = doctor::grave_findings(queries).await?;
+                rights.retain(|finding| RIGHTS.contains(&finding.id));
+                Ok((column(&row, "check_time")?, kinds, rights))
+            })
+            .await?;
+        let mut signups = Vec::with_capacity(kinds.len());
+        for kind in &kinds {
+            signups.push(probe(database, kind).await?);
+        }
+        findings.extend(judge(&signups));
+        Ok(Self {
+            verdict: Verdict::from_findings(&findings),
+            findings,
+            check_time,
+            signups: Some(signups),
+            not_seen: NOT_SEEN,
+        })
+    }
+
+    /// The report of a probe that could not begin.
+    pub fn unknown(error: &Error, now: Timestamp) -> Self {
+        Self {
+            verdict: Verdict::Unknown,
+            findings: vec![finding::blind(error)],
+            check_time: now,
+            signups: None,
+            not_seen: NOT_SEEN,
+        }
+    }
+}
+
+async fn probe(database: &mut Database, kind: &str) -> Result<ProbedSignup> {
+    database
+        .try_out(LIMIT, async |queries| {
+            let row = queries
+                .row(
+                    "select p.outcome, p.code, p.constraint_name, p.column_name, coalesce(p.wrong_columns, '{}') as wrong_columns
+                     from rollcall.probe_signup($1) p",
+                    &[(&kind, Type::TEXT)],
+                )
+                .await?;
+            Ok(ProbedSignup {
+                kind: kind.to_owned(),
+                outcome: ProbeOutcome::parse(column(&row, "outcome")?)?,
+                sqlstate: column(&row, "code")?,
+                constraint: column(&row, "constraint_name")?,
+                column: column(&row, "column_name")?,
+                wrong_columns: column(&row, "wrong_columns")?,
+            })
+        })
+        .await
+}
+
+/// One finding for each way in which signups went wrong.
+fn judge(signups: &[ProbedSignup]) -> Vec<Finding> {
+    let of = |outcome| -> Vec<String> {
+        signups
+            .iter()
+            .filter(|signup| signup.outcome == outcome)
+            .map(ProbedSignup::described)
+            .collect()
+    };
+    let ways: [fn(&[String]) -> Finding; 5] = [
+        finding::signups_blocked,
+        finding::signups_without_profile,
+        finding::signups_with_wrong_profile,
+        finding::probe_without_answer,
+        finding::probe_refused,
+    ];
+    let outcomes = [
+        ProbeOutcome::Blocked,
+        ProbeOutcome::NoProfile,
+        ProbeOutcome::WrongProfile,
+        ProbeOutcome::Unknown,
+        ProbeOutcome::Refused,
+    ];
+    outcomes
+        .into_iter()
+        .map(of)
+        .zip(ways)
+        .filter(|(kinds, _)| !kinds.is_empty())
+        .map(|(kinds, finding)| finding(&kinds))
+        .collect()
+}
