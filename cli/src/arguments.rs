@@ -78,6 +78,8 @@ pub(crate) enum DatabaseCommand {
     Events(EventsArguments),
     /// One user's timeline from every source, what is wrong, and what to do
     Explain(ExplainArguments),
+    /// Serve a page of all this on 127.0.0.1 until Ctrl-C; with --format json its data, once
+    Dashboard(DashboardArguments),
     /// Create the missing profiles; a dry run unless --apply is given
     Backfill(BackfillArguments),
 }
@@ -161,6 +163,17 @@ impl fmt::Debug for UserName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("UserName")
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DashboardArguments {
+    /// Port to listen on; 0 takes one that is free
+    #[arg(long, default_value_t = 7655)]
+    pub(crate) port: u16,
+
+    /// Seconds after which the page asks again
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub(crate) refresh: u16,
 }
 
 #[derive(Debug, Args)]

@@ -65,6 +65,9 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
         DatabaseCommand::Explain(explain) => {
             commands::explain::run(explain, settings, output).await
         }
+        DatabaseCommand::Dashboard(dashboard) => {
+            commands::dashboard::run(dashboard, settings, output).await
+        }
         DatabaseCommand::Backfill(backfill) => {
             commands::backfill::run(backfill, settings, output).await
         }

@@ -36,6 +36,11 @@ impl Output {
         Self { format, show_pii }
     }
 
+    /// How results are printed.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
     /// Whether this person asked to see personal data.
     pub(crate) fn shows_pii(&self) -> bool {
         self.show_pii

@@ -7,6 +7,8 @@
 //! - [`proxy`] is a network between a program and its database that fails where a test says.
 //! - [`sql`] asks a database for values, and for all that it holds.
 //! - [`command_line`] runs `rollcall` to its end.
+//! - [`browser`] is a real headless Chromium.
+//! - [`dashboard`] is the page that `rollcall dashboard` serves.
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
 //! - [`lambda`] puts the two together with a topic that takes every alert.
 //! - [`missing`] is what a machine may lack, and what becomes of the tests that need it.
@@ -16,7 +18,9 @@
 //!
 //! Every wait has a limit, and whatever runs into it says what it waited for.
 
+pub mod browser;
 pub mod command_line;
+pub mod dashboard;
 pub mod fake_sns;
 pub mod function_process;
 pub mod http;
