@@ -13,6 +13,7 @@
 //! - [`lambda`] puts the two together with a topic that takes every alert.
 //! - [`missing`] is what a machine may lack, and what becomes of the tests that need it.
 //! - [`random`] is random input that can be had again.
+//! - [`picture`] draws what a terminal shows, for the documentation.
 //! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
 //! - [`fake_sns`] is an SNS that fails when told to, for the quick tests of failing alerts.
 //!
@@ -30,6 +31,7 @@ mod local_server;
 pub mod missing;
 pub mod moto;
 mod owned_process;
+pub mod picture;
 pub mod pooler;
 pub mod programs;
 pub mod project;

@@ -105,6 +105,8 @@ async fn every_verdict_is_shown_as_what_it_is_without_a_complaint_or_a_request_e
         browser.open(&dashboard.url()).await?;
         assert_eq!(browser.evaluate(VERDICT).await?, verdict);
         assert_eq!(browser.evaluate("document.title").await?, title);
+        let stale = "document.getElementById('stale').checkVisibility()";
+        assert_eq!(browser.evaluate(stale).await?, false);
         let shown = "getComputedStyle(document.getElementById('verdict')).backgroundColor";
         let colour = browser.evaluate(shown).await?;
         let is_green = colour == "rgb(11, 107, 58)";

@@ -41,8 +41,14 @@ pub(super) fn sign(verdict: Verdict) -> Markup {
 pub(super) fn report(overview: &Overview) -> Markup {
     html! {
         p.when { "Checked " (time(overview.health.check_time)) }
-        (figures(overview))
-        (findings(overview))
+        @if overview.health.users.is_some() {
+            (figures(overview))
+            (findings(overview))
+        } @else {
+            // why nothing is known comes before what is not
+            (findings(overview))
+            (figures(overview))
+        }
         (causes(overview.causes.as_deref()))
         (recent(overview.recent.as_ref()))
         (history(overview.history.as_ref()))
