@@ -70,6 +70,11 @@ impl Output {
         unless_closed(io::stdout().write_all(text.as_bytes()))
     }
 
+    /// A document for another program, which has a form of its own whatever `--format` says.
+    pub(crate) fn document(&self, text: &[u8]) -> anyhow::Result<()> {
+        unless_closed(io::stdout().write_all(text))
+    }
+
     /// Text on the way to a result: a program that asked for JSON gets the result alone.
     pub(crate) fn narrate(&self, text: &str) -> anyhow::Result<()> {
         match self.format {
