@@ -33,7 +33,7 @@ async fn main() -> Result<()> {
     let project = broken_project().await?;
     for (name, url, (width, height), is_dark) in [
         ("dashboard-light.png", project.url(), (900, 1560), false),
-        ("dashboard-dark.png", project.url(), (900, 1560), true),
+        ("dashboard-dark.png", project.url(), (900, 640), true),
         ("dashboard-phone.png", project.url(), (360, 740), false),
         (
             "dashboard-unknown.png",
