@@ -28,6 +28,9 @@ has_new_python() { python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'
 # Ordinary users of Debian do not have /usr/sbin on their PATH.
 has_pgbouncer() { has pgbouncer || [[ -x /usr/sbin/pgbouncer ]]; }
 
+# Under the names that tests/src/browser.rs looks for.
+has_browser() { has chromium || has chromium-browser || has google-chrome || has google-chrome-stable; }
+
 # The Debian packages that are missing: first the needed ones, then those the tests can do without.
 find_missing() {
     needed=() optional=()
@@ -39,6 +42,7 @@ find_missing() {
     python3 -m pip --version >/dev/null 2>&1 || needed+=(python3-pip)
     has_postgres || optional+=(postgresql)
     has_pgbouncer || optional+=(pgbouncer)
+    has_browser || optional+=(chromium)
 }
 
 # The tests start servers of their own. policy-rc.d is Debian's way to install one without starting it.
@@ -72,19 +76,25 @@ install_system_packages() {
         [[ ${CI:-} != true ]] || fail "missing: pgbouncer, which CI must not do without"
         echo "No pgbouncer here: the tests through a pooler are skipped (or: apt-get install -y pgbouncer)." >&2
     fi
+    if ! has_browser; then
+        [[ ${CI:-} != true ]] || fail "missing: chromium, which CI must not do without"
+        echo "No Chromium here: the tests of the dashboard in a browser are skipped (or: apt-get install -y chromium)." >&2
+    fi
 }
 
 # Installs the pinned Python tools into the target folder, anew when the pins or Python change.
 install_python_tools() {
-    local requirements=tests/infra/requirements.txt
+    local requirements=tests/infra/requirements.txt alone=tests/browser-requirements.txt
     local folder=$PWD/target/test-tools stamp
-    stamp=$(python3 --version; cat "$requirements")
+    stamp=$(python3 --version; cat "$requirements" "$alone")
     if [[ $stamp != "$(cat "$folder/stamp" 2>/dev/null)" ]]; then
         step "Installing the Python test tools"
         rm -rf "$folder"
         mkdir -p "$folder"
         PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
             --no-warn-conflicts --target "$folder/python" -r "$requirements" >&2
+        PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
+            --no-deps --target "$folder/python" -r "$alone" >&2
         printf '%s\n' "$stamp" >"$folder/stamp"
     fi
     export ROLLCALL_TEST_PYTHON=$folder/python

@@ -16,7 +16,7 @@ Exit status: 0 consistent or done, 1 inconsistent, 2 unknown, usage or failure."
 
 /// Finds every Supabase signup without a profile, says why, and repairs it safely.
 #[derive(Debug, Parser)]
-#[command(name = "rollcall", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "rollcall", after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// Connection string of the database; better given as a variable, since others see arguments
     #[arg(long, global = true, value_name = "URL")]
@@ -53,6 +53,10 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     #[command(flatten)]
     OnDatabase(DatabaseCommand),
+    /// Print the script that lets a shell complete these commands
+    Completions(CompletionsArguments),
+    /// Print the manual page, of all or of one command
+    Manual(ManualArguments),
 }
 
 /// What needs a database.
@@ -80,6 +84,8 @@ pub(crate) enum DatabaseCommand {
     Events(EventsArguments),
     /// One user's timeline from every source, what is wrong, and what to do
     Explain(ExplainArguments),
+    /// Serve a page of all this on 127.0.0.1 until Ctrl-C; with --format json its data, once
+    Dashboard(DashboardArguments),
     /// Create the missing profiles; a dry run unless --apply is given
     Backfill(BackfillArguments),
     /// Earlier backfills and those under way; pause, resume or cancel one, or change how fast it goes
@@ -93,6 +99,19 @@ pub(crate) struct DemoArguments {
     /// Leave the database running, and say how to connect and how to stop it
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// Which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManualArguments {
+    /// Which command
+    pub(crate) command: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +186,17 @@ impl fmt::Debug for UserName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("UserName")
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DashboardArguments {
+    /// Port to listen on; 0 takes one that is free
+    #[arg(long, default_value_t = 7655)]
+    pub(crate) port: u16,
+
+    /// Seconds after which the page asks again
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub(crate) refresh: u16,
 }
 
 #[derive(Debug, Args)]
@@ -292,14 +322,4 @@ fn share(text: &str) -> Result<f32, String> {
         .ok()
         .filter(|share| (0.01..=1.0).contains(share))
         .ok_or_else(|| "must be a number from 0.01 to 1".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_arguments_fit_together() {
-        super::Arguments::command().debug_assert();
-    }
 }

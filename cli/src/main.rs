@@ -4,14 +4,13 @@ mod arguments;
 mod commands;
 mod connection;
 mod demo;
+mod examples;
 mod exit;
 mod misuse;
 mod output;
 mod table;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::arguments::{Arguments, Command, DatabaseCommand};
 use crate::exit::Exit;
@@ -20,7 +19,7 @@ use crate::output::Output;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| discreet(error).exit());
+    let arguments = examples::parse().unwrap_or_else(|error| discreet(error).exit());
     // what goes on between a command and its result: a connection lost, a batch put off
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -40,6 +39,10 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
     let command = match &arguments.command {
         Command::Demo(demo) => return demo::run(demo, output).await,
+        Command::Completions(completions) => {
+            return commands::completions::run(completions, output);
+        }
+        Command::Manual(manual) => return commands::manual::run(manual, output),
         Command::OnDatabase(command) => command,
     };
     let settings = match connection::settings(arguments) {
@@ -65,6 +68,9 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
         DatabaseCommand::Events(events) => commands::events::run(events, settings, output).await,
         DatabaseCommand::Explain(explain) => {
             commands::explain::run(explain, settings, output).await
+        }
+        DatabaseCommand::Dashboard(dashboard) => {
+            commands::dashboard::run(dashboard, settings, output).await
         }
         DatabaseCommand::Backfill(backfill) => {
             commands::backfill::run(backfill, settings, output).await

@@ -36,6 +36,11 @@ impl Output {
         Self { format, show_pii }
     }
 
+    /// How results are printed.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
     /// Whether this person asked to see personal data.
     pub(crate) fn shows_pii(&self) -> bool {
         self.show_pii
@@ -63,6 +68,11 @@ impl Output {
             Format::Table => table(),
         };
         unless_closed(io::stdout().write_all(text.as_bytes()))
+    }
+
+    /// A document for another program, which has a form of its own whatever `--format` says.
+    pub(crate) fn document(&self, text: &[u8]) -> anyhow::Result<()> {
+        unless_closed(io::stdout().write_all(text))
     }
 
     /// Text on the way to a result: a program that asked for JSON gets the result alone.

@@ -39,6 +39,7 @@ drop function if exists
   rollcall.alert_settle(bigint, uuid, boolean),
   rollcall.missing_user_ids(integer),
   rollcall.incidents(timestamptz),
+  rollcall.recent_repairs(integer),
   rollcall.schema_version();
 do $$
 declare
@@ -77,7 +78,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000800');
   end if;
 end
 $$;

@@ -8,6 +8,7 @@ pub mod alert;
 pub mod backfill;
 pub mod checks;
 pub mod connection_string;
+pub mod dashboard;
 pub mod database;
 pub mod error;
 pub mod finding;

@@ -8,17 +8,22 @@
 //! - [`proxy`] is a network between a program and its database that fails where a test says.
 //! - [`sql`] asks a database for values, and for all that it holds.
 //! - [`command_line`] runs `rollcall` to its end.
+//! - [`browser`] is a real headless Chromium.
+//! - [`dashboard`] is the page that `rollcall dashboard` serves.
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
 //! - [`lambda`] puts the two together with a topic that takes every alert.
 //! - [`missing`] is what a machine may lack, and what becomes of the tests that need it.
 //! - [`random`] is random input that can be had again.
+//! - [`picture`] draws what a terminal shows, for the documentation.
 //! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
 //! - [`fake_sns`] is an SNS that fails when told to, for the quick tests of failing alerts.
 //!
 //! Every wait has a limit, and whatever runs into it says what it waited for.
 
 pub mod backfills;
+pub mod browser;
 pub mod command_line;
+pub mod dashboard;
 pub mod fake_sns;
 pub mod function_process;
 pub mod http;
@@ -28,6 +33,7 @@ mod local_server;
 pub mod missing;
 pub mod moto;
 mod owned_process;
+pub mod picture;
 pub mod pooler;
 pub mod programs;
 pub mod project;

@@ -37,6 +37,14 @@ impl OwnedProcess {
         })
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .id()
+    }
+
     /// `None` while it runs.
     pub(crate) fn exit_status(&self) -> io::Result<Option<ExitStatus>> {
         self.child

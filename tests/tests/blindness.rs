@@ -8,6 +8,7 @@ use rollcall::checks::recent::RecentReport;
 use rollcall::checks::verification::Verification;
 use rollcall::checks::{events, explain, mismatches};
 use rollcall::connection_string::ConnectionSettings;
+use rollcall::dashboard::Overview;
 use rollcall::database::Database;
 use rollcall::error::Error;
 use rollcall::finding;
@@ -43,6 +44,12 @@ async fn every_check(
             RecentReport::take(database)
                 .await
                 .map(|report| report.verdict),
+        ),
+        (
+            "overview",
+            Overview::take(database)
+                .await
+                .map(|overview| overview.health.verdict),
         ),
         (
             "verification",

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -75,7 +76,10 @@ fn with_filters(assertions: impl FnOnce()) {
         r#""minutes_since_signup": [age]"#,
     );
     settings.add_filter(r"┆ \d\.\d( +┆ user)", "┆ m.m$1");
-    settings.add_filter(r"rollcall \d+\.\d+\.\d+", "rollcall [version]");
+    settings.add_filter(
+        r"rollcall \d+\.\d+\.\d+ \(migrations \d{14}\)",
+        "rollcall [version]",
+    );
     settings.bind(assertions);
 }
 
@@ -104,6 +108,14 @@ async fn transcript(name: &str, url: &str, id: Uuid, status: impl Fn(usize) -> i
             if format == "json" {
                 check_report(&finished)?;
             }
+            all += &format!("{finished}\n");
+        }
+        if format == "json" {
+            // without it the page is served, which tests/dashboard_server.rs looks at
+            let arguments = ["dashboard", "--format", "json"];
+            let finished = rollcall(&[("DATABASE_URL", url)], &arguments).await?;
+            assert_eq!(finished.status, Some(status(0)), "{finished}");
+            check_report(&finished)?;
             all += &format!("{finished}\n");
         }
         with_filters(|| insta::assert_snapshot!(format!("{name}_{format}"), all));
@@ -272,6 +284,12 @@ async fn misuse_is_2_and_says_nothing_on_standard_output() -> Result<()> {
         "backfill --account-type drop;table",
         "rollback",
         "rollback --diagnostics --everything",
+        "dashboard --port 65536",
+        "dashboard --refresh 0",
+        "completions tcsh",
+        "manual nonsense",
+        "diagnose --nonsense --format json",
+        "backfill --batch-size 0 --format json",
     ] {
         let arguments: Vec<&str> = command.split_whitespace().collect();
         let finished = rollcall(&[("DATABASE_URL", NOBODY_LISTENS)], &arguments).await?;
@@ -454,11 +472,15 @@ async fn a_profile_that_cannot_be_made_is_named_with_its_reason() -> Result<()> 
 #[tokio::test]
 async fn help_and_version_are_data() -> Result<()> {
     let mut all = String::new();
-    for arguments in [
-        vec!["--version"],
-        vec!["--help"],
-        vec!["backfill", "--help"],
-    ] {
+    let mut arguments = vec![vec!["--version".to_owned()], vec!["--help".to_owned()]];
+    let commands = commands().await?;
+    arguments.extend(
+        commands
+            .into_iter()
+            .map(|name| vec![name, "--help".to_owned()]),
+    );
+    for arguments in arguments {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         // the password would be shown as the default of --database-url
         let finished = rollcall(&[("DATABASE_URL", NOBODY_LISTENS)], &arguments).await?;
         assert_eq!(finished.status, Some(0), "{finished}");
@@ -467,6 +489,75 @@ async fn help_and_version_are_data() -> Result<()> {
         all += &format!("{finished}\n");
     }
     with_filters(|| insta::assert_snapshot!("help", all));
+    Ok(())
+}
+
+/// The names under "Commands" in the help.
+async fn commands() -> Result<Vec<String>> {
+    let help = rollcall(&[], &["--help"]).await?.stdout;
+    let (_, list) = help.split_once("Commands:\n").context("no commands")?;
+    let names: Vec<String> = list
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "help")
+        .map(str::to_owned)
+        .collect();
+    ensure!(names.len() > 10, "{names:?}");
+    Ok(names)
+}
+
+#[tokio::test]
+async fn the_version_is_the_crates_and_the_newest_migrations() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let newest = fs::read_dir(folder)?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|name| Some(name.strip_suffix(".sql")?.split_once('_')?.0.to_owned()))
+        .max()
+        .context("no migration")?;
+    let version = format!(
+        "rollcall {} (migrations {newest})\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert_eq!(rollcall(&[], &["--version"]).await?.stdout, version);
+    // and what a database says that has them all
+    let project = Project::migrated().await?;
+    let row = project
+        .connect()
+        .await?
+        .query_typed_one("select rollcall.schema_version()", &[])
+        .await?;
+    assert_eq!(row.get::<_, String>(0), newest);
+    Ok(())
+}
+
+#[tokio::test]
+async fn shells_and_man_get_what_they_understand() -> Result<()> {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        // needs no database and no settings
+        let finished = rollcall(&[], &["completions", shell]).await?;
+        assert_eq!(finished.status, Some(0), "{finished}");
+        for name in commands().await? {
+            ensure!(
+                finished.stdout.contains(&name),
+                "{shell} does not know {name}"
+            );
+        }
+    }
+    let bash = rollcall(&[], &["completions", "bash"]).await?.stdout;
+    let asked = format!(
+        "{bash}\nCOMP_WORDS=(rollcall back); COMP_CWORD=1; _rollcall rollcall back rollcall; echo ${{COMPREPLY[@]}}"
+    );
+    let answer = Command::new("bash").args(["-c", &asked]).output()?;
+    assert_eq!(String::from_utf8(answer.stdout)?, "backfill\n");
+
+    for arguments in [&["manual"] as &[&str], &["manual", "backfill"]] {
+        let finished = rollcall(&[], arguments).await?;
+        assert_eq!(finished.status, Some(0), "{finished}");
+        for section in [".TH rollcall", ".SH NAME", ".SH SYNOPSIS", ".SH OPTIONS"] {
+            ensure!(finished.stdout.contains(section), "{section}: {finished}");
+        }
+    }
     Ok(())
 }
 
@@ -520,6 +611,17 @@ async fn a_full_disk_is_an_error() -> Result<()> {
 /// What a terminal shows; `script` gives the program one, and types `keys`.
 #[cfg(target_os = "linux")]
 async fn on_a_terminal(env: &[(&str, &str)], arguments: &str, keys: &str) -> Result<Finished> {
+    on_a_terminal_of(100, env, arguments, keys).await
+}
+
+/// The same on one with so many columns.
+#[cfg(target_os = "linux")]
+async fn on_a_terminal_of(
+    columns: u16,
+    env: &[(&str, &str)],
+    arguments: &str,
+    keys: &str,
+) -> Result<Finished> {
     let rollcall = program("rollcall")?;
     let folder = tempfile::tempdir()?;
     let typed = folder.path().join("keys");
@@ -532,7 +634,10 @@ async fn on_a_terminal(env: &[(&str, &str)], arguments: &str, keys: &str) -> Res
             "sh",
         ])
         .arg(&typed)
-        .arg(format!("'{}' {arguments}", rollcall.display()))
+        .arg(format!(
+            "stty rows 24 columns {columns} && '{}' {arguments}",
+            rollcall.display()
+        ))
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("TERM", "xterm")
@@ -553,6 +658,38 @@ async fn on_a_terminal_there_is_colour_unless_no_color_is_set() -> Result<()> {
     let quiet = on_a_terminal(&quiet, "health", "").await?;
     assert_eq!(quiet.status, Some(1), "{quiet}");
     ensure!(!quiet.stdout.contains("\u{1b}["), "{quiet}");
+    Ok(())
+}
+
+/// A table that is wider than the terminal falls apart; text wraps by itself.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn on_a_narrow_terminal_tables_and_findings_stay_in_shape() -> Result<()> {
+    let (project, id) = inconsistent_project().await?;
+    let url = project.url();
+    let env = [("DATABASE_URL", url.as_str()), ("NO_COLOR", "1")];
+    for command in LOOKS {
+        let arguments = with_id(command, id).join(" ");
+        let finished = on_a_terminal_of(40, &env, &arguments, "").await?;
+        let is_drawn = |line: &&str| {
+            "┌│╞└".contains(line.chars().next().unwrap_or(' ')) || line.starts_with("    ")
+        };
+        for line in finished.stdout.lines().filter(is_drawn) {
+            let width = line.trim_end().chars().count();
+            ensure!(
+                width <= 40,
+                "{command}: {width} columns: {line}\n{finished}"
+            );
+        }
+        // and nobody's id is cut short in a pipe
+        let arguments = with_id(command, id);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let piped = rollcall(&[env[0]], &arguments).await?;
+        ensure!(
+            !piped.stdout.contains('\u{1b}') && !piped.stdout.contains('…'),
+            "{piped}"
+        );
+    }
     Ok(())
 }
 

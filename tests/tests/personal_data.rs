@@ -325,7 +325,24 @@ async fn the_functions_tell_nothing_at_the_finest_log_level() -> Result<()> {
         .count("select count(*) from rollcall.repair_failure")
         .await?;
     ensure!(failed >= 5, "the refusals that were planted: {failed}");
-    planted.check_lambda("backfill", &lambda)
+    planted.check_lambda("backfill", &lambda)?;
+
+    let lambda = Lambda::start("dashboard", &env).await?;
+    let get = |query: Value| json!({"requestContext": {"http": {"method": "GET"}}, "queryStringParameters": query});
+    for event in [
+        json!({}),
+        json!({ "widgetContext": { "title": word } }),
+        get(Value::Null),
+        get(json!({"format": "json"})),
+        get(json!({ "format": word })),
+        json!(word),
+    ] {
+        let answer = lambda.invoke(event).await?;
+        planted
+            .canaries
+            .check("the dashboard's answer", &answer.to_string())?;
+    }
+    planted.check_lambda("dashboard", &lambda)
 }
 
 #[tokio::test]
@@ -355,6 +372,8 @@ async fn no_command_tells_anything() -> Result<()> {
         ("RUST_LOG", "trace"),
     ];
     let id = planted.refused;
+    let overview = rollcall(&env, &["dashboard", "--format", "json"]).await?;
+    planted.canaries.check("dashboard", &overview.to_string())?;
     for command in [
         "diagnose".to_owned(),
         "mismatches".to_owned(),
@@ -449,7 +468,7 @@ async fn no_error_of_a_query_tells_the_row_it_failed_on() -> Result<()> {
             planted.canaries.check(state, &finished.to_string())?;
         }
         let env = [env[0], ("RUST_LOG", "trace")];
-        for binary in ["health-check", "recent-issues", "backfill"] {
+        for binary in ["health-check", "recent-issues", "backfill", "dashboard"] {
             let lambda = Lambda::start(binary, &env).await?;
             let answer = lambda
                 .invoke_within(json!({}), Duration::from_secs(12))

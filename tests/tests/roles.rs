@@ -196,6 +196,7 @@ async fn the_functions_work_as_these_roles() -> Result<()> {
     for (function, role) in [
         ("health-check", MONITOR),
         ("recent-issues", MONITOR),
+        ("dashboard", MONITOR),
         ("backfill", REPAIRER),
     ] {
         let url = project.database.url_as(role);

@@ -388,7 +388,7 @@ async fn a_function_reads_the_authority_from_its_variable_and_keeps_the_session(
     let url = tls.pairs(HOST, "");
     let path: PathBuf = tls.file("ca.pem", &authority.pem()?)?.into();
     for ca in [authority.pem()?, utf8(&path)?.to_owned()] {
-        for binary in ["health-check", "recent-issues", "backfill"] {
+        for binary in ["health-check", "recent-issues", "backfill", "dashboard"] {
             let env = [("DATABASE_URL", url.as_str()), ("DATABASE_CA_CERT", &ca)];
             let lambda = Lambda::start(binary, &env).await?;
             for _ in 0..2 {

@@ -1,11 +1,14 @@
 //! One file a command: ask the shared crate, print, say how it ends.
 
 pub(crate) mod backfill;
+pub(crate) mod completions;
+pub(crate) mod dashboard;
 pub(crate) mod diagnose;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod health;
+pub(crate) mod manual;
 pub(crate) mod migrate;
 pub(crate) mod mismatches;
 pub(crate) mod probe;

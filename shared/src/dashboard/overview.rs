@@ -1,0 +1,155 @@
+//! What the dashboard shows, read section by section.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::history::History;
+use super::repairs::{self, Repairs};
+use crate::checks::health::HealthReport;
+use crate::checks::recent::{RecentIssue, RecentReport, Window};
+use crate::database::Database;
+use crate::error::{Error, Result};
+use crate::finding::{self, Finding, Severity};
+use crate::verdict::Verdict;
+
+/// Findings that say what is wrong, not why.
+const SYMPTOMS: [&str; 2] = ["missing_profiles", "recent_missing_profiles"];
+
+/// How many recent issues are listed; their number is of all.
+const MAX_ISSUES: usize = 20;
+
+/// Everything at a glance. What could not be looked at is null, and a finding says why.
+#[derive(Clone, Debug, Serialize)]
+pub struct Overview {
+    /// Verdict and findings on everything below; everyone's profile, and the last hour's signups.
+    #[serde(flatten)]
+    pub health: HealthReport,
+    /// Signups of the last minutes that went wrong.
+    pub recent: Option<RecentSignups>,
+    /// Why profiles go missing, as far as it is known.
+    pub causes: Option<Vec<Finding>>,
+    /// What scheduled checks said.
+    pub history: Option<History>,
+    /// Profiles that repairs created, newest first.
+    pub repairs: Option<Vec<Repairs>>,
+}
+
+/// Signups of the last minutes that went wrong.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecentSignups {
+    /// What was looked at.
+    pub window: Window,
+    /// How many went wrong.
+    pub issues_count: usize,
+    /// The newest of them, at most 20.
+    pub issues: Vec<RecentIssue>,
+}
+
+impl Overview {
+    /// Reads all sections. One that cannot be read does not hide the others, and is a finding of its own.
+    ///
+    /// # Errors
+    /// What the database refuses for the first, the check of everyone, and a connection that was lost;
+    /// [`Self::unknown`] makes an overview of it.
+    pub async fn take(database: &mut Database) -> Result<Self> {
+        let mut health = HealthReport::take(database).await?;
+        let mut blind = Vec::new();
+        let recent = seen(RecentReport::take(database).await, &mut blind)?;
+        let history = seen(History::read(database, health.check_time).await, &mut blind)?;
+        let repairs = seen(repairs::newest(database).await, &mut blind)?;
+        let causes = health
+            .findings
+            .iter()
+            .filter(|finding| {
+                finding.severity == Severity::Critical && !SYMPTOMS.contains(&finding.id)
+            })
+            .cloned()
+            .collect();
+
+        let recent = recent.map(|report| {
+            health.findings.extend(report.findings);
+            let mut issues = report.issues.unwrap_or_default();
+            let issues_count = issues.len();
+            issues.truncate(MAX_ISSUES);
+            RecentSignups {
+                window: report.window,
+                issues_count,
+                issues,
+            }
+        });
+        health.findings.extend(blind);
+        health.verdict = Verdict::from_findings(&health.findings);
+        Ok(Self {
+            health,
+            recent,
+            causes: Some(causes),
+            history,
+            repairs,
+        })
+    }
+
+    /// The overview of someone who could not look.
+    pub fn unknown(error: &Error, now: Timestamp) -> Self {
+        Self {
+            health: HealthReport::unknown(error, now),
+            recent: None,
+            causes: None,
+            history: None,
+            repairs: None,
+        }
+    }
+
+    /// The conclusion in one sentence.
+    pub(super) fn sentence(&self) -> String {
+        match (self.health.verdict, self.health.findings.first()) {
+            (Verdict::Consistent, _) => {
+                "Every user who must have a profile has one, and the next signup gets one."
+                    .to_owned()
+            }
+            (Verdict::Inconsistent, _) => {
+                let worst = self
+                    .health
+                    .findings
+                    .iter()
+                    .find(|finding| finding.verdict() == Verdict::Inconsistent);
+                capitalised(worst.map_or("something is wrong", |finding| &finding.summary))
+            }
+            (Verdict::Unknown, _) if self.health.users.is_none() => {
+                "Nobody can tell whether users lack profiles: the check could not look.".to_owned()
+            }
+            (Verdict::Unknown, _) => {
+                "No fault was found, but something could not be looked at.".to_owned()
+            }
+        }
+    }
+}
+
+/// A section, or what its reader is told instead.
+fn seen<T>(outcome: Result<T>, blind: &mut Vec<Finding>) -> Result<Option<T>> {
+    match outcome {
+        Ok(section) => Ok(Some(section)),
+        // worth another try with all of them
+        Err(error) if error.is_connection_lost() => Err(error),
+        Err(error) => {
+            let finding = finding::blind(&error);
+            if !blind.contains(&finding) {
+                blind.push(finding);
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// As a sentence begins and ends.
+pub(super) fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string());
+    let end = if text.ends_with(['.', '?', '!']) {
+        ""
+    } else {
+        "."
+    };
+    first.unwrap_or_default() + letters.as_str() + end
+}

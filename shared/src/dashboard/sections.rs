@@ -1,0 +1,291 @@
+//! The parts of the page and of the widget.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::chart;
+use super::history::History;
+use super::overview::{Overview, RecentSignups, capitalised};
+use super::repairs::Repairs;
+use crate::finding::{Finding, Severity};
+use crate::verdict::Verdict;
+use crate::wording::counted;
+
+const NOT_KNOWN: &str = "not known";
+
+/// The conclusion, which a screen reader announces when it changes.
+pub(super) fn verdict(overview: &Overview) -> Markup {
+    let verdict = overview.health.verdict;
+    html! {
+        div #verdict .banner .(verdict.as_str()) role="status" aria-live="polite" data-verdict=(verdict) {
+            (sign(verdict))
+            div {
+                p.word { (capitalised(verdict.as_str()).trim_end_matches('.')) }
+                p { (overview.sentence()) }
+            }
+        }
+    }
+}
+
+/// The verdict as a shape, for whoever does not see its colour.
+pub(super) fn sign(verdict: Verdict) -> Markup {
+    let sign = match verdict {
+        Verdict::Consistent => "✓",
+        Verdict::Inconsistent => "✕",
+        Verdict::Unknown => "?",
+    };
+    html! { span.sign aria-hidden="true" { (sign) } }
+}
+
+/// Everything below the conclusion.
+pub(super) fn report(overview: &Overview) -> Markup {
+    html! {
+        p.when { "Checked " (time(overview.health.check_time)) }
+        @if overview.health.users.is_some() {
+            (figures(overview))
+            (findings(overview))
+        } @else {
+            // why nothing is known comes before what is not
+            (findings(overview))
+            (figures(overview))
+        }
+        (causes(overview.causes.as_deref()))
+        (recent(overview.recent.as_ref()))
+        (history(overview.history.as_ref()))
+        (repairs(overview.repairs.as_deref()))
+    }
+}
+
+/// The numbers of now.
+pub(super) fn figures(overview: &Overview) -> Markup {
+    let health = &overview.health;
+    let users = health.users.as_ref();
+    let missing = users.map(|users| users.missing);
+    let figures = [
+        (
+            "Users without a profile",
+            number(missing),
+            missing.is_some_and(|count| count > 0),
+        ),
+        (
+            "Users who must have one",
+            number(users.map(|users| users.expected)),
+            false,
+        ),
+        (
+            "Signups, last hour",
+            number(health.recent_signups_count),
+            false,
+        ),
+        (
+            "of these without a profile",
+            number(health.signups_missing_profiles),
+            health
+                .signups_missing_profiles
+                .is_some_and(|count| count > 0),
+        ),
+        (
+            "Healthy, last hour",
+            health
+                .health_percentage
+                .map_or_else(|| NOT_KNOWN.to_owned(), |share| format!("{share:.2} %")),
+            false,
+        ),
+        (
+            "Signup trigger",
+            health
+                .signup_trigger
+                .as_deref()
+                .map_or_else(|| NOT_KNOWN.to_owned(), |state| state.replace('_', " ")),
+            false,
+        ),
+        (
+            "Audit log",
+            health
+                .audit_log
+                .clone()
+                .unwrap_or_else(|| NOT_KNOWN.to_owned()),
+            false,
+        ),
+    ];
+    html! {
+        section aria-label="Now" {
+            dl.figures {
+                @for (name, value, is_bad) in figures {
+                    div .bad[is_bad] .dim[value == NOT_KNOWN] { dt { (name) } dd { (value) } }
+                }
+            }
+        }
+    }
+}
+
+/// What the checks found, each with its next step; causes have a section of their own.
+fn findings(overview: &Overview) -> Markup {
+    let causes = overview.causes.as_deref().unwrap_or_default();
+    let rest: Vec<&Finding> = overview
+        .health
+        .findings
+        .iter()
+        .filter(|finding| !causes.contains(finding))
+        .collect();
+    html! {
+        section aria-labelledby="findings" {
+            h2 #findings { "Findings" }
+            @if rest.is_empty() {
+                p { "None." }
+            } @else {
+                (list(rest))
+            }
+        }
+    }
+}
+
+fn causes(causes: Option<&[Finding]>) -> Markup {
+    html! {
+        section aria-labelledby="causes" {
+            h2 #causes { "Causes" }
+            @match causes {
+                None => (not_known()),
+                Some([]) => p { "Nothing is known that would keep the next signup from its profile." },
+                Some(causes) => (list(causes)),
+            }
+        }
+    }
+}
+
+/// Findings, each with its next step.
+pub(super) fn list<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Markup {
+    html! {
+        ul.findings {
+            @for finding in findings {
+                @let severity = match finding.severity {
+                    Severity::Critical => "critical",
+                    Severity::Warning => "warning",
+                    Severity::Info => "info",
+                };
+                li.(severity) {
+                    p { span.severity { (severity) } " " (capitalised(&finding.summary)) " " code { (finding.id) } }
+                    p.next { (finding.next_step) }
+                }
+            }
+        }
+    }
+}
+
+/// Signups that went wrong just now.
+fn recent(recent: Option<&RecentSignups>) -> Markup {
+    html! {
+        section aria-labelledby="recent" {
+            h2 #recent { "Recent issues" }
+            @match recent {
+                None => (not_known()),
+                Some(recent) if recent.issues.is_empty() => {
+                    p { "No signup of the last " (recent.window.minutes) " minutes went wrong." }
+                }
+                Some(recent) => {
+                    (table(
+                        &format!("Signups of the last {} minutes that went wrong, newest first", recent.window.minutes),
+                        &["User", "Signed up", "Minutes ago", "User exists", "Has profile"],
+                        recent.issues.iter().map(|issue| {
+                            let yes_no = |yes| html! { (if yes { "yes" } else { "no" }) };
+                            vec![
+                                html! { code { (issue.user_id) } },
+                                time(issue.created_at),
+                                html! { (format!("{:.1}", issue.minutes_since_signup)) },
+                                yes_no(issue.has_auth_user),
+                                yes_no(issue.has_profile),
+                            ]
+                        }),
+                    ))
+                    @if recent.issues_count > recent.issues.len() {
+                        p { "And " (recent.issues_count - recent.issues.len()) " more: " code { "rollcall recent" } " lists them." }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What scheduled checks said: drawn, and as a table for whoever cannot see the drawing.
+fn history(history: Option<&History>) -> Markup {
+    html! {
+        section aria-labelledby="history" {
+            h2 #history { "The last seven days" }
+            @match history {
+                None => (not_known()),
+                Some(history) if history.hours.is_empty() => {
+                    p { "No scheduled check has been recorded: schedule the function " code { "health-check" } "." }
+                }
+                Some(history) => {
+                    (chart::charts(history))
+                    details #hours {
+                        summary { "As a table" }
+                        (table(
+                            "Checks of everyone's profile by the hour, newest first; an hour that is not listed had none",
+                            &["Hour", "Verdict", "Users without a profile", "Signups", "of these without", "Healthy"],
+                            history.hours.iter().map(|hour| vec![
+                                time(hour.hour),
+                                html! { (hour.verdict) },
+                                html! { (number(hour.missing)) },
+                                html! { (number(hour.recent_signups_count)) },
+                                html! { (number(hour.signups_missing_profiles)) },
+                                html! { (hour.health_percentage.map_or_else(|| NOT_KNOWN.to_owned(), |share| format!("{share:.2} %"))) },
+                            ]),
+                        ))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn repairs(repairs: Option<&[Repairs]>) -> Markup {
+    html! {
+        section aria-labelledby="repairs" {
+            h2 #repairs { "Last repairs" }
+            @match repairs {
+                None => (not_known()),
+                Some([]) => p { "None in the last seven days." },
+                Some(repairs) => (table(
+                    "Repairs of the last seven days by the hour, newest first",
+                    &["Until", "Created", "Failed"],
+                    repairs.iter().map(|repair| vec![
+                        time(repair.last_at),
+                        html! { (counted(repair.created, "profile")) },
+                        html! { (repair.failed) },
+                    ]),
+                )),
+            }
+        }
+    }
+}
+
+/// A table that can be scrolled sideways on a phone, also with the keyboard.
+fn table(caption: &str, head: &[&str], rows: impl Iterator<Item = Vec<Markup>>) -> Markup {
+    html! {
+        div.scroll role="region" tabindex="0" aria-label=(caption) {
+            table {
+                caption { (caption) }
+                thead { tr { @for name in head { th scope="col" { (name) } } } }
+                tbody {
+                    @for cells in rows {
+                        tr { @for cell in cells { td { (cell) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn not_known() -> Markup {
+    html! { p.dim { "Not known: it could not be looked at. The findings say why." } }
+}
+
+fn number(value: Option<i64>) -> String {
+    value.map_or_else(|| NOT_KNOWN.to_owned(), |value| value.to_string())
+}
+
+/// A moment to the second, UTC.
+pub(super) fn time(moment: Timestamp) -> Markup {
+    html! { time datetime=(moment.strftime("%Y-%m-%dT%H:%M:%SZ")) { (moment.strftime("%Y-%m-%d %H:%M:%S")) } }
+}
