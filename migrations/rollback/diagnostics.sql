@@ -29,6 +29,11 @@ drop function if exists
   rollcall.record_check(text, timestamptz, text, text[], jsonb),
   rollcall.check_history(text, timestamptz),
   rollcall.recent_window(interval),
+  rollcall.affected(bigint),
+  rollcall.missing_page(uuid, integer),
+  rollcall.apart(),
+  rollcall.apart_by_hash(),
+  rollcall.apart_in_order(),
   rollcall.schema_version();
 drop view if exists rollcall.audit_signup;
 drop view if exists rollcall.audit_event;
@@ -41,7 +46,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000600');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000600', '20261124000700');
   end if;
 end
 $$;

@@ -41,6 +41,7 @@ pub const ALL: &[Migration] = &[
     migration!("20261122000700", "rollcall_diagnostics_api"),
     migration!("20261124000100", "rollcall_roles"),
     migration!("20261124000600", "rollcall_check_runs"),
+    migration!("20261124000700", "rollcall_ledger"),
 ];
 
 /// The newest version that this program knows.
