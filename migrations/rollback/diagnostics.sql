@@ -34,6 +34,18 @@ drop function if exists
   rollcall.apart(),
   rollcall.apart_by_hash(),
   rollcall.apart_in_order(),
+  rollcall.full_proof_is_cheap(),
+  rollcall.last_full_proof(),
+  rollcall.ledger_catalog(),
+  rollcall.ledger_counters(),
+  rollcall.ledger_doubt(),
+  rollcall.ledger_missing(timestamptz),
+  rollcall.ledger_report(interval, interval),
+  rollcall.prove(),
+  rollcall.read_on(timestamptz, pg_snapshot, uuid[], uuid),
+  rollcall.recent_gap(interval),
+  rollcall.signed_up_at(uuid[]),
+  rollcall.slice(),
   rollcall.schema_version();
 drop view if exists rollcall.audit_signup;
 drop view if exists rollcall.audit_event;

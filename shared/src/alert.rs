@@ -168,6 +168,9 @@ mod tests {
             users: Some(users),
             audit_log: Some("off".to_owned()),
             signup_trigger: Some(signup_trigger.to_owned()),
+            basis: None,
+            ledger_doubt: None,
+            last_full_proof: None,
         }
     }
 
@@ -192,6 +195,10 @@ mod tests {
                 to: NOW,
             },
             issues: Some((1..=issues).map(issue).collect()),
+            basis: None,
+            ledger_doubt: None,
+            last_full_proof: None,
+            looked_for_vanished: true,
         }
     }
 

@@ -9,6 +9,8 @@ pub mod recent;
 pub mod verification;
 
 mod counts;
+mod ledger;
 mod pipeline;
 
 pub use counts::{AuditLog, UserCounts};
+pub use ledger::Basis;
