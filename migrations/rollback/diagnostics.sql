@@ -40,6 +40,23 @@ drop function if exists
   rollcall.missing_user_ids(integer),
   rollcall.incidents(timestamptz),
   rollcall.recent_repairs(integer),
+  rollcall.affected(bigint),
+  rollcall.missing_page(uuid, integer),
+  rollcall.apart(),
+  rollcall.apart_by_hash(),
+  rollcall.apart_in_order(),
+  rollcall.full_proof_is_cheap(),
+  rollcall.last_full_proof(),
+  rollcall.ledger_catalog(),
+  rollcall.ledger_counters(),
+  rollcall.ledger_doubt(),
+  rollcall.ledger_missing(timestamptz),
+  rollcall.ledger_report(interval, interval),
+  rollcall.prove(),
+  rollcall.read_on(timestamptz, pg_snapshot, uuid[], uuid),
+  rollcall.recent_gap(interval),
+  rollcall.signed_up_at(uuid[]),
+  rollcall.slice(),
   rollcall.schema_version();
 do $$
 declare
@@ -78,7 +95,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000800');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700', '20261124000800');
   end if;
 end
 $$;

@@ -217,6 +217,16 @@ pub fn vanished_users(count: i64, window_minutes: i64) -> Finding {
     .counting(count)
 }
 
+/// A check of many users leaves the audit log alone, so nobody looked for users who are gone.
+pub fn vanished_users_not_looked_for() -> Finding {
+    Finding::new(
+        "vanished_users_not_looked_for",
+        Severity::Info,
+        "users who signed up and are gone again were not looked for: with so many users, a scheduled check reads no audit log",
+        "To look for them now: rollcall recent.",
+    )
+}
+
 /// Profiles belong to nobody.
 pub fn orphaned_profiles(count: i64) -> Finding {
     Finding::new(

@@ -46,6 +46,7 @@ pub const ALL: &[Migration] = &[
     migration!("20261124000500", "rollcall_incidents"),
     migration!("20261124000600", "rollcall_check_runs"),
     migration!("20261124000610", "rollcall_explain"),
+    migration!("20261124000700", "rollcall_ledger"),
     migration!("20261124000800", "rollcall_dashboard"),
 ];
 

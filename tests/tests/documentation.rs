@@ -252,8 +252,13 @@ async fn live(project: &Project, people: usize) -> Result<()> {
     }
     assert_eq!(verdict().await?, Verdict::Inconsistent);
     project.mend_signups().await?;
-    let outcome =
-        rollcall::backfill::apply(&mut project.session()?, 5, None, None, None, |_| ()).await?;
+    let outcome = rollcall::backfill::apply(
+        &mut project.session()?,
+        &rollcall_tests::backfills::order(5, None, None),
+        None,
+        |_| (),
+    )
+    .await?;
     assert_eq!(
         (usize::try_from(outcome.created)?, outcome.failed),
         (people, 0)

@@ -32,7 +32,7 @@ const RESERVE: Duration = Duration::from_secs(1);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     logging::init();
-    let function = Function::from_env(&[]);
+    let function = Function::from_env();
     let frames = frame_ancestors();
     lambda_runtime::run(service_fn(|event| handle(&function, &frames, event))).await
 }

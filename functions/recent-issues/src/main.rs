@@ -29,7 +29,7 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
     let outcome = function
         .with_session(end_of_work(&event.context), async |session| {
             session
-                .run(async |database| RecentReport::take_since_last(database).await)
+                .run(async |database| RecentReport::take_scheduled(database).await)
                 .await
         })
         .await;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::ledger::LedgerReport;
 use crate::database::{Queries, column};
 use crate::error::Result;
 use crate::finding::{self, Finding};
@@ -48,6 +49,25 @@ impl UserCounts {
             missing_sso: column(&row, "missing_sso")?,
             missing_unconfirmed: column(&row, "missing_unconfirmed")?,
             orphaned: column(&row, "orphaned")?,
+        })
+    }
+
+    /// Those of the last full proof, with the missing as they are now.
+    pub(super) fn by_ledger(ledger: &LedgerReport) -> Result<Self> {
+        let missing = ledger.count("missing")?;
+        let expected = ledger.count("expected")?.max(missing);
+        Ok(Self {
+            total: ledger.count("users")?,
+            soft_deleted: ledger.count("soft_deleted")?,
+            expected,
+            profiles: ledger.count("profiles")?,
+            healthy: expected - missing,
+            missing,
+            missing_anonymous: ledger.count("missing_anonymous")?,
+            missing_phone: ledger.count("missing_phone")?,
+            missing_sso: ledger.count("missing_sso")?,
+            missing_unconfirmed: ledger.count("missing_unconfirmed")?,
+            orphaned: ledger.count("orphaned")?,
         })
     }
 

@@ -53,23 +53,26 @@ pub struct MismatchReport {
 /// # Errors
 /// What the database refuses.
 pub async fn list(database: &mut Database, limit: u32) -> Result<MismatchReport> {
-    let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+    let limit = i64::from(limit);
     database
         .read(LIMIT, async |queries| {
-            let totals = queries.row(include_str!("mismatch_totals.sql"), &[]).await?;
-            let missing: i64 = column(&totals, "missing")?;
-            let total: i64 = column(&totals, "total")?;
-            let mismatches = queries
+            // one row at least, for the totals
+            let rows = queries
                 .rows(
                     // "infinity" is a date for PostgreSQL, and none for anybody else
-                    "select m.user_id, m.status, m.audit_email, m.auth_email,
+                    "select m.user_id, m.status, m.audit_email, m.auth_email, m.missing, m.total,
                        case when isfinite(m.audit_created_at) then m.audit_created_at end as audit_created_at,
                        case when isfinite(m.user_created_at) then m.user_created_at end as user_created_at
-                     from public.get_auth_profile_mismatches($1) m",
-                    &[(&limit, Type::INT4)],
+                     from rollcall.affected($1) m",
+                    &[(&limit.max(1), Type::INT8)],
                 )
-                .await?
+                .await?;
+            let total = |name| rows.first().map_or(Ok(0), |row| column(row, name));
+            let missing: i64 = total("missing")?;
+            let total: i64 = total("total")?;
+            let mismatches = rows
                 .iter()
+                .take(usize::try_from(limit).unwrap_or(usize::MAX))
                 .map(|row| {
                     let email = |name| column::<Option<String>>(row, name).map(|address| address.map(Masked::new));
                     Ok(Mismatch {

@@ -5,11 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::AuditLog;
 use super::history::{CheckName, CheckRun};
+use super::ledger::{self, Basis, Ledger, LedgerReport};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
@@ -38,6 +40,20 @@ pub struct RecentIssue {
     pub has_auth_user: bool,
     /// Whether the user has a profile.
     pub has_profile: bool,
+}
+
+impl RecentIssue {
+    /// Of a query that looks at users only.
+    fn without_profile(row: &Row) -> Result<Self> {
+        Ok(Self {
+            user_id: column(row, "user_id")?,
+            action: None,
+            created_at: column(row, "created_at")?,
+            minutes_since_signup: column(row, "minutes_since_signup")?,
+            has_auth_user: true,
+            has_profile: false,
+        })
+    }
 }
 
 /// The stretch of time that was looked at.
@@ -77,6 +93,15 @@ pub struct RecentReport {
     pub audit_log: Option<String>,
     /// Signups that went wrong, newest first, at most [`MAX_ISSUES`]. None: could not look.
     pub issues: Option<Vec<RecentIssue>>,
+    /// What it was read from.
+    pub basis: Option<Basis>,
+    /// Why the ledger was not trusted, in a word, where there is reason to read it: in scheduled checks of many users.
+    pub ledger_doubt: Option<String>,
+    /// When all users were last compared with all profiles.
+    pub last_full_proof: Option<Timestamp>,
+    /// Whether the audit log was searched for users who signed up in the window and are gone. A scheduled check of many
+    /// users leaves it out, since the log has no index.
+    pub looked_for_vanished: bool,
 }
 
 /// How far back a check of recent signups looks.
@@ -119,6 +144,119 @@ impl RecentReport {
     /// As [`Self::take`].
     pub async fn take_since_last(database: &mut Database) -> Result<Self> {
         Self::look(database, Lookback::SinceLastCheck).await
+    }
+
+    /// Takes the check as a schedule does, as far back as [`Self::take_since_last`], at a cost that does not grow with the
+    /// project: by the ledger of signups where there are many users and it can be trusted.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub async fn take_scheduled(database: &mut Database) -> Result<Self> {
+        let (by_ledger, is_needed, doubt) = database
+            .read(LIMIT, async |queries| {
+                let minutes = Lookback::SinceLastCheck.minutes(queries).await?;
+                match Ledger::read(queries, WINDOW_MINUTES, minutes).await? {
+                    Ledger::NotNeeded => Ok((None, false, None)),
+                    Ledger::Doubted(doubt) => Ok((None, true, Some(doubt))),
+                    Ledger::Trusted(ledger) => {
+                        let report = Self::by_ledger(queries, &ledger, minutes).await?;
+                        Ok((Some((report, ledger)), true, None))
+                    }
+                }
+            })
+            .await?;
+        if let Some((report, ledger)) = by_ledger {
+            ledger.read_on(database).await;
+            return Ok(report);
+        }
+        if let Some(doubt) = &doubt {
+            ledger::prove(database, doubt).await;
+        }
+        let report = if is_needed {
+            database.read(LIMIT, Self::read_users).await?
+        } else {
+            Self::take_since_last(database).await?
+        };
+        Ok(Self {
+            ledger_doubt: doubt,
+            ..report
+        })
+    }
+
+    async fn by_ledger(queries: &Queries<'_>, ledger: &LedgerReport, minutes: i32) -> Result<Self> {
+        let missing = i64::try_from(ledger.recent_missing.len()).unwrap_or(i64::MAX);
+        let issues = if missing == 0 {
+            Vec::new()
+        } else {
+            queries
+                .rows(
+                    include_str!("recent_by_ledger.sql"),
+                    &[
+                        (&ledger.recent_missing, Type::UUID_ARRAY),
+                        (&MAX_ISSUES, Type::INT8),
+                    ],
+                )
+                .await?
+                .iter()
+                .map(RecentIssue::without_profile)
+                .collect::<Result<_>>()?
+        };
+        Ok(Self {
+            basis: Some(Basis::Ledger),
+            last_full_proof: Some(ledger.last_full_proof),
+            audit_log: Some(ledger.audit_log.clone()),
+            ..Self::without_log(ledger.check_time, minutes, missing, issues)
+        })
+    }
+
+    /// All of `auth.users`, and no audit log.
+    async fn read_users(queries: &Queries<'_>) -> Result<Self> {
+        let minutes = Lookback::SinceLastCheck.minutes(queries).await?;
+        let rows = queries
+            .rows(
+                include_str!("recent_gap.sql"),
+                &[(&minutes, Type::INT4), (&MAX_ISSUES, Type::INT8)],
+            )
+            .await?;
+        // the query answers with one row even where there is no issue
+        let first = rows.first().ok_or(Error::UnexpectedAnswer)?;
+        let missing: i64 = column(first, "missing")?;
+        let issues = rows
+            .iter()
+            .take(if missing == 0 { 0 } else { rows.len() })
+            .map(RecentIssue::without_profile)
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            basis: Some(Basis::Full),
+            last_full_proof: ledger::last_full_proof(queries).await?,
+            audit_log: Some(AuditLog::state(queries).await?),
+            ..Self::without_log(column(first, "check_time")?, minutes, missing, issues)
+        })
+    }
+
+    fn without_log(
+        check_time: Timestamp,
+        minutes: i32,
+        missing: i64,
+        issues: Vec<RecentIssue>,
+    ) -> Self {
+        let mut findings = Vec::new();
+        if missing > 0 {
+            findings.push(finding::recent_missing_profiles(missing, minutes.into()));
+        }
+        findings.push(finding::vanished_users_not_looked_for());
+        Self {
+            verdict: Verdict::from_findings(&findings),
+            findings,
+            check_time,
+            window: Window::until(check_time, minutes),
+            audit_log: None,
+            issues: Some(issues),
+            basis: None,
+            ledger_doubt: None,
+            last_full_proof: None,
+            looked_for_vanished: false,
+        }
     }
 
     async fn look(database: &mut Database, lookback: Lookback) -> Result<Self> {
@@ -165,6 +303,10 @@ impl RecentReport {
                     window: Window::until(check_time, minutes),
                     audit_log: Some(AuditLog::state(queries).await?),
                     issues: Some(issues),
+                    basis: Some(Basis::Full),
+                    ledger_doubt: None,
+                    last_full_proof: ledger::last_full_proof(queries).await?,
+                    looked_for_vanished: true,
                 })
             })
             .await
@@ -186,7 +328,8 @@ impl RecentReport {
             json!({
                 "window_minutes": self.window.minutes,
                 "missing": count("recent_missing_profiles").unwrap_or(0),
-                "vanished": count("vanished_users").unwrap_or(0),
+                "vanished": self.looked_for_vanished.then(|| count("vanished_users").unwrap_or(0)),
+                "basis": self.basis,
             }),
         )
     }
@@ -200,6 +343,10 @@ impl RecentReport {
             window: Window::until(now, WINDOW_MINUTES),
             audit_log: None,
             issues: None,
+            basis: None,
+            ledger_doubt: None,
+            last_full_proof: None,
+            looked_for_vanished: false,
         }
     }
 }
