@@ -23,6 +23,8 @@ revoke all on type rollcall.doctor_finding from public;
 
 -- What the checks read --------------------------------------------------------------------------------------------
 
+-- Many checks call these; as plpgsql they are planned once in a connection.
+
 create or replace function rollcall.sees_everything() returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
@@ -36,42 +38,73 @@ comment on function rollcall.sees_everything() is
   'Whether rollcall.require_sight() is content. Checks of the data say nothing where it is not; the check not_all_visible says why.';
 
 create or replace function rollcall.auth_role() returns name
-language sql stable set search_path = '' as $$
-  select pg_catalog.pg_get_userbyid(c.relowner) from pg_catalog.pg_class c where c.oid = 'auth.users'::regclass
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select pg_catalog.pg_get_userbyid(c.relowner) from pg_catalog.pg_class c where c.oid = 'auth.users'::regclass);
+end
 $$;
 comment on function rollcall.auth_role() is
   'The role that signs people up: the owner of auth.users, supabase_auth_admin.';
 
 create or replace function rollcall.path_of(p_config text[]) returns name[]
-language sql stable set search_path = '' as $$
-  select array_agg(distinct s.schema::name)
-  from (
-    select 'pg_catalog' as schema
-    union all
-    select case m.part[1] when '$user' then rollcall.auth_role()::text else m.part[1] end
+language plpgsql stable set search_path = '' as $$
+declare
+  path constant text := coalesce(
+    -- its own, else that of the role that signs people up
+    (select substr(c, length('search_path=') + 1) from unnest(p_config) c where c like 'search\_path=%'),
+    (
+      select substr(c, length('search_path=') + 1)
+      from pg_catalog.pg_db_role_setting d cross join unnest(d.setconfig) c
+      where d.setrole = (select r.oid from pg_catalog.pg_roles r where r.rolname = rollcall.auth_role()) and c like 'search\_path=%'
+        and d.setdatabase in (0, (select b.oid from pg_catalog.pg_database b where b.datname = current_database()))
+      order by d.setdatabase desc
+      limit 1
+    ),
+    '"$user", public'
+  );
+begin
+  return (
+    select array_agg(distinct (case s.schema when '$user' then rollcall.auth_role() else s.schema::name end))
     from (
-      select array[btrim(p, ' "''')] as part
-      from unnest(string_to_array(
-        coalesce(
-          -- its own, else that of the role that signs people up
-          (select substr(c, length('search_path=') + 1) from unnest(p_config) c where c like 'search\_path=%'),
-          (
-            select substr(c, length('search_path=') + 1)
-            from pg_catalog.pg_db_role_setting d cross join unnest(d.setconfig) c
-            where d.setrole = rollcall.auth_role()::regrole and c like 'search\_path=%'
-              and d.setdatabase in (0, (select b.oid from pg_catalog.pg_database b where b.datname = current_database()))
-            order by d.setdatabase desc
-            limit 1
-          ),
-          '"$user", public'
-        ), ','
-      )) p
-    ) m
-  ) s
-  where s.schema not in ('', 'pg_temp')
+      select 'pg_catalog' as schema
+      union all
+      select btrim(p, ' "''') from unnest(string_to_array(path, ',')) p
+    ) s
+    where s.schema not in ('', 'pg_temp')
+  );
+end
 $$;
 comment on function rollcall.path_of(text[]) is
   'The schemas in which a function with these settings looks for names when Supabase Auth signs somebody up.';
+
+-- As it was, but that the functions of the application are looked for first, and by their name before by a pattern: asked
+-- of every function that PostgreSQL has, that takes seconds.
+create or replace function rollcall.may_make_profiles(p_code text) returns boolean
+language sql stable set search_path = '' as $$
+  with recursive theirs as materialized (
+    select p.oid, p.prosrc, lower(p.proname) as name, '\m' || regexp_replace(p.proname, '(\W)', '\\\1', 'g') || '"?\s*\(' as call
+    from pg_catalog.pg_proc p
+    where p.pronamespace = any (array(
+      select n.oid from pg_catalog.pg_namespace n where n.nspname !~ '^(pg_.*|information_schema|auth|extensions|rollcall)$'))
+  ),
+  code (source) as (
+    select rollcall.without_comments(p_code) collate "C"
+    union
+    select rollcall.without_comments(coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)) collate "C"
+    from code
+    join theirs p on case when strpos(lower(code.source), p.name) > 0 then code.source ~* p.call else false end
+  )
+  select exists (
+    select from code
+    where code.source ~* '\mrollcall\.bootstrap_profile\M|\mexecute\M.*\minsert\M'
+      or code.source ~* format(
+        '\m(insert|merge)\s+into\s+("?\w+"?\s*\.\s*)?"?%s"?(\W|$)',
+        (select regexp_replace(c.relname, '(\W)', '\\\1', 'g') from pg_catalog.pg_class c where c.oid = rollcall.profile_table())
+      )
+  )
+$$;
+comment on function rollcall.may_make_profiles(text) is
+  'Whether code of the application, or a function that it calls, seems to insert into the profile table.';
 
 create or replace function rollcall.signup_triggers()
 returns table (
@@ -79,159 +112,168 @@ returns table (
   function_id oid, function_name text, code text, runs_as name, is_definer boolean, path name[],
   is_ours boolean, makes_profiles boolean
 )
-language sql stable set search_path = '' as $$
-  select
-    t.oid, t.tgname::text, pg_catalog.pg_get_triggerdef(t.oid), t.tgenabled in ('O', 'A'), t.tgtype::integer & 2 = 2, t.tgqual is not null,
-    p.oid, p.oid::regprocedure::text,
-    source.without_literals,
-    case when p.prosecdef then pg_catalog.pg_get_userbyid(p.proowner) else rollcall.auth_role() end,
-    p.prosecdef, rollcall.path_of(p.proconfig),
-    kind.is_ours,
-    case
-      when kind.is_ours then p.prosrc like '%rollcall.bootstrap_profile%'
-      -- in a literal, only dynamic SQL makes anything
-      when source.code ~* '\mexecute\M' then rollcall.may_make_profiles(source.code)
-      else rollcall.may_make_profiles(source.without_literals)
-    end
-  from pg_catalog.pg_trigger t
-  join pg_catalog.pg_proc p on p.oid = t.tgfoid
-  cross join lateral (
-    select c.code, regexp_replace(c.code, '''(?:[^'']|'''')*''', '''''', 'g') as without_literals
-    from (select rollcall.without_comments(coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)) as code) c
-  ) source
-  cross join lateral (
-    select p.prosrc like '%rollcall.bootstrap_profile%' or p.oid = to_regprocedure('rollcall.leave_to_later_trigger()') as is_ours
-  ) kind
-  where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
-    and t.tgtype::integer & 4 = 4  -- insert
-  order by t.tgtype::integer & 2 = 0, t.tgname collate "C"
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    select
+      t.oid, t.tgname::text, pg_catalog.pg_get_triggerdef(t.oid), t.tgenabled in ('O', 'A'), t.tgtype::integer & 2 = 2, t.tgqual is not null,
+      p.oid, p.oid::regprocedure::text,
+      source.without_literals,
+      case when p.prosecdef then pg_catalog.pg_get_userbyid(p.proowner) else rollcall.auth_role() end,
+      p.prosecdef, rollcall.path_of(p.proconfig),
+      kind.is_ours,
+      case
+        when kind.is_ours then p.prosrc like '%rollcall.bootstrap_profile%'
+        -- in a literal, only dynamic SQL makes anything
+        when source.code ~* '\mexecute\M' then rollcall.may_make_profiles(source.code)
+        else rollcall.may_make_profiles(source.without_literals)
+      end
+    from pg_catalog.pg_trigger t
+    join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    cross join lateral (
+      select c.code, regexp_replace(c.code, '''(?:[^'']|'''')*''', '''''', 'g') as without_literals
+      from (select rollcall.without_comments(coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)) as code) c
+    ) source
+    cross join lateral (
+      select p.prosrc like '%rollcall.bootstrap_profile%' or p.oid = to_regprocedure('rollcall.leave_to_later_trigger()') as is_ours
+    ) kind
+    where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
+      and t.tgtype::integer & 4 = 4  -- insert
+    order by t.tgtype::integer & 2 = 0, t.tgname collate "C";
+end
 $$;
 comment on function rollcall.signup_triggers() is
   'The triggers that an insert into auth.users runs, in the order in which they fire, each with its function: text without comments and literals, the role that it runs as, where it looks for names, whether it is Rollcall''s, and whether it seems to make profiles.';
 
 create or replace function rollcall.names_in_code(p_code text, p_path name[])
 returns table (kind text, command text, name_as_written text, relation regclass, found_elsewhere text, columns text[])
-language sql stable set search_path = '' as $$
-  select
-    w.kind, w.command, w.name_as_written, w.relation,
-    case when w.schema is null and not w.is_known then w.elsewhere end,
-    w.columns
-  from (
-    select distinct on (n.kind, n.command, n.schema, n.name)
-      n.kind, n.command, n.schema, concat_ws('.', n.schema, n.name) as name_as_written, n.columns,
-      here.relation,
-      case n.kind
-        when 'relation' then here.relation is not null
-        when 'type' then exists (
-          select from pg_catalog.pg_type t join pg_catalog.pg_namespace s on s.oid = t.typnamespace where t.typname = n.name and s.nspname = any (p_path))
-        else exists (
-          select from pg_catalog.pg_proc f join pg_catalog.pg_namespace s on s.oid = f.pronamespace where f.proname = n.name and s.nspname = any (p_path))
-      end as is_known,
-      (
-        select min(s.nspname)
-        from pg_catalog.pg_namespace s
-        where s.nspname !~ '^(pg_|information_schema$|rollcall$)'
-          and case n.kind
-            when 'relation' then exists (
-              select from pg_catalog.pg_class c where c.relname = n.name and c.relnamespace = s.oid and c.relkind in ('r', 'p', 'v', 'm', 'f'))
-            when 'type' then exists (select from pg_catalog.pg_type t where t.typname = n.name and t.typnamespace = s.oid)
-            else exists (select from pg_catalog.pg_proc f where f.proname = n.name and f.pronamespace = s.oid)
-          end
-      ) as elsewhere
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    select
+      w.kind, w.command, w.name_as_written, w.relation,
+      case when w.schema is null and not w.is_known then w.elsewhere end,
+      w.columns
     from (
-      -- tables that are written to, with the columns that are named
-      select
-        'relation' as kind, regexp_replace(lower(m[1]), '\s+', ' ', 'g') as command,
-        case when m[3] is not null then parts.first end as schema, coalesce(parts.second, parts.first) as name,
-        case when m[4] is not null then (
-          select array_agg(case when c ~ '"' then btrim(c, E' \n\t\r"') else lower(btrim(c, E' \n\t\r')) end) from unnest(string_to_array(m[4], ',')) c) end as columns
-      from regexp_matches(
-        p_code,
-        '\m(insert\s+into|update|delete\s+from|merge\s+into)\s+(?:only\s+)?("[^"]+"|\w+)(?:\s*\.\s*("[^"]+"|\w+))?(?:\s+as\s+\w+)?(?:\s*\(([^()]*)\))?',
-        'gi'
-      ) m
-      cross join lateral (
+      select distinct on (n.kind, n.command, n.schema, n.name)
+        n.kind, n.command, n.schema, concat_ws('.', n.schema, n.name) as name_as_written, n.columns,
+        here.relation,
+        case n.kind
+          when 'relation' then here.relation is not null
+          when 'type' then exists (
+            select from pg_catalog.pg_type t join pg_catalog.pg_namespace s on s.oid = t.typnamespace where t.typname = n.name and s.nspname = any (p_path))
+          else exists (
+            select from pg_catalog.pg_proc f join pg_catalog.pg_namespace s on s.oid = f.pronamespace where f.proname = n.name and s.nspname = any (p_path))
+        end as is_known,
+        (
+          select min(s.nspname)
+          from pg_catalog.pg_namespace s
+          where s.nspname !~ '^(pg_|information_schema$|rollcall$)'
+            and case n.kind
+              when 'relation' then exists (
+                select from pg_catalog.pg_class c where c.relname = n.name and c.relnamespace = s.oid and c.relkind in ('r', 'p', 'v', 'm', 'f'))
+              when 'type' then exists (select from pg_catalog.pg_type t where t.typname = n.name and t.typnamespace = s.oid)
+              else exists (select from pg_catalog.pg_proc f where f.proname = n.name and f.pronamespace = s.oid)
+            end
+        ) as elsewhere
+      from (
+        -- tables that are written to, with the columns that are named
         select
-          case when m[2] like '"%' then btrim(m[2], '"') else lower(m[2]) end as first,
-          case when m[3] like '"%' then btrim(m[3], '"') else lower(m[3]) end as second
-      ) parts
-      -- "on conflict do update set", "for update skip locked"
-      where not (lower(m[1]) = 'update' and lower(m[2]) in ('set', 'skip', 'nowait', 'of', 'on'))
-      union all
-      select 'relation', 'select', null, lower(m[1]), null
-      from regexp_matches(p_code, '\m(?:from|join)\s+(?!only\M)(\w+)(?!\s*[\w]*\s*[.(])', 'gi') m
-      -- a name that the statement defines for itself
-      where p_code !~* ('\m' || m[1] || '\s+as\s*\(')
-      union all
-      select 'type', 'cast', null, lower(m[1]), null
-      from regexp_matches(p_code, '(?:::|\mcast\s*\([^()]*\mas)\s*([a-z_]\w*)(?!\s*\.|\w)', 'gi') m
-      union all
-      select 'function', 'call', null, lower(m[1]), null
-      from regexp_matches(p_code, '(?<![\w".])([a-z_]\w*)\s*\(', 'gi') m
-      -- "insert into profiles (id)" calls nothing
-      where p_code !~* ('\m(into|update|from|join|table)\s+' || m[1] || '\s*\(')
-    ) n
-    left join lateral (
-      select c.oid::regclass as relation
-      from pg_catalog.pg_class c
-      join pg_catalog.pg_namespace s on s.oid = c.relnamespace
-      where c.relname = n.name and c.relkind in ('r', 'p', 'v', 'm', 'f')
-        and (s.nspname = n.schema or n.schema is null and s.nspname = any (p_path))
-      order by array_position(p_path, s.nspname)
-      limit 1
-    ) here on n.kind = 'relation'
-  ) w
+          'relation' as kind, regexp_replace(lower(m[1]), '\s+', ' ', 'g') as command,
+          case when m[3] is not null then parts.first end as schema, coalesce(parts.second, parts.first) as name,
+          case when m[4] is not null then (
+            select array_agg(case when c ~ '"' then btrim(c, E' \n\t\r"') else lower(btrim(c, E' \n\t\r')) end) from unnest(string_to_array(m[4], ',')) c) end as columns
+        from regexp_matches(
+          p_code,
+          '\m(insert\s+into|update|delete\s+from|merge\s+into)\s+(?:only\s+)?("[^"]+"|\w+)(?:\s*\.\s*("[^"]+"|\w+))?(?:\s+as\s+\w+)?(?:\s*\(([^()]*)\))?',
+          'gi'
+        ) m
+        cross join lateral (
+          select
+            case when m[2] like '"%' then btrim(m[2], '"') else lower(m[2]) end as first,
+            case when m[3] like '"%' then btrim(m[3], '"') else lower(m[3]) end as second
+        ) parts
+        -- "on conflict do update set", "for update skip locked"
+        where not (lower(m[1]) = 'update' and lower(m[2]) in ('set', 'skip', 'nowait', 'of', 'on'))
+        union all
+        select 'relation', 'select', null, lower(m[1]), null
+        from regexp_matches(p_code, '\m(?:from|join)\s+(?!only\M)(\w+)(?!\s*[\w]*\s*[.(])', 'gi') m
+        -- a name that the statement defines for itself
+        where p_code !~* ('\m' || m[1] || '\s+as\s*\(')
+        union all
+        select 'type', 'cast', null, lower(m[1]), null
+        from regexp_matches(p_code, '(?:::|\mcast\s*\([^()]*\mas)\s*([a-z_]\w*)(?!\s*\.|\w)', 'gi') m
+        union all
+        select 'function', 'call', null, lower(m[1]), null
+        from regexp_matches(p_code, '(?<![\w".])([a-z_]\w*)\s*\(', 'gi') m
+        -- "insert into profiles (id)" calls nothing
+        where p_code !~* ('\m(into|update|from|join|table)\s+' || m[1] || '\s*\(')
+      ) n
+      left join lateral (
+        select c.oid::regclass as relation
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace s on s.oid = c.relnamespace
+        where c.relname = n.name and c.relkind in ('r', 'p', 'v', 'm', 'f')
+          and (s.nspname = n.schema or n.schema is null and s.nspname = any (p_path))
+        order by array_position(p_path, s.nspname)
+        limit 1
+      ) here on n.kind = 'relation'
+    ) w;
+end
 $$;
 comment on function rollcall.names_in_code(text, name[]) is
   'The tables, types and functions that a text names without dynamic SQL: as written, the relation behind it (null: none in reach), the schema where a name without one is found although it is not in reach, and the columns that an insert names.';
 
 create or replace function rollcall.sample_users() returns table (kind text, users_row jsonb)
-language sql volatile set search_path = '' as $$
-  with odd (metadata) as (
-    -- every key that the definition or a signup function reads, holding what nobody expects
-    select coalesce(jsonb_object_agg(k.key, E'it''s "odd" \\ \u2603 ; -- ' || repeat('x', 300)), '{}')
-      || '{"full_name": ["not", {"a": "name"}], "name": 12345.678, "avatar_url": {"deep": [[[[]]]]}, "account_type": "ADMIN", "age": "no number", "empty": "", "null": null}'
-    from (
-      select distinct m[1] as key
+language plpgsql volatile set search_path = '' as $$
+begin
+  return query
+    with odd (metadata) as (
+      -- every key that the definition or a signup function reads, holding what nobody expects
+      select coalesce(jsonb_object_agg(k.key, E'it''s "odd" \\ \u2603 ; -- ' || repeat('x', 300)), '{}')
+        || '{"full_name": ["not", {"a": "name"}], "name": 12345.678, "avatar_url": {"deep": [[[[]]]]}, "account_type": "ADMIN", "age": "no number", "empty": "", "null": null}'
       from (
-        select pg_catalog.pg_get_viewdef(to_regclass('rollcall.expected_profile')) as code
-        union all
-        select p.prosrc
-        from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
-        where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
-      ) read
-      cross join lateral regexp_matches(read.code, 'raw_user_meta_data"?\s*->>?\s*''(\w+)''', 'gi') m
-    ) k
-  )
-  select
-    s.kind,
-    jsonb_build_object(
-      'id', s.id, 'instance_id', '00000000-0000-0000-0000-000000000000', 'aud', 'authenticated', 'role', '',
-      'encrypted_password', '', 'confirmation_token', '', 'recovery_token', '', 'email_change', '', 'email_change_token_new', '',
-      'email_change_token_current', '', 'email_change_confirm_status', 0, 'phone_change', '', 'phone_change_token', '',
-      'reauthentication_token', '', 'created_at', now(), 'updated_at', now(),
-      'is_sso_user', s.kind = 'sso', 'is_anonymous', s.kind = 'anonymous',
-      'email', case when s.kind not in ('phone', 'anonymous', 'web3') then 'probe-' || left(s.id::text, 8) || '@example.invalid' end,
-      'phone', case when s.kind = 'phone' then '999' || lpad((random() * 999999999999)::bigint::text, 12, '0') end,
-      'raw_app_meta_data', case when s.provider is null then '{}' else jsonb_build_object('provider', s.provider, 'providers', array[s.provider]) end,
-      'raw_user_meta_data', s.metadata
+        select distinct m[1] as key
+        from (
+          select pg_catalog.pg_get_viewdef(to_regclass('rollcall.expected_profile')) as code
+          union all
+          select p.prosrc
+          from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+          where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
+        ) read
+        cross join lateral regexp_matches(read.code, 'raw_user_meta_data"?\s*->>?\s*''(\w+)''', 'gi') m
+      ) k
     )
-  from (
-    select k.kind, k.provider, gen_random_uuid() as id, k.metadata
-    from odd
-    cross join lateral (
-      values
-        (1, 'email', 'email', '{"email_verified": false, "phone_verified": false}'::jsonb),
-        (2, 'phone', 'phone', '{"email_verified": false, "phone_verified": false}'),
-        (3, 'oauth', 'google', '{"iss": "https://accounts.google.com", "full_name": "Rollcall Probe", "name": "Rollcall Probe", "avatar_url": "https://example.invalid/a.png", "picture": "https://example.invalid/a.png", "email_verified": true, "phone_verified": false}'),
-        (4, 'sso', 'sso:00000000-0000-0000-0000-000000000000', '{"email_verified": false, "phone_verified": false}'),
-        (5, 'anonymous', null, '{}'),
-        (6, 'web3', 'web3', '{"custom_claims": {"chain": "ethereum", "address": "0x0"}, "email_verified": false, "phone_verified": false}'),
-        (7, 'admin_created', 'email', '{}'),
-        (8, 'odd_metadata', 'email', odd.metadata)
-    ) k (position, kind, provider, metadata)
-    order by k.position
-  ) s
+    select
+      s.kind,
+      jsonb_build_object(
+        'id', s.id, 'instance_id', '00000000-0000-0000-0000-000000000000', 'aud', 'authenticated', 'role', '',
+        'encrypted_password', '', 'confirmation_token', '', 'recovery_token', '', 'email_change', '', 'email_change_token_new', '',
+        'email_change_token_current', '', 'email_change_confirm_status', 0, 'phone_change', '', 'phone_change_token', '',
+        'reauthentication_token', '', 'created_at', now(), 'updated_at', now(),
+        'is_sso_user', s.kind = 'sso', 'is_anonymous', s.kind = 'anonymous',
+        'email', case when s.kind not in ('phone', 'anonymous', 'web3') then 'probe-' || left(s.id::text, 8) || '@example.invalid' end,
+        'phone', case when s.kind = 'phone' then '999' || lpad((random() * 999999999999)::bigint::text, 12, '0') end,
+        'raw_app_meta_data', case when s.provider is null then '{}' else jsonb_build_object('provider', s.provider, 'providers', array[s.provider]) end,
+        'raw_user_meta_data', s.metadata
+      )
+    from (
+      select k.kind, k.provider, gen_random_uuid() as id, k.metadata
+      from odd
+      cross join lateral (
+        values
+          (1, 'email', 'email', '{"email_verified": false, "phone_verified": false}'::jsonb),
+          (2, 'phone', 'phone', '{"email_verified": false, "phone_verified": false}'),
+          (3, 'oauth', 'google', '{"iss": "https://accounts.google.com", "full_name": "Rollcall Probe", "name": "Rollcall Probe", "avatar_url": "https://example.invalid/a.png", "picture": "https://example.invalid/a.png", "email_verified": true, "phone_verified": false}'),
+          (4, 'sso', 'sso:00000000-0000-0000-0000-000000000000', '{"email_verified": false, "phone_verified": false}'),
+          (5, 'anonymous', null, '{}'),
+          (6, 'web3', 'web3', '{"custom_claims": {"chain": "ethereum", "address": "0x0"}, "email_verified": false, "phone_verified": false}'),
+          (7, 'admin_created', 'email', '{}'),
+          (8, 'odd_metadata', 'email', odd.metadata)
+      ) k (position, kind, provider, metadata)
+      order by k.position
+    ) s;
+end
 $$;
 comment on function rollcall.sample_users() is
   'One made-up user of every kind, as the row that Supabase Auth inserts: email, phone, oauth, sso, anonymous, web3, admin_created, odd_metadata. Nothing is written.';
@@ -240,7 +282,8 @@ create or replace function rollcall.sample_profiles()
 returns table (kind text, profile jsonb, is_expected boolean, failed_with text)
 language plpgsql volatile set search_path = '' as $$
 declare
-  definition constant text := pg_catalog.pg_get_viewdef(to_regclass('rollcall.expected_profile'));
+  definition constant text := rtrim(pg_catalog.pg_get_viewdef(to_regclass('rollcall.expected_profile')), E'; \n');
+  has_alias constant boolean := definition ~ '\mauth\.users \w';
   over_sample text;
   sample record;
 begin
@@ -248,19 +291,28 @@ begin
     return;
   end if;
   over_sample := regexp_replace(
-    rtrim(definition, E'; \n'), '\mauth\.users\M( \w+)?',
-    '(select (pg_catalog.jsonb_populate_record(null::auth.users, $1)).*)\1'
+    definition, '\mauth\.users\M',
+    '(select r.* from pg_catalog.jsonb_populate_record(null::auth.users, sample.users_row) r)' || case when has_alias then '' else ' users' end
   );
-  if definition !~ '\mauth\.users \w' then
-    over_sample := replace(over_sample, '.*)', '.*) users');
-  end if;
+  over_sample := format(
+    'select sample.kind, pg_catalog.to_jsonb(e) as profile from rollcall.sample_users() sample left join lateral (%s) e on true where $1 is null or sample.kind = $1',
+    over_sample
+  );
+  begin
+    return query execute
+      format('select x.kind, x.profile, x.profile is not null, null::text from (%s) x', over_sample) using null::text;
+    return;
+  exception when others then
+    null;
+  end;
+  -- somebody's cannot be computed: one by one, to find out whose
   for sample in select * from rollcall.sample_users() loop
     kind := sample.kind;
     profile := null;
     failed_with := null;
     is_expected := true;
     begin
-      execute format('select pg_catalog.to_jsonb(e) from (%s) e', over_sample) into profile using sample.users_row;
+      execute format('select x.profile from (%s) x', over_sample) into profile using sample.kind;
       is_expected := profile is not null;
     exception when others then
       failed_with := sqlstate;
@@ -1110,12 +1162,15 @@ begin
   if not rollcall.sees_everything() then
     return;
   end if;
+  with missing as materialized (
+    select e._user_id from rollcall.expected_profile e
+    where not exists (select from rollcall.actual_profile a where a._user_id = e._user_id)
+  )
   select count(*) as loads, sum(b.users)::bigint as users into loaded
   from (
     select count(*) as users
-    from rollcall.expected_profile e
-    join auth.users u on u.id = e._user_id
-    where not exists (select from rollcall.actual_profile a where a._user_id = e._user_id)
+    from missing m
+    join auth.users u on u.id = m._user_id
     group by u.xmin::text
     having count(*) >= 10
   ) b;
@@ -1374,7 +1429,7 @@ comment on function rollcall.doctor_audit_log_not_written() is
 
 -- All of them -----------------------------------------------------------------------------------------------------
 
-create or replace function rollcall.doctor()
+create or replace function rollcall.doctor(p_with_users boolean default true)
 returns table (id text, severity text, summary text, meaning text, evidence text[], next_step text, fix text)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -1398,10 +1453,14 @@ declare
     'rollcall_exposed', 'auth_users_exposed',
     'signup_trigger_foreign', 'audit_log_not_written'
   ];
+  of_users constant text[] := array[
+    'profile_email_taken', 'users_loaded_past_trigger', 'users_with_null_tokens', 'anonymous_upgrade_unnoticed', 'profiles_left_to_client'
+  ];
   check_id text;
   found rollcall.doctor_finding[];
 begin
   foreach check_id in array checks loop
+    continue when not p_with_users and check_id = any (of_users);
     begin
       execute format('select array(select f from rollcall.%I() f)', 'doctor_' || check_id) into found;
     exception when others then
@@ -1419,8 +1478,8 @@ begin
   end loop;
 end
 $$;
-comment on function rollcall.doctor() is
-  'Why profiles go missing, or will: one row a finding, each with its id (docs/doctor.md), severity, what it means and for whom, what was seen, what to do, and the SQL that mends it. No row: every check looked, and nothing was found. unknown: a check could not look.';
+comment on function rollcall.doctor(boolean) is
+  'Why profiles go missing, or will: one row a finding, each with its id (docs/doctor.md), severity, what it means and for whom, what was seen, what to do, and the SQL that mends it. No row: every check looked, and nothing was found. unknown: a check could not look. Without users: only the checks whose cost does not grow with the tables.';
 
 create or replace function rollcall.schema_version() returns text
 language sql immutable set search_path = '' as $$ select '20261124000200' $$;
@@ -1429,4 +1488,4 @@ comment on function rollcall.schema_version() is
 
 revoke all on all functions in schema rollcall from public, anon, authenticated;
 grant execute on function rollcall.signup_summary(), rollcall.mismatches() to service_role;
-grant execute on function rollcall.doctor() to rollcall_monitor;
+grant execute on function rollcall.doctor(boolean) to rollcall_monitor;

@@ -27,7 +27,13 @@ comment on function rollcall.insert_record_sql(regclass, jsonb) is
 -- What a rollback cannot take back, by the text of what a signup runs.
 create or replace function rollcall.beyond_rollback() returns setof text
 language sql stable set search_path = '' as $$
-  with recursive code (source) as (
+  with recursive theirs as materialized (
+    select p.oid, p.prosrc, lower(p.proname) as name, '\m' || regexp_replace(p.proname, '(\W)', '\\\1', 'g') || '"?\s*\(' as call
+    from pg_catalog.pg_proc p
+    where p.pronamespace = any (array(
+      select n.oid from pg_catalog.pg_namespace n where n.nspname !~ '^(pg_.*|information_schema|auth|extensions|rollcall)$'))
+  ),
+  code (source) as (
     select rollcall.without_comments(coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)) collate "C"
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
@@ -36,9 +42,7 @@ language sql stable set search_path = '' as $$
     union
     select rollcall.without_comments(coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)) collate "C"
     from code
-    join pg_catalog.pg_proc p on code.source ~* ('\m' || regexp_replace(p.proname, '(\W)', '\\\1', 'g') || '"?\s*\(')
-    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    where n.nspname !~ '^(pg_.*|information_schema|auth|extensions|rollcall)$'
+    join theirs p on case when strpos(lower(code.source), p.name) > 0 then code.source ~* p.call else false end
   )
   select distinct lower(m[1])
   from code

@@ -8,12 +8,15 @@ begin
   if not rollcall.sees_everything() then
     return;
   end if;
+  with missing as materialized (
+    select e._user_id from rollcall.expected_profile e
+    where not exists (select from rollcall.actual_profile a where a._user_id = e._user_id)
+  )
   select count(*) as loads, sum(b.users)::bigint as users into loaded
   from (
     select count(*) as users
-    from rollcall.expected_profile e
-    join auth.users u on u.id = e._user_id
-    where not exists (select from rollcall.actual_profile a where a._user_id = e._user_id)
+    from missing m
+    join auth.users u on u.id = m._user_id
     group by u.xmin::text
     having count(*) >= 10
   ) b;

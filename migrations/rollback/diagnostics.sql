@@ -75,7 +75,7 @@ drop function if exists
   rollcall.probe_kinds(),
   rollcall.beyond_rollback(),
   rollcall.insert_record_sql(regclass, jsonb),
-  rollcall.doctor(),
+  rollcall.doctor(boolean),
   rollcall.sees_everything(),
   rollcall.signup_triggers(),
   rollcall.path_of(text[]),

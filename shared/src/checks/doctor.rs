@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio_postgres::types::Type;
 
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -78,7 +79,7 @@ impl DoctorReport {
                     &queries.row("select now() as check_time", &[]).await?,
                     "check_time",
                 )?;
-                let mut findings = findings(queries).await?;
+                let mut findings = findings(queries, true).await?;
                 findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
                 Ok(Self {
                     verdict: Verdict::from_findings(&findings),
@@ -101,12 +102,12 @@ impl DoctorReport {
     }
 }
 
-/// What every check found, in the order of [`CHECKS`].
-async fn findings(queries: &Queries<'_>) -> Result<Vec<Finding>> {
+/// What every check found, in the order of [`CHECKS`]; without users, the checks whose cost does not grow with the tables.
+async fn findings(queries: &Queries<'_>, with_users: bool) -> Result<Vec<Finding>> {
     queries
         .rows(
-            "select d.id, d.severity, d.summary, d.meaning, d.evidence, d.next_step, d.fix from rollcall.doctor() d",
-            &[],
+            "select d.id, d.severity, d.summary, d.meaning, d.evidence, d.next_step, d.fix from rollcall.doctor($1) d",
+            &[(&with_users, Type::BOOL)],
         )
         .await?
         .iter()
@@ -130,9 +131,9 @@ async fn findings(queries: &Queries<'_>) -> Result<Vec<Finding>> {
         .collect()
 }
 
-/// What belongs into every report: all but the warnings, which lock nobody out.
+/// What belongs into every report: all but the warnings, which lock nobody out. Users are counted there anyway.
 pub(super) async fn grave_findings(queries: &Queries<'_>) -> Result<Vec<Finding>> {
-    let mut findings = findings(queries).await?;
+    let mut findings = findings(queries, false).await?;
     findings.retain(|finding| finding.severity != Severity::Warning);
     Ok(findings)
 }

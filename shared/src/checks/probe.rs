@@ -1,6 +1,6 @@
 //! Does a signup get its profile now? One of every kind of user is tried, and taken back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,6 +14,9 @@ use crate::verdict::Verdict;
 
 /// For one kind of user. A signup takes milliseconds; triggers of the application may wait for locks.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// When no further kind is begun.
+const LIMIT_OF_ALL: Duration = Duration::from_secs(15);
 
 /// Checks of the doctor that see what the probe cannot: it runs as the owner of Rollcall's functions.
 const RIGHTS: [&str; 3] = [
@@ -83,6 +86,18 @@ pub struct ProbedSignup {
 }
 
 impl ProbedSignup {
+    /// The time was up.
+    fn not_tried(kind: String) -> Self {
+        Self {
+            kind,
+            outcome: ProbeOutcome::Unknown,
+            sqlstate: Some("57014".to_owned()),
+            constraint: None,
+            column: None,
+            wrong_columns: Vec::new(),
+        }
+    }
+
     /// The kind, and in brackets what is known of the reason: names from the catalog.
     fn described(&self) -> String {
         let reasons = [
@@ -147,8 +162,16 @@ impl ProbeReport {
             })
             .await?;
         let mut signups = Vec::with_capacity(kinds.len());
-        for kind in &kinds {
-            signups.push(probe(database, kind).await?);
+        let started = Instant::now();
+        for kind in kinds {
+            signups.push(if started.elapsed() < LIMIT_OF_ALL {
+                match probe(database, &kind).await {
+                    Err(Error::Timeout) if database.is_usable() => ProbedSignup::not_tried(kind),
+                    outcome => outcome?,
+                }
+            } else {
+                ProbedSignup::not_tried(kind)
+            });
         }
         findings.extend(judge(&signups));
         Ok(Self {
