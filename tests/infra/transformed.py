@@ -26,6 +26,8 @@ def transformed() -> dict:
         if resource["Type"] == "AWS::Serverless::Function":
             # The transform wants uploaded code; `sam deploy` replaces the folder in the same way.
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            resource["Properties"]["DefinitionUri"] = "s3://bucket/key"
     # The transform asks for a region, for the partition it writes into some ARNs, and calls nothing.
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
     return Translator(managed_policy_map={}, sam_parser=Parser()).translate(template, parameter_values={})

@@ -858,7 +858,7 @@ async fn it_ends_before_the_deadline_says_what_remains_and_the_next_one_finishes
     Ok(())
 }
 
-/// The default batch of 500 takes longer here than there is time: smaller ones have to do.
+/// The default batch takes longer here than there is time: smaller ones have to do.
 #[tokio::test]
 async fn a_batch_that_is_too_slow_for_the_time_is_cut_smaller_until_all_is_done() -> Result<()> {
     let project = Project::migrated().await?;
