@@ -37,6 +37,7 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
     let report = outcome.unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
     let observation = Observation::of_recent(&report);
     metrics.verdict(report.verdict);
+    metrics.count("RecentSignups", report.signups_count);
     metrics.count("RecentMissing", observation.missing);
     let answer = function
         .answer(&report, observation, is_reachable, &event.context)

@@ -72,6 +72,8 @@ pub struct RecentReport {
     pub check_time: Timestamp,
     /// What was looked at.
     pub window: Window,
+    /// Signups of that time that must have a profile. None: could not look.
+    pub signups_count: Option<i64>,
     /// Signups that went wrong, newest first, at most [`MAX_ISSUES`]. None: could not look.
     pub issues: Option<Vec<RecentIssue>>,
 }
@@ -133,6 +135,12 @@ impl RecentReport {
                 let check_time: Timestamp = column(first, "check_time")?;
                 let missing: i64 = column(first, "missing")?;
                 let vanished: i64 = column(first, "vanished")?;
+                let signups = queries
+                    .row(
+                        "select h.signups from rollcall.recent_health(make_interval(mins => $1)) h",
+                        &[(&minutes, Type::INT4)],
+                    )
+                    .await?;
                 let mut issues = Vec::new();
                 for row in &rows {
                     let Some(user_id) = column::<Option<Uuid>>(row, "user_id")? else {
@@ -160,6 +168,7 @@ impl RecentReport {
                     findings,
                     check_time,
                     window: Window::until(check_time, minutes),
+                    signups_count: Some(column(&signups, "signups")?),
                     issues: Some(issues),
                 })
             })
@@ -194,6 +203,7 @@ impl RecentReport {
             findings: vec![finding::blind(error)],
             check_time: now,
             window: Window::until(now, WINDOW_MINUTES),
+            signups_count: None,
             issues: None,
         }
     }
