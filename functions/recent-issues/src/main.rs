@@ -1,7 +1,7 @@
 //! Lambda function `recent-issues`, every five minutes: do signups fail right now?
 //!
-//! Takes any event, since a schedule has nothing to tell; answers with the report and alerts
-//! `CRITICAL_TOPIC_ARN` (else `ALERT_TOPIC_ARN`) unless the verdict is `consistent`.
+//! Takes any event, since a schedule has nothing to tell; answers with the report, and tells
+//! `CRITICAL_TOPIC_ARN` (else `ALERT_TOPIC_ARN`) when an incident opens, changes, lasts, or is over.
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
