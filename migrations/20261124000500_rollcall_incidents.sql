@@ -236,5 +236,7 @@ grant execute on function
   rollcall.alert_claim(text, uuid, interval),
   rollcall.alert_settle(bigint, uuid, boolean),
   rollcall.missing_user_ids(integer),
-  rollcall.incidents(timestamptz)
+  rollcall.incidents(timestamptz),
+  -- how large a share of the recent signups failed
+  rollcall.recent_health(interval)
 to rollcall_monitor;

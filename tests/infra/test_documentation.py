@@ -26,8 +26,8 @@ class Documentation(unittest.TestCase):
 
     def test_the_numbers_in_the_readme_are_the_templates(self):
         kinds = [resource["Type"] for resource in source()["Resources"].values()]
-        self.assertEqual(kinds.count("AWS::CloudWatch::Alarm"), 10)
-        self.assertIn("ten CloudWatch alarms", README)
+        self.assertEqual(kinds.count("AWS::CloudWatch::Alarm"), 14)
+        self.assertIn("fourteen CloudWatch alarms", README)
         self.assertEqual(kinds.count("AWS::Logs::LogGroup"), 4)
         self.assertIn("four log groups", README)
         timeout = source()["Resources"]["BackfillFunction"]["Properties"]["Timeout"]

@@ -15,6 +15,13 @@ ACCEPTED = {
     "DatabaseCaCert": ["", PEM, PEM + "\n", PEM + "\n" + PEM + "\n", PEM.replace("\n", "\r\n")],
     "AlertEmail": ["", "on-call+rollcall@example.co.uk"],
     "CriticalEmail": ["", "on-call@example.com"],
+    "SlackWorkspaceId": ["", "T012ABCDEFG"],
+    "SlackChannelId": ["", "C012ABCDEFG"],
+    "PagerDutyUrl": [
+        "",
+        "https://events.pagerduty.com/integration/0123456789abcdef0123456789abcdef/enqueue",
+        "https://events.eu.pagerduty.com/integration/0123456789abcdef0123456789abcdef/enqueue",
+    ],
     # One item of the list at a time, as CloudFormation checks them.
     "SubnetIds": ["", "subnet-0123abcd", "subnet-0123456789abcdef0"],
     "SecurityGroupIds": ["", "sg-0123abcd", "sg-0123456789abcdef0"],
@@ -39,6 +46,14 @@ REFUSED = {
     ],
     "AlertEmail": ["on-call", "on-call@example", "a@example.com,b@example.com ", "on call@example.com"],
     "CriticalEmail": ["@example.com"],
+    "SlackWorkspaceId": ["my-team", "t012abcdefg"],
+    "SlackChannelId": ["#alerts", "alerts"],
+    "PagerDutyUrl": [
+        "0123456789abcdef0123456789abcdef",
+        "http://events.pagerduty.com/integration/0123/enqueue",
+        "https://example.com/integration/0123/enqueue",
+        "https://events.pagerduty.com.example.com/integration/0123/enqueue",
+    ],
     "SubnetIds": ["vpc-0123abcd", "subnet-XYZ", "subnet-0123abcd subnet-0123abce"],
     "SecurityGroupIds": ["default", "sg-0123abcd "],
 }
@@ -70,6 +85,7 @@ class Patterns(unittest.TestCase):
         # Lambda takes 4 KB of names and values; a secret's name has 512 characters at most, a topic's 256.
         others = len(SECRET) + 512 + len("arn:aws-us-gov:sns:us-gov-west-1:123456789012:") + 256
         names = len("DATABASE_SECRET_ARNDATABASE_CA_CERTCRITICAL_TOPIC_ARNRUST_LOGerror")
+        names += len("ALERT_MIN_MISSING1000000ALERT_MIN_PERCENT100ALERT_REMINDER_MINUTES10080")
         self.assertLessEqual(source()["Parameters"]["DatabaseCaCert"]["MaxLength"] + others + names, 4096)
 
 

@@ -223,6 +223,25 @@ FAULTS = {
         (drop("Resources", "AlertEmailSubscription", "Condition"), "e-mail subscriptions"),
         (put(*of("CriticalEmailSubscription", "TopicArn"), {"Ref": "AlertTopic"}), "e-mail subscriptions"),
     ],
+    topics.the_pager_gets_alarms_and_people_get_words: [
+        (drop("Resources", "PagerDutySubscription"), "the https subscriptions are"),
+        (drop("Resources", "PagerDutySubscription", "Condition"), "not asked for"),
+        (put(*of("PagerDutySubscription", "TopicArn"), {"Ref": "AlertTopic"}), "listens elsewhere"),
+        (drop(*of("PagerDutySubscription", "FilterPolicy")), "cannot match"),
+        (drop("Parameters", "PagerDutyUrl", "NoEcho"), "can be read"),
+        (drop(*of("CriticalEmailSubscription", "FilterPolicy")), "everything twice"),
+    ],
+    topics.slack_is_told_and_may_do_nothing: [
+        (drop("Resources", "SlackChannel"), "the Slack channels are"),
+        (drop("Resources", "SlackChannel", "Condition"), "without a Slack channel"),
+        (drop(*of("SlackChannel", "GuardrailPolicies")), "may use the account"),
+        (put(*of("SlackChannel", "SnsTopicArns"), [{"Ref": "AlertTopic"}]), "only a part"),
+        (put(*of("SlackChannel", "IamRoleArn"), {"Fn::GetAtt": ["BackfillRole", "Arn"]}), "a role of others"),
+        (
+            put(*of("SlackRole", "AssumeRolePolicyDocument", "Statement", 0, "Principal"), {"AWS": "*"}),
+            "assumed by others",
+        ),
+    ],
     api.every_route_asks_for_iam: [
         (drop(*ROUTE, "security"), "post /backfill is open"),
         (put(*ROUTE, "security", [{"NONE": []}]), "post /backfill is open"),
@@ -247,6 +266,8 @@ FAULTS = {
         (put(*of("DeadLettersAlarm", "Threshold"), 100), "nothing watches AWS/SQS"),
         (put(*of("DeadLettersAlarm", "Statistic"), "Sum"), "takes the Sum"),
         (drop(*of("DeadLettersAlarm", "AlarmActions")), "does not reach"),
+        (put(*of("HealthCheckVerdictAlarm", "OKActions"), [{"Ref": "AlertTopic"}]), "does not reach"),
+        (put(*of("HealthCheckMissingAlarm", "AlarmActions"), [{"Ref": "AlertTopic"}]), "does not reach"),
         (put(*of("DeadLettersAlarm", "ActionsEnabled"), False), "silent"),
         (put(*of("DeadLettersAlarm", "AlarmName"), "dead-letters"), "does not let in"),
         (drop(*of("DeadLettersAlarm", "AlarmDescription")), "says nothing"),
@@ -257,6 +278,27 @@ FAULTS = {
         (drop("Resources", "AlertsNotSentAlarm"), "nobody learns of alerts in HealthCheckLogs"),
         (put(*of("AlertsNotSentAlarm", "Threshold"), 5), "nobody learns of alerts in HealthCheckLogs"),
         (put(*of("HealthCheckUnsentFilter", "FilterPattern"), "ERROR"), "does not look for alerts"),
+    ],
+    alarms.verdicts_and_repairs_have_alarms: [
+        (drop("Resources", "RecentIssuesVerdictAlarm"), "no alarm on the verdict of RecentIssuesFunction"),
+        (put(*of("HealthCheckVerdictAlarm", "Threshold"), 2), "no alarm on the verdict of HealthCheckFunction"),
+        (put(*of("HealthCheckVerdictAlarm", "Period"), 300), "other times"),
+        (put(*of("HealthCheckVerdictAlarm", "TreatMissingData"), "notBreaching"), "a late run"),
+        (put(*of("HealthCheckSlowAlarm", "MetricName"), "Latency"), "HealthCheckFunction reports no Latency"),
+        (drop("Resources", "BackfillFailuresAlarm"), "could not create"),
+    ],
+    alarms.the_dashboard_shows_what_is_reported: [
+        (drop("Resources", "Dashboard"), "there are 0 dashboards"),
+        (put(*of("Dashboard", "DashboardBody", "Fn::Sub"), "{"), "not JSON"),
+        (put(*of("Dashboard", "DashboardBody", "Fn::Sub"), '{"widgets": []}'), "does not show Verdict"),
+        (put(*of("Dashboard", "DashboardBody", "Fn::Sub"), '{"widgets": []}'), "differ in ${AWS::StackName}-dead-letters"),
+        (
+            put(
+                *of("Dashboard", "DashboardBody", "Fn::Sub"),
+                '{"widgets": [{"properties": {"metrics": [["Rollcall", "Mood", "FunctionName", "${BackfillFunction}"]]}}]}',
+            ),
+            "reports no Mood",
+        ),
     ],
     alarms.missing_runs_raise_an_alarm: [
         (drop("Resources", "HealthCheckMissingAlarm"), "no dead man's switch"),

@@ -301,21 +301,30 @@ async fn a_report_that_was_overtaken_by_a_newer_one_tells_nothing() -> Result<()
 
 #[tokio::test]
 async fn thresholds_keep_small_numbers_quiet_and_wrong_settings_count_as_none() -> Result<()> {
-    let project = project_with_a_failed_signup().await?;
-    let url = project.url();
-    for (name, value, outcome) in [
-        ("ALERT_MIN_MISSING", "2", "not_needed"),
-        ("ALERT_MIN_PERCENT", "100", "sent"),
-        ("ALERT_MIN_MISSING", "many", "already_sent"),
-    ] {
-        let env = [("DATABASE_URL", url.as_str()), (name, value)];
-        let lambda = Lambda::start("health-check", &env).await?;
-        let answer = lambda.invoke(json!({})).await?;
-        assert_eq!(answer["verdict"], "inconsistent");
-        assert_eq!(answer["alert"], outcome, "{name}={value}");
-        if value == "many" {
-            let log = lambda.process.stdout()?;
-            ensure!(log.contains("the default counts"), "{log}");
+    for (binary, _, _) in CHECKS {
+        // one of two
+        let project = project_with_a_failed_signup().await?;
+        project
+            .auth()
+            .await?
+            .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(2))
+            .await?;
+        let url = project.url();
+        for (name, value, outcome) in [
+            ("ALERT_MIN_MISSING", "2", "not_needed"),
+            ("ALERT_MIN_PERCENT", "51", "not_needed"),
+            ("ALERT_MIN_PERCENT", "50", "sent"),
+            ("ALERT_MIN_MISSING", "many", "already_sent"),
+        ] {
+            let env = [("DATABASE_URL", url.as_str()), (name, value)];
+            let lambda = Lambda::start(binary, &env).await?;
+            let answer = lambda.invoke(json!({})).await?;
+            assert_eq!(answer["verdict"], "inconsistent");
+            assert_eq!(answer["alert"], outcome, "{binary}, {name}={value}");
+            if value == "many" {
+                let log = lambda.process.stdout()?;
+                ensure!(log.contains("the default counts"), "{log}");
+            }
         }
     }
     Ok(())
@@ -424,7 +433,7 @@ async fn every_run_leaves_one_line_of_metrics() -> Result<()> {
         (
             "recent-issues",
             json!({}),
-            json!({"Verdict": 1.0, "RecentMissing": 1.0}),
+            json!({"Verdict": 1.0, "RecentSignups": 1.0, "RecentMissing": 1.0}),
         ),
         ("backfill", json!({}), json!({"Verdict": 1.0})),
         (

@@ -710,6 +710,42 @@ async fn a_rotated_password_is_read_again_when_the_old_one_is_refused() -> Resul
     Ok(())
 }
 
+#[tokio::test]
+async fn the_secret_is_fetched_once_by_an_instance_also_when_its_connection_is_lost() -> Result<()>
+{
+    let project = Project::migrated().await?;
+    let moto = Moto::start().await?;
+    for (binary, _) in CHECKS {
+        let arn = moto.secret(binary, &project.url()).await?;
+        let env = [
+            ("DATABASE_SECRET_ARN", arn.as_str()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", moto.url()),
+        ];
+        let lambda = Lambda::start(binary, &env).await?;
+        assert_eq!(lambda.invoke(json!({})).await?["verdict"], "consistent");
+        moto.secrets_manager(
+            "DeleteSecret",
+            json!({"SecretId": arn, "ForceDeleteWithoutRecovery": true}),
+        )
+        .await?;
+        for backend in backends(&project).await? {
+            project
+                .connect_as_superuser()
+                .await?
+                .execute_typed(
+                    "select pg_terminate_backend($1, 5000)",
+                    &[(&backend, tokio_postgres::types::Type::INT4)],
+                )
+                .await?;
+        }
+        for _ in 0..2 {
+            let answer = lambda.invoke(json!({})).await?;
+            assert_eq!(answer["verdict"], "consistent", "{binary}: {answer}");
+        }
+    }
+    Ok(())
+}
+
 /// Limits of others: 6 MiB for an answer, 256 KiB for an SNS message and for a log line.
 #[tokio::test]
 async fn thousands_of_failed_signups_fit_into_one_answer_one_alert_and_one_log_line() -> Result<()>

@@ -115,9 +115,7 @@ async fn alert(session: &mut Session, report: &HealthReport) -> anyhow::Result<O
         .await?;
     observation.name_users(user_ids);
     let (settings, claimant) = (Settings::default(), Uuid::new_v4());
-    let outcome = session
-        .run(async |database| store::record(database, &observation, &settings, claimant).await)
-        .await?;
+    let outcome = store::record(session, &observation, &settings, claimant, None).await?;
     Ok(outcome.claim.map(|claim| claim.notice))
 }
 

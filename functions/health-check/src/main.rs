@@ -1,8 +1,9 @@
 //! Lambda function `health-check`, hourly: is everyone's profile there, and do signups get theirs?
 //!
-//! Takes any event, since a schedule has nothing to tell; answers with the report and alerts
-//! `ALERT_TOPIC_ARN` unless the verdict is `consistent`. With `PROBE=true` it also tries a signup of every kind of user,
-//! which fires every trigger of the application, and takes it back.
+//! Takes any event, since a schedule has nothing to tell; answers with the report, and tells
+//! `ALERT_TOPIC_ARN` (else `CRITICAL_TOPIC_ARN`) when an incident opens, changes, lasts, or is over.
+//! With `PROBE=true` it also tries a signup of every kind of user, which fires every trigger of the application, and
+//! takes it back.
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};

@@ -1,8 +1,8 @@
 //! Lambda function `recent-issues`, every five minutes: do signups fail right now?
 //!
-//! Takes any event, since a schedule has nothing to tell; answers with the report and alerts
-//! `CRITICAL_TOPIC_ARN` (else `ALERT_TOPIC_ARN`) unless the verdict is `consistent`. In the time that is left after
-//! that, goes on with a backfill that nobody is at any more.
+//! Takes any event, since a schedule has nothing to tell; answers with the report, and tells
+//! `CRITICAL_TOPIC_ARN` (else `ALERT_TOPIC_ARN`) when an incident opens, changes, lasts, or is over.
+//! In the time that is left after that, goes on with a backfill that nobody is at any more.
 
 mod leftover;
 
@@ -41,6 +41,7 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
     let report = outcome.unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
     let observation = Observation::of_recent(&report);
     metrics.verdict(report.verdict);
+    metrics.count("RecentSignups", report.signups_count);
     metrics.count("RecentMissing", observation.missing);
     let mut answer = function
         .answer(&report, observation, is_reachable, &event.context)

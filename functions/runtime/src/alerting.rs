@@ -134,10 +134,7 @@ impl Alerting {
             name_users(function, &mut observation, limit).await;
             let kept = function
                 .with_session(limit, async |session| {
-                    session
-                        .run(async |database| {
-                            store::record(database, &observation, &self.settings, claimant).await
-                        })
+                    store::record(session, &observation, &self.settings, claimant, Some(limit))
                         .await
                 })
                 .await;

@@ -180,6 +180,7 @@ impl Observation {
                 .issues
                 .as_ref()
                 .map(|_| count("recent_missing_profiles")),
+            of: report.signups_count,
             at: report.issues.as_ref().map(|_| report.check_time),
             user_ids: missing.map(|issue| issue.user_id).take(LISTED).collect(),
             ..Self::new(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -15,6 +16,8 @@ use super::notice::Notice;
 use crate::checks::history::CheckName;
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
+use crate::patience;
+use crate::session::Session;
 
 /// For each transaction here; they touch a handful of rows.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -68,42 +71,55 @@ pub async fn missing_user_ids(database: &mut Database) -> Result<Vec<Uuid>> {
 }
 
 /// Decides what `observation` means, keeps that, and leases the first message to `claimant`, an id that no other
-/// invocation has. Safe to run twice with the same one.
+/// invocation has. Safe to run twice with the same one. What may pass by itself, such as another invocation that decides
+/// right now, is waited for until `until`.
 ///
 /// # Errors
-/// What the database refuses.
+/// What the session and the database refuse.
 pub async fn record(
-    database: &mut Database,
+    session: &mut Session,
+    observation: &Observation,
+    settings: &Settings,
+    claimant: Uuid,
+    until: Option<Instant>,
+) -> Result<Outcome> {
+    patience::run_on(session, until, async |database| {
+        database
+            .write(LIMIT, async |queries| {
+                record_in(queries, observation, settings, claimant).await
+            })
+            .await
+    })
+    .await
+}
+
+async fn record_in(
+    queries: &Queries<'_>,
     observation: &Observation,
     settings: &Settings,
     claimant: Uuid,
 ) -> Result<Outcome> {
     let check = observation.check.as_str();
-    database
-        .write(LIMIT, async |queries| {
-            let (previous, now) = begin(queries, check).await?;
-            let decision = decide(&previous, observation, now, settings);
-            let is_changed = decision.incident != previous.open || !decision.notices.is_empty();
-            if !decision.is_outdated {
-                keep(
-                    queries,
-                    check,
-                    observation.at,
-                    is_changed.then_some(&decision),
-                )
-                .await?;
-            }
-            let claim = claim_in(queries, observation.check, claimant).await?;
-            Ok(Outcome {
-                is_being_told: claim.is_none()
-                    && (previous.has_unsent || !decision.notices.is_empty()),
-                claim,
-                open: decision
-                    .incident
-                    .filter(|incident| incident.resolved_at.is_none()),
-            })
-        })
-        .await
+    let (previous, now) = begin(queries, check).await?;
+    let decision = decide(&previous, observation, now, settings);
+    let is_changed = decision.incident != previous.open || !decision.notices.is_empty();
+    if !decision.is_outdated {
+        keep(
+            queries,
+            check,
+            observation.at,
+            is_changed.then_some(&decision),
+        )
+        .await?;
+    }
+    let claim = claim_in(queries, observation.check, claimant).await?;
+    Ok(Outcome {
+        is_being_told: claim.is_none() && (previous.has_unsent || !decision.notices.is_empty()),
+        claim,
+        open: decision
+            .incident
+            .filter(|incident| incident.resolved_at.is_none()),
+    })
 }
 
 async fn begin(queries: &Queries<'_>, check: &str) -> Result<(Previous, Timestamp)> {

@@ -91,6 +91,8 @@ pub struct RecentReport {
     pub window: Window,
     /// State of the audit log: `on`, `stale` or `off`. Only one that is on knows of users who vanished.
     pub audit_log: Option<String>,
+    /// Signups of that time that must have a profile. None: could not look, or the ledger does not count so far back.
+    pub signups_count: Option<i64>,
     /// Signups that went wrong, newest first, at most [`MAX_ISSUES`]. None: could not look.
     pub issues: Option<Vec<RecentIssue>>,
     /// What it was read from.
@@ -102,6 +104,18 @@ pub struct RecentReport {
     /// Whether the audit log was searched for users who signed up in the window and are gone. A scheduled check of many
     /// users leaves it out, since the log has no index.
     pub looked_for_vanished: bool,
+}
+
+async fn signups(queries: &Queries<'_>, minutes: i32) -> Result<i64> {
+    column(
+        &queries
+            .row(
+                "select h.signups from rollcall.recent_health(make_interval(mins => $1)) h",
+                &[(&minutes, Type::INT4)],
+            )
+            .await?,
+        "signups",
+    )
 }
 
 /// How far back a check of recent signups looks.
@@ -205,6 +219,7 @@ impl RecentReport {
             basis: Some(Basis::Ledger),
             last_full_proof: Some(ledger.last_full_proof),
             audit_log: Some(ledger.audit_log.clone()),
+            signups_count: (minutes == WINDOW_MINUTES).then_some(ledger.signups),
             ..Self::without_log(ledger.check_time, minutes, missing, issues)
         })
     }
@@ -230,6 +245,7 @@ impl RecentReport {
             basis: Some(Basis::Full),
             last_full_proof: ledger::last_full_proof(queries).await?,
             audit_log: Some(AuditLog::state(queries).await?),
+            signups_count: Some(signups(queries, minutes).await?),
             ..Self::without_log(column(first, "check_time")?, minutes, missing, issues)
         })
     }
@@ -251,6 +267,7 @@ impl RecentReport {
             check_time,
             window: Window::until(check_time, minutes),
             audit_log: None,
+            signups_count: None,
             issues: Some(issues),
             basis: None,
             ledger_doubt: None,
@@ -274,6 +291,7 @@ impl RecentReport {
                 let check_time: Timestamp = column(first, "check_time")?;
                 let missing: i64 = column(first, "missing")?;
                 let vanished: i64 = column(first, "vanished")?;
+                let signups_count = signups(queries, minutes).await?;
                 let mut issues = Vec::new();
                 for row in &rows {
                     let Some(user_id) = column::<Option<Uuid>>(row, "user_id")? else {
@@ -302,6 +320,7 @@ impl RecentReport {
                     check_time,
                     window: Window::until(check_time, minutes),
                     audit_log: Some(AuditLog::state(queries).await?),
+                    signups_count: Some(signups_count),
                     issues: Some(issues),
                     basis: Some(Basis::Full),
                     ledger_doubt: None,
@@ -342,6 +361,7 @@ impl RecentReport {
             check_time: now,
             window: Window::until(now, WINDOW_MINUTES),
             audit_log: None,
+            signups_count: None,
             issues: None,
             basis: None,
             ledger_doubt: None,

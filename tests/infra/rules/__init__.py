@@ -19,9 +19,13 @@ RULES = (
     topics.topics_are_encrypted_with_a_key_that_alarms_may_use,
     topics.topic_policies_let_in_only_their_publishers,
     topics.email_is_subscribed_only_when_given,
+    topics.the_pager_gets_alarms_and_people_get_words,
+    topics.slack_is_told_and_may_do_nothing,
     api.every_route_asks_for_iam,
     api.the_api_is_throttled_and_logged,
     alarms.alarms_watch_the_checks,
     alarms.missing_runs_raise_an_alarm,
     alarms.alerts_that_were_not_sent_raise_an_alarm,
+    alarms.verdicts_and_repairs_have_alarms,
+    alarms.the_dashboard_shows_what_is_reported,
 )

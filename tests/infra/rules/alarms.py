@@ -1,11 +1,21 @@
-"""Alarms on the checks themselves."""
+"""Alarms on the checks themselves, and on what they report."""
 
+import json
 from collections.abc import Iterator
 
-from rules.reading import FUNCTIONS, SCHEDULES, of_type, owner, pattern
+from rules.reading import FUNCTIONS, NO_VALUE, SCHEDULES, of_type, owner, pattern
 from schedule import seconds_between_runs
 
 ALERTS = [{"Ref": "AlertTopic"}]
+# People are told of a verdict by the check itself; its alarm is for the pager alone.
+PAGER_ONLY = {"Fn::If": ["HasPagerDuty", [{"Ref": "CriticalTopic"}], NO_VALUE]}
+PAGER_TOO = {"Fn::If": ["HasPagerDuty", [{"Ref": "AlertTopic"}, {"Ref": "CriticalTopic"}], ALERTS]}
+# What the functions print (functions/*/src/main.rs), by function.
+METRICS = {
+    "HealthCheckFunction": {"Verdict", "Missing", "RecentSignups", "RecentMissing", "HealthPercentage", "Duration"},
+    "RecentIssuesFunction": {"Verdict", "RecentSignups", "RecentMissing", "Duration"},
+    "BackfillFunction": {"Verdict", "Missing", "Repaired", "Failed", "Duration"},
+}
 
 
 def watched_resource(alarm: dict) -> str | None:
@@ -21,8 +31,11 @@ def alarms_watch_the_checks(template: dict) -> Iterator[str]:
     for name, alarm in alarms.items():
         resource = watched_resource(alarm)
         watched[(pattern(alarm["Namespace"]) or alarm["Namespace"], alarm["MetricName"], resource)] = name
-        if alarm.get("AlarmActions") != ALERTS or alarm.get("OKActions") != ALERTS:
-            yield f"{name} does not reach the alerts topic"
+        told = PAGER_ONLY if alarm["MetricName"] == "Verdict" else ALERTS
+        if alarm["MetricName"] == "Invocations":
+            told = PAGER_TOO
+        if alarm.get("AlarmActions") != told or alarm.get("OKActions") != told:
+            yield f"{name} does not reach whom it should"
         if alarm.get("ActionsEnabled", True) is not True:
             yield f"{name} is silent"
         if not pattern(alarm.get("AlarmName")).startswith("${AWS::StackName}-"):
@@ -83,3 +96,53 @@ def alerts_that_were_not_sent_raise_an_alarm(template: dict) -> Iterator[str]:
     for logs in ("HealthCheckLogs", "RecentIssuesLogs"):
         if not any(group == logs and (namespace, metric) in alarms for group, namespace, metric in counted):
             yield f"nobody learns of alerts in {logs} that were not sent"
+
+
+def verdicts_and_repairs_have_alarms(template: dict) -> Iterator[str]:
+    alarms = {
+        (alarm["MetricName"], watched_resource(alarm)): alarm
+        for alarm in of_type(template, "AWS::CloudWatch::Alarm").values()
+        if alarm["Namespace"] == "Rollcall"
+    }
+    for metric, function in alarms:
+        if metric not in METRICS.get(function, ()):
+            yield f"{function} reports no {metric}"
+    for function, expression in SCHEDULES.items():
+        alarm = alarms.get(("Verdict", function), {})
+        limits = (alarm.get("ComparisonOperator"), alarm.get("Threshold"), alarm.get("Statistic"))
+        if limits != ("GreaterThanOrEqualToThreshold", 1, "Maximum"):
+            yield f"no alarm on the verdict of {function}"
+        elif alarm["Period"] != seconds_between_runs(expression):
+            yield f"the alarm on the verdict of {function} looks at other times than it runs"
+        elif alarm.get("TreatMissingData") != "ignore":
+            yield f"a late run changes what is known of {function}"
+    failed = alarms.get(("Failed", "BackfillFunction"), {})
+    if (failed.get("Statistic"), failed.get("Threshold"), failed.get("TreatMissingData")) != ("Sum", 1, "notBreaching"):
+        yield "nobody learns of profiles that a repair could not create"
+
+
+def the_dashboard_shows_what_is_reported(template: dict) -> Iterator[str]:
+    boards = of_type(template, "AWS::CloudWatch::Dashboard")
+    if len(boards) != 1:
+        yield f"there are {len(boards)} dashboards"
+    for name, board in boards.items():
+        try:
+            widgets = json.loads(pattern(board["DashboardBody"]))["widgets"]
+        except ValueError as reason:
+            yield f"{name} is not JSON: {reason}"
+            continue
+        shown = set()
+        listed = set()
+        for widget in widgets:
+            listed |= {alarm.partition(":alarm:")[2] for alarm in widget["properties"].get("alarms", [])}
+            for metric in widget["properties"].get("metrics", []):
+                if metric[0] == "Rollcall":
+                    shown.add((metric[3].removeprefix("${").removesuffix("}"), metric[1]))
+        for function, metric in shown:
+            if metric not in METRICS.get(function, ()):
+                yield f"{name}: {function} reports no {metric}"
+        for metric in set().union(*METRICS.values()) - {metric for _, metric in shown}:
+            yield f"{name} does not show {metric}"
+        named = {pattern(alarm.get("AlarmName")) for alarm in of_type(template, "AWS::CloudWatch::Alarm").values()}
+        for alarm in named ^ listed:
+            yield f"{name} and the alarms differ in {alarm}"

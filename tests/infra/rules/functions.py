@@ -40,6 +40,15 @@ def functions_join_a_vpc_only_when_asked(template: dict) -> Iterator[str]:
         yield "the VPC policy exists without a VPC"
 
 
+def limits(check: str) -> dict:
+    """When a check alerts, and again."""
+    return {
+        "ALERT_MIN_MISSING": {"Ref": f"{check}MinMissing"},
+        "ALERT_MIN_PERCENT": {"Ref": f"{check}MinPercent"},
+        "ALERT_REMINDER_MINUTES": {"Ref": "ReminderMinutes"},
+    }
+
+
 def environment_is_complete_and_holds_no_secret(template: dict) -> Iterator[str]:
     shared = {
         "DATABASE_SECRET_ARN": {"Ref": "DatabaseSecretArn"},
@@ -47,8 +56,8 @@ def environment_is_complete_and_holds_no_secret(template: dict) -> Iterator[str]
         "RUST_LOG": {"Ref": "LogLevel"},
     }
     own = {
-        "HealthCheckFunction": {"ALERT_TOPIC_ARN": {"Ref": "AlertTopic"}},
-        "RecentIssuesFunction": {"CRITICAL_TOPIC_ARN": {"Ref": "CriticalTopic"}},
+        "HealthCheckFunction": {"ALERT_TOPIC_ARN": {"Ref": "AlertTopic"}, **limits("HealthCheck")},
+        "RecentIssuesFunction": {"CRITICAL_TOPIC_ARN": {"Ref": "CriticalTopic"}, **limits("RecentIssues")},
         "BackfillFunction": {},
     }
     for name, function in of_type(template, "AWS::Lambda::Function").items():

@@ -25,6 +25,10 @@ def outputs_say_where_everything_is(template: dict) -> Iterator[str]:
         "BackfillUrl": {"Fn::Sub": "${BackfillApi.ApiEndpoint}/backfill"},
         "AlertTopicArn": {"Ref": "AlertTopic"},
         "CriticalTopicArn": {"Ref": "CriticalTopic"},
+        "DashboardUrl": {
+            "Fn::Sub": "https://console.${AWS::URLSuffix}/cloudwatch/home"
+            "?region=${AWS::Region}#dashboards/dashboard/${AWS::StackName}"
+        },
         "DeadLetterQueueUrl": {"Ref": "DeadLetterQueue"},
         "HealthCheckFunctionName": {"Ref": "HealthCheckFunction"},
         "RecentIssuesFunctionName": {"Ref": "RecentIssuesFunction"},
