@@ -43,12 +43,12 @@ fn fuzz(
         .map(Duration::from_secs);
     let (seed, began) = (random::seed(), Instant::now());
     let tries = cases.div_ceil(u32::try_from(at_once)?);
-    let mut runner = random::runner(seed, tries);
     let strategy = vec(text(corpus.clone()), 1..=at_once);
     let is_survived = RefCell::new(is_survived);
     let tried = RefCell::new(corpus.len());
-    loop {
-        runner
+    // Each round goes on with another seed, so that this one repeats them all.
+    for round in 0.. {
+        random::runner(seed.wrapping_add(round), tries)
             .run(&strategy, |texts| {
                 *tried.borrow_mut() += texts.len();
                 (is_survived.borrow_mut())(&texts)
