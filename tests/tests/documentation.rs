@@ -9,7 +9,16 @@ use rollcall_tests::programs::program;
 use rollcall_tests::project::Project;
 
 /// Commands that are not run here, and why.
-const NOT_HERE: [(&str, &str); 11] = [
+const NOT_HERE: [(&str, &str); 14] = [
+    (
+        "cargo run --release -p rollcall-bench",
+        "minutes; tests/benchmark.rs runs a small one",
+    ),
+    ("cargo build --release", "builds what is tested here anew"),
+    (
+        "python3 tests/lambda_cost/",
+        "measures for minutes, and needs Node.js",
+    ),
     ("cargo run -- demo", "tests/demo.rs runs it"),
     ("tests/run", "it is what runs this test"),
     (
@@ -55,7 +64,7 @@ fn blocks(markdown: &str, language: &str) -> Vec<String> {
 }
 
 fn documents() -> Result<Vec<String>> {
-    ["README.md", "infra/README.md"]
+    ["README.md", "infra/README.md", "docs/performance.md"]
         .iter()
         .map(|name| {
             fs::read_to_string(root().join(name)).with_context(|| format!("{name} is not there"))
