@@ -781,7 +781,7 @@ returns table (missing uuid[], orphaned bigint, next_after uuid)
 language plpgsql stable security definer set search_path = '' set row_security = off as $$
 declare
   -- some milliseconds, however many users there are
-  slice_size constant integer := 2000;
+  slice_size constant integer := 1000;
   settled_before constant timestamptz := rollcall.settled_before();
   nobody constant uuid := '00000000-0000-0000-0000-000000000000';
   last_of_all constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
@@ -849,7 +849,10 @@ begin
   end if;
 
   select * into part from rollcall.slice();
-  fresh := array(select rollcall.ledger_missing(least(proof.read_from - clock_slack, now() - p_recent_window)));
+  -- who was inside the settle time at the last look is to be looked at again
+  fresh := array(select rollcall.ledger_missing(
+    least(proof.read_from - clock_slack, now() - p_recent_window) - rollcall.settle_time()
+  ));
 
   known := array(select k.user_id from rollcall.known_missing k order by k.found_at desc, k.user_id limit max_looked_up + 1);
   is_all := cardinality(known) <= max_looked_up;

@@ -14,7 +14,16 @@ use rollcall_tests::programs::program;
 use rollcall_tests::project::Project;
 
 /// Commands that are not run here, and why.
-const NOT_HERE: [(&str, &str); 16] = [
+const NOT_HERE: [(&str, &str); 19] = [
+    (
+        "cargo run --release -p rollcall-bench",
+        "minutes; tests/benchmark.rs runs a small one",
+    ),
+    ("cargo build --release", "builds what is tested here anew"),
+    (
+        "python3 tests/lambda_cost/",
+        "measures for minutes, and needs Node.js",
+    ),
     ("cargo run -- demo", "tests/demo.rs runs it"),
     ("tests/run", "it is what runs this test"),
     (
@@ -88,6 +97,7 @@ fn documents() -> Result<Vec<String>> {
     [
         "README.md",
         "docs/doctor.md",
+        "docs/performance.md",
         "docs/probe.md",
         "infra/README.md",
         GUIDE,

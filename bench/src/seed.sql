@@ -1,0 +1,189 @@
+-- The way of the description that Rollcall was built from: its views and functions, repaired only so far that they run on
+-- a real Supabase project (qualified column names, casts of varchar and enum), under the schema seed.
+create schema seed;
+
+create view seed.signup_audit_summary as
+select distinct
+  coalesce(payload -> 'traits' ->> 'user_id', payload ->> 'actor_id')::uuid as user_id,
+  coalesce(payload -> 'traits' ->> 'user_email', payload ->> 'actor_username') as email,
+  payload ->> 'action' as action,
+  created_at
+from auth.audit_log_entries
+where payload ->> 'action' in ('user_signedup', 'user_repeated_signup', 'user_confirmation_requested')
+  and coalesce(payload -> 'traits' ->> 'user_id', payload ->> 'actor_id') ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$';
+
+create view seed.auth_profile_mismatch as
+select
+  s.user_id, s.email as audit_email, s.action, s.created_at as audit_created_at,
+  u.id as auth_user_id, u.email::text as auth_email, u.created_at as user_created_at,
+  p.id as profile_id, p.email as profile_email, p.created_at as profile_created_at,
+  case
+    when u.id is not null and p.id is not null then 'healthy'
+    when u.id is not null and p.id is null then 'auth_only'
+    when u.id is null then 'audit_only'
+    else 'unknown'
+  end as status
+from seed.signup_audit_summary s
+left join auth.users u on u.id = s.user_id
+left join public.profiles p on p.id = s.user_id
+order by s.created_at desc;
+
+create function seed.diagnose_auth_profile_consistency() returns table (status text, count bigint, description text)
+language plpgsql security definer as $$
+begin
+  return query select 'Total Signup Audit Entries'::text, count(*), 'Total distinct user signups'::text from seed.signup_audit_summary;
+  return query select 'Healthy (Auth + Profile)'::text, count(*), ''::text from seed.auth_profile_mismatch m where m.status = 'healthy';
+  return query select 'Auth Only (Missing Profile)'::text, count(*), ''::text from seed.auth_profile_mismatch m where m.status = 'auth_only';
+  return query select 'Audit Only (Deleted/Orphaned)'::text, count(*), ''::text from seed.auth_profile_mismatch m where m.status = 'audit_only';
+  return query select 'Total auth.users'::text, count(*), ''::text from auth.users;
+  return query select 'Total public.profiles'::text, count(*), ''::text from public.profiles;
+  return query select 'Users without Profiles'::text, count(*), ''::text from auth.users u left join public.profiles p on p.id = u.id where p.id is null;
+end
+$$;
+
+create function seed.get_auth_profile_mismatches(p_limit integer default 100)
+returns table (user_id uuid, audit_email text, auth_email text, status text, audit_created_at timestamptz, user_created_at timestamptz)
+language plpgsql security definer as $$
+begin
+  return query
+    select m.user_id, m.audit_email, m.auth_email, m.status, m.audit_created_at, m.user_created_at
+    from seed.auth_profile_mismatch m
+    where m.status in ('auth_only', 'audit_only')
+    order by m.audit_created_at desc
+    limit p_limit;
+end
+$$;
+
+create function seed.check_recent_signup_issues()
+returns table (user_id uuid, email text, action text, created_at timestamptz, has_auth_user boolean, has_profile boolean, minutes_since_signup numeric)
+language plpgsql security definer as $$
+begin
+  return query
+    select s.user_id, s.email, s.action, s.created_at, u.id is not null, p.id is not null, extract(epoch from now() - s.created_at) / 60
+    from seed.signup_audit_summary s
+    left join auth.users u on u.id = s.user_id
+    left join public.profiles p on p.id = s.user_id
+    where s.created_at > now() - interval '10 minutes' and (u.id is null or p.id is null)
+    order by s.created_at desc;
+end
+$$;
+
+create function seed.monitor_signup_health()
+returns table (check_time timestamptz, recent_signups_count bigint, signups_missing_profiles bigint, health_percentage numeric)
+language plpgsql security definer as $$
+declare
+  recent bigint;
+  missing bigint;
+begin
+  select count(*) into recent from auth.users u where u.created_at > now() - interval '1 hour';
+  select count(*) into missing
+  from auth.users u left join public.profiles p on p.id = u.id
+  where u.created_at > now() - interval '1 hour' and p.id is null;
+  return query select now(), recent, missing,
+    case when recent = 0 then 100.00 else round((recent - missing)::numeric / recent * 100, 2) end;
+end
+$$;
+
+create function seed.log_user_event(p_user_id uuid, p_kind text, p_payload jsonb default null) returns void
+language plpgsql security definer as $$
+begin
+  insert into public.user_events (user_id, kind, payload) values (p_user_id, p_kind, p_payload);
+exception when others then
+  raise warning 'could not log event: %', sqlerrm;
+end
+$$;
+
+create function seed.backfill_user_profile(p_user_id uuid, p_email text default null, p_account_type text default 'sme') returns jsonb
+language plpgsql security definer set search_path = public, auth as $$
+declare
+  address text := p_email;
+begin
+  if address is null then
+    select u.email::text into address from auth.users u where u.id = p_user_id;
+  end if;
+  insert into public.profiles (id, email, account_type, created_at, updated_at)
+  values (p_user_id, address, p_account_type, now(), now())
+  on conflict (id) do update set
+    email = coalesce(nullif(profiles.email, ''), excluded.email),
+    account_type = coalesce(profiles.account_type, excluded.account_type),
+    updated_at = now();
+  perform seed.log_user_event(p_user_id, 'profile_backfilled', jsonb_build_object('email', address, 'account_type', p_account_type));
+  return jsonb_build_object('success', true, 'user_id', p_user_id, 'email', address, 'account_type', p_account_type, 'action', 'backfilled');
+exception when others then
+  perform seed.log_user_event(p_user_id, 'profile_backfill_error', jsonb_build_object('error', sqlerrm));
+  return jsonb_build_object('success', false, 'user_id', p_user_id, 'error', sqlerrm, 'sqlstate', sqlstate);
+end
+$$;
+
+create function seed.backfill_all_missing_profiles(p_batch_size integer default 100) returns jsonb
+language plpgsql security definer set search_path = public, auth as $$
+declare
+  person record;
+  result jsonb;
+  processed integer := 0;
+  successful integer := 0;
+  failed integer := 0;
+begin
+  -- without its array of results, which grows with the square of the batch
+  for person in
+    select u.id, u.email, u.raw_user_meta_data
+    from auth.users u left join public.profiles p on p.id = u.id
+    where p.id is null
+    limit p_batch_size
+  loop
+    result := seed.backfill_user_profile(person.id, person.email, coalesce(person.raw_user_meta_data ->> 'account_type', 'sme'));
+    processed := processed + 1;
+    if (result ->> 'success')::boolean then successful := successful + 1; else failed := failed + 1; end if;
+  end loop;
+  return jsonb_build_object('dry_run', false, 'processed', processed, 'successful', successful, 'failed', failed);
+end
+$$;
+
+create function seed.ensure_profile_exists(p_user_id uuid, p_email text) returns void
+language plpgsql security definer set search_path = public, auth as $$
+begin
+  insert into public.profiles (id, email, account_type) values (p_user_id, p_email, 'sme')
+  on conflict (id) do update set email = coalesce(nullif(profiles.email, ''), excluded.email), updated_at = now();
+  perform seed.log_user_event(p_user_id, 'profile_bootstrap_ok', jsonb_build_object('email', p_email));
+exception when others then
+  perform seed.log_user_event(p_user_id, 'profile_bootstrap_error', jsonb_build_object('error', sqlerrm));
+end
+$$;
+
+create function seed.handle_new_user() returns trigger
+language plpgsql security definer set search_path = public, auth as $$
+begin
+  perform seed.log_user_event(new.id, 'auth_user_created', jsonb_build_object('email', new.email));
+  perform seed.ensure_profile_exists(new.id, coalesce(new.email, 'missing-email-' || new.id || '@example.invalid'));
+  return new;
+exception when others then
+  return new;
+end
+$$;
+
+-- The leanest trigger that makes the same profile and still never fails a signup: what a signup costs at least.
+create function seed.lean() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into public.profiles (id, email, account_type)
+  values (
+    new.id, new.email,
+    coalesce(
+      case lower(new.raw_user_meta_data ->> 'account_type')
+        when 'customer' then 'customer' when 'donor' then 'donor' when 'investor' then 'investor' when 'partner' then 'partner'
+        when 'professional' then 'professional' when 'service_provider' then 'service_provider' when 'sme' then 'sme'
+        when 'sole_proprietor' then 'sole_proprietor'
+      end,
+      'sme')
+  )
+  on conflict (id) do nothing;
+  return new;
+exception when others or query_canceled or assert_failure then
+  return new;
+end
+$$;
+
+create trigger seed_handle_new_user after insert on auth.users for each row execute function seed.handle_new_user();
+create trigger seed_lean after insert on auth.users for each row execute function seed.lean();
+alter table auth.users disable trigger seed_handle_new_user;
+alter table auth.users disable trigger seed_lean;

@@ -1,0 +1,98 @@
+//! What a signup costs: eight clients, asynchronous commit, each trigger in turn.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use rollcall_sandbox::Database;
+
+use crate::goals::Goal;
+use crate::operation::Operation;
+use crate::timing::Timing;
+
+const CLIENTS: u32 = 8;
+
+const ROUNDS: u32 = 3;
+
+const TRIGGERS: [&str; 3] = ["on_auth_user_created", "seed_handle_new_user", "seed_lean"];
+
+/// What Supabase Auth inserts first.
+const SIGN_UP: &str = "insert into auth.users
+     (instance_id, id, aud, role, email, raw_app_meta_data, raw_user_meta_data, created_at, updated_at)
+   select '00000000-0000-0000-0000-000000000000', x.id, 'authenticated', '', x.id || '@bench.example.com',
+     '{\"provider\": \"email\"}', '{\"full_name\": \"Ada\"}', now(), now()
+   from gen_random_uuid() x (id)";
+
+pub(crate) async fn measure(database: &Database, seconds: f64) -> Result<Operation> {
+    let admin = rollcall_sandbox::connect(&database.url_as("supabase_admin")).await?;
+    let mut taken = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (trigger, taken) in TRIGGERS.iter().zip(&mut taken) {
+            for other in TRIGGERS {
+                let state = if other == *trigger {
+                    "enable"
+                } else {
+                    "disable"
+                };
+                admin
+                    .batch_execute(&format!("alter table auth.users {state} trigger {other}"))
+                    .await?;
+            }
+            taken.push(milliseconds_a_signup(database, seconds)?);
+        }
+    }
+    for other in TRIGGERS {
+        let state = if other == TRIGGERS[0] {
+            "enable"
+        } else {
+            "disable"
+        };
+        admin
+            .batch_execute(&format!("alter table auth.users {state} trigger {other}"))
+            .await?;
+    }
+    let [ours, seed, lean] = taken;
+    Ok(Operation {
+        name: "signup, 8 clients",
+        floor_is: "leanest guarded trigger, no events",
+        ours: Timing::of(ours),
+        seed: Some(Timing::of(seed)),
+        floor: Timing::of(lean),
+        goals: vec![Goal::AtMostTimesFloor(1.0 / 0.85)],
+    })
+}
+
+fn milliseconds_a_signup(database: &Database, seconds: f64) -> Result<f64> {
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let url = database.url_as("supabase_admin");
+            thread::spawn(move || signups(&url, Duration::from_secs_f64(seconds)))
+        })
+        .collect();
+    let mut signups = 0;
+    for client in clients {
+        signups += client
+            .join()
+            .map_err(|_| anyhow!("a client panicked"))?
+            .context("a signup failed")?;
+    }
+    Ok(seconds * 1000.0 / f64::from(signups.max(1)))
+}
+
+fn signups(url: &str, length: Duration) -> Result<u32> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let client = rollcall_sandbox::connect(url).await?;
+            client.batch_execute("set synchronous_commit = off").await?;
+            let statement = client.prepare(SIGN_UP).await?;
+            let end = Instant::now() + length;
+            let mut signups = 0;
+            while Instant::now() < end {
+                client.execute(&statement, &[]).await?;
+                signups += 1;
+            }
+            Ok(signups)
+        })
+}
