@@ -5,6 +5,7 @@
 
 mod chart;
 mod history;
+mod incidents;
 mod negotiation;
 mod overview;
 mod page;
@@ -14,6 +15,7 @@ mod security;
 mod widget;
 
 pub use history::{History, Hour};
+pub use incidents::OpenIncident;
 pub use negotiation::prefers_json;
 pub use overview::{Overview, RecentSignups};
 pub use page::page;

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use super::chart;
 use super::history::History;
+use super::incidents::OpenIncident;
 use super::overview::{Overview, RecentSignups, capitalised};
 use super::repairs::Repairs;
 use crate::finding::{Finding, Severity};
@@ -49,6 +50,7 @@ pub(super) fn report(overview: &Overview) -> Markup {
             (findings(overview))
             (figures(overview))
         }
+        (incidents(overview.incidents.as_deref()))
         (causes(overview.causes.as_deref()))
         (recent(overview.recent.as_ref()))
         (history(overview.history.as_ref()))
@@ -126,7 +128,7 @@ fn findings(overview: &Overview) -> Markup {
         .health
         .findings
         .iter()
-        .filter(|finding| !causes.contains(finding))
+        .filter(|finding| !causes.iter().any(|cause| cause.id == finding.id))
         .collect();
     html! {
         section aria-labelledby="findings" {
@@ -135,6 +137,32 @@ fn findings(overview: &Overview) -> Markup {
                 p { "None." }
             } @else {
                 (list(rest))
+            }
+        }
+    }
+}
+
+/// What people were alerted about and is not over.
+fn incidents(incidents: Option<&[OpenIncident]>) -> Markup {
+    html! {
+        section aria-labelledby="incidents" {
+            h2 #incidents { "Open incidents" }
+            @match incidents {
+                None => (not_known()),
+                Some([]) => p { "None." },
+                Some(incidents) => (table(
+                    "Incidents that people were alerted about and that are not over, newest first",
+                    &["Opened", "Last seen", "Severity", "Check", "Found", "Users", "Unsent"],
+                    incidents.iter().map(|incident| vec![
+                        time(incident.opened_at),
+                        time(incident.seen_at),
+                        html! { (incident.severity) },
+                        html! { (incident.check) },
+                        html! { (incident.finding_ids.join(", ")) },
+                        html! { (number(incident.missing)) },
+                        html! { (incident.unsent_messages) },
+                    ]),
+                )),
             }
         }
     }
@@ -165,7 +193,19 @@ pub(super) fn list<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Marku
                 };
                 li.(severity) {
                     p { span.severity { (severity) } " " (capitalised(&finding.summary)) " " code { (finding.id) } }
+                    @if let Some(meaning) = &finding.meaning {
+                        p { (meaning) }
+                    }
+                    @if !finding.evidence.is_empty() {
+                        ul.evidence { @for seen in &finding.evidence { li { (seen) } } }
+                    }
                     p.next { (finding.next_step) }
+                    @if let Some(fix) = &finding.fix {
+                        details id={ "fix-" (finding.id) } {
+                            summary { "SQL that mends " (finding.id) "; read it before you run it" }
+                            pre { code { (fix) } }
+                        }
+                    }
                 }
             }
         }
