@@ -19,6 +19,6 @@ pub use incidents::OpenIncident;
 pub use negotiation::prefers_json;
 pub use overview::{Overview, RecentSignups};
 pub use page::page;
-pub use repairs::Repairs;
+pub use repairs::Repair;
 pub use security::{FrameAncestors, headers};
 pub use widget::{DOCUMENTATION, Theme, widget};

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::history::History;
 use super::incidents::{self, OpenIncident};
-use super::repairs::{self, Repairs};
+use super::repairs::{self, Repair};
 use crate::checks::doctor::DoctorReport;
 use crate::checks::health::HealthReport;
 use crate::checks::recent::{RecentIssue, RecentReport, Window};
@@ -31,8 +31,8 @@ pub struct Overview {
     pub causes: Option<Vec<Finding>>,
     /// What scheduled checks said.
     pub history: Option<History>,
-    /// Profiles that repairs created, newest first.
-    pub repairs: Option<Vec<Repairs>>,
+    /// The last repairs, newest first.
+    pub repairs: Option<Vec<Repair>>,
 }
 
 /// Signups of the last minutes that went wrong.
@@ -53,9 +53,10 @@ impl Overview {
     /// What the database refuses for the first, the check of everyone, and a connection that was lost;
     /// [`Self::unknown`] makes an overview of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        let mut health = HealthReport::take(database).await?;
+        // a page that is left open asks again and again: at the cost of a scheduled check
+        let mut health = HealthReport::take_scheduled(database).await?;
         let mut blind = Vec::new();
-        let recent = seen(RecentReport::take(database).await, &mut blind)?;
+        let recent = seen(RecentReport::take_scheduled(database).await, &mut blind)?;
         let history = seen(History::read(database, health.check_time).await, &mut blind)?;
         let incidents = seen(incidents::open(database).await, &mut blind)?;
         let causes = seen(DoctorReport::take(database).await, &mut blind)?.map(|report| {

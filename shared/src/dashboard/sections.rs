@@ -7,10 +7,10 @@ use super::chart;
 use super::history::History;
 use super::incidents::OpenIncident;
 use super::overview::{Overview, RecentSignups, capitalised};
-use super::repairs::Repairs;
+use super::repairs::Repair;
+use crate::checks::Basis;
 use crate::finding::{Finding, Severity};
 use crate::verdict::Verdict;
-use crate::wording::counted;
 
 const NOT_KNOWN: &str = "not known";
 
@@ -41,7 +41,12 @@ pub(super) fn sign(verdict: Verdict) -> Markup {
 /// Everything below the conclusion.
 pub(super) fn report(overview: &Overview) -> Markup {
     html! {
-        p.when { "Checked " (time(overview.health.check_time)) }
+        p.when {
+            "Checked " (time(overview.health.check_time))
+            @if let (Some(Basis::Ledger), Some(proof)) = (overview.health.basis, overview.health.last_full_proof) {
+                ", by the ledger of signups; last full proof " (time(proof))
+            }
+        }
         @if overview.health.users.is_some() {
             (figures(overview))
             (findings(overview))
@@ -279,24 +284,37 @@ fn history(history: Option<&History>) -> Markup {
     }
 }
 
-fn repairs(repairs: Option<&[Repairs]>) -> Markup {
+fn repairs(repairs: Option<&[Repair]>) -> Markup {
     html! {
         section aria-labelledby="repairs" {
             h2 #repairs { "Last repairs" }
             @match repairs {
                 None => (not_known()),
-                Some([]) => p { "None in the last seven days." },
+                Some([]) => p { "None yet." },
                 Some(repairs) => (table(
-                    "Repairs of the last seven days by the hour, newest first",
-                    &["Until", "Created", "Failed"],
+                    "The last repairs, newest first",
+                    &["Began", "Last step", "State", "Progress", "Created", "Failed", "Run"],
                     repairs.iter().map(|repair| vec![
-                        time(repair.last_at),
-                        html! { (counted(repair.created, "profile")) },
+                        time(repair.created_at),
+                        time(repair.updated_at),
+                        html! { (repair.state()) },
+                        progress(repair),
+                        html! { (repair.created) },
                         html! { (repair.failed) },
+                        html! { code { (repair.run_id) } },
                     ]),
                 )),
             }
         }
+    }
+}
+
+/// Of those who were missing when it began, how many have been dealt with.
+fn progress(repair: &Repair) -> Markup {
+    let (done, total) = (repair.created + repair.failed, repair.total_missing.max(1));
+    html! {
+        progress max=(total) value=(done.min(total)) aria-label={ (done) " of " (repair.total_missing) } {}
+        " " (done) " of " (repair.total_missing)
     }
 }
 
