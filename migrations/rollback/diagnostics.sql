@@ -39,7 +39,6 @@ drop function if exists
   rollcall.alert_settle(bigint, uuid, boolean),
   rollcall.missing_user_ids(integer),
   rollcall.incidents(timestamptz),
-  rollcall.recent_repairs(integer),
   rollcall.affected(bigint),
   rollcall.missing_page(uuid, integer),
   rollcall.apart(),
@@ -95,7 +94,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700', '20261124000800');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700');
   end if;
 end
 $$;

@@ -78,17 +78,13 @@ async fn every_verdict_is_shown_as_what_it_is_without_a_complaint_or_a_request_e
     if !has_browser()? {
         return Ok(());
     }
-    let (good, bad, foreign) = (healthy().await?, healthy().await?, healthy().await?);
+    let (good, bad, half_blind) = (healthy().await?, healthy().await?, healthy().await?);
     break_it(&bad).await?;
-    // another function than Rollcall's: nothing is known to be wrong, and the next signup is anybody's guess
-    foreign
+    // everything that can be looked at is in order
+    half_blind
         .connect()
         .await?
-        .batch_execute(
-            "create function public.theirs() returns trigger language plpgsql as $$ begin return new; end $$;
-             create or replace trigger on_auth_user_created after insert on auth.users
-               for each row execute function public.theirs()",
-        )
+        .batch_execute("drop function rollcall.check_history(text, timestamptz)")
         .await?;
     for (url, verdict, title) in [
         (good.url(), "consistent", "Rollcall: consistent"),
@@ -97,7 +93,7 @@ async fn every_verdict_is_shown_as_what_it_is_without_a_complaint_or_a_request_e
             "inconsistent",
             "Rollcall: inconsistent, 3 missing",
         ),
-        (foreign.url(), "unknown", "Rollcall: unknown"),
+        (half_blind.url(), "unknown", "Rollcall: unknown"),
         (NOBODY_LISTENS.to_owned(), "unknown", "Rollcall: unknown"),
     ] {
         let dashboard = Dashboard::start(&url, 60).await?;

@@ -5,6 +5,7 @@
 
 mod chart;
 mod history;
+mod incidents;
 mod negotiation;
 mod overview;
 mod page;
@@ -14,9 +15,10 @@ mod security;
 mod widget;
 
 pub use history::{History, Hour};
+pub use incidents::OpenIncident;
 pub use negotiation::prefers_json;
 pub use overview::{Overview, RecentSignups};
 pub use page::page;
-pub use repairs::Repairs;
+pub use repairs::Repair;
 pub use security::{FrameAncestors, headers};
 pub use widget::{DOCUMENTATION, Theme, widget};

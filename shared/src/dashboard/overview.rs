@@ -4,16 +4,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::history::History;
-use super::repairs::{self, Repairs};
+use super::incidents::{self, OpenIncident};
+use super::repairs::{self, Repair};
+use crate::checks::doctor::DoctorReport;
 use crate::checks::health::HealthReport;
 use crate::checks::recent::{RecentIssue, RecentReport, Window};
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding, Severity};
 use crate::verdict::Verdict;
-
-/// Findings that say what is wrong, not why.
-const SYMPTOMS: [&str; 2] = ["missing_profiles", "recent_missing_profiles"];
 
 /// How many recent issues are listed; their number is of all.
 const MAX_ISSUES: usize = 20;
@@ -24,14 +23,16 @@ pub struct Overview {
     /// Verdict and findings on everything below; everyone's profile, and the last hour's signups.
     #[serde(flatten)]
     pub health: HealthReport,
+    /// What people were alerted about and is not over.
+    pub incidents: Option<Vec<OpenIncident>>,
     /// Signups of the last minutes that went wrong.
     pub recent: Option<RecentSignups>,
-    /// Why profiles go missing, as far as it is known.
+    /// Why profiles go missing, or will, as the doctor says: critical findings and warnings.
     pub causes: Option<Vec<Finding>>,
     /// What scheduled checks said.
     pub history: Option<History>,
-    /// Profiles that repairs created, newest first.
-    pub repairs: Option<Vec<Repairs>>,
+    /// The last repairs, newest first.
+    pub repairs: Option<Vec<Repair>>,
 }
 
 /// Signups of the last minutes that went wrong.
@@ -52,20 +53,18 @@ impl Overview {
     /// What the database refuses for the first, the check of everyone, and a connection that was lost;
     /// [`Self::unknown`] makes an overview of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        let mut health = HealthReport::take(database).await?;
+        // a page that is left open asks again and again: at the cost of a scheduled check
+        let mut health = HealthReport::take_scheduled(database).await?;
         let mut blind = Vec::new();
-        let recent = seen(RecentReport::take(database).await, &mut blind)?;
+        let recent = seen(RecentReport::take_scheduled(database).await, &mut blind)?;
         let history = seen(History::read(database, health.check_time).await, &mut blind)?;
+        let incidents = seen(incidents::open(database).await, &mut blind)?;
+        let causes = seen(DoctorReport::take(database).await, &mut blind)?.map(|report| {
+            let mut causes = report.findings;
+            causes.retain(|finding| finding.severity != Severity::Info);
+            causes
+        });
         let repairs = seen(repairs::newest(database).await, &mut blind)?;
-        let causes = health
-            .findings
-            .iter()
-            .filter(|finding| {
-                finding.severity == Severity::Critical && !SYMPTOMS.contains(&finding.id)
-            })
-            .cloned()
-            .collect();
-
         let recent = recent.map(|report| {
             health.findings.extend(report.findings);
             let mut issues = report.issues.unwrap_or_default();
@@ -81,8 +80,9 @@ impl Overview {
         health.verdict = Verdict::from_findings(&health.findings);
         Ok(Self {
             health,
+            incidents,
             recent,
-            causes: Some(causes),
+            causes,
             history,
             repairs,
         })
@@ -92,6 +92,7 @@ impl Overview {
     pub fn unknown(error: &Error, now: Timestamp) -> Self {
         Self {
             health: HealthReport::unknown(error, now),
+            incidents: None,
             recent: None,
             causes: None,
             history: None,

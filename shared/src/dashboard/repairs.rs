@@ -1,43 +1,100 @@
-//! What repairs did lately.
+//! What repairs did lately, and how far the one that runs has come.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
 
+use crate::backfill::{Run, RunState};
 use crate::database::{Database, column};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Repairs of one hour.
+/// How many are shown.
+const NEWEST: i32 = 5;
+
+/// A repair, without the note of whoever started it, which may say anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Repairs {
-    /// The last that was done in it.
-    pub last_at: Timestamp,
-    /// Profiles that were created.
+pub struct Repair {
+    /// Its run.
+    pub run_id: Uuid,
+    /// Where it stands.
+    pub state: RunState,
+    /// Whether somebody is at it just now.
+    pub is_held: bool,
+    /// Why it does nothing just now: `lock`, `replication_lag`, `duty`.
+    pub waits_for: Option<String>,
+    /// Users without a profile when it began.
+    pub total_missing: i64,
+    /// Profiles created.
     pub created: i64,
     /// Profiles that could not be created.
     pub failed: i64,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it last came further.
+    pub updated_at: Timestamp,
+    /// When its profiles were taken back.
+    pub undone_at: Option<Timestamp>,
 }
 
-/// The newest hours in which something was repaired.
-pub(super) async fn newest(database: &mut Database) -> Result<Vec<Repairs>> {
+impl From<Run> for Repair {
+    fn from(run: Run) -> Self {
+        Self {
+            run_id: run.run_id,
+            state: run.state,
+            is_held: run.is_held,
+            waits_for: run.waits_for,
+            total_missing: run.total_missing,
+            created: run.created,
+            failed: run.failed,
+            created_at: run.created_at,
+            updated_at: run.updated_at,
+            undone_at: run.undone_at,
+        }
+    }
+}
+
+impl Repair {
+    /// Where it stands, in words.
+    pub(super) fn state(&self) -> String {
+        if self.undone_at.is_some() {
+            return "taken back".to_owned();
+        }
+        match (self.state, self.is_held, self.waits_for.as_deref()) {
+            (RunState::Running, true, Some(reason)) => {
+                format!("running, waits for {}", reason.replace('_', " "))
+            }
+            (RunState::Running, true, None) => "running".to_owned(),
+            (RunState::Running, false, _) => {
+                "left alone; the next repair goes on with it".to_owned()
+            }
+            (RunState::Paused, ..) => "paused".to_owned(),
+            (RunState::Cancelled, ..) => "cancelled".to_owned(),
+            (RunState::Done, ..) => "done".to_owned(),
+            (RunState::Failed, ..) => "failed".to_owned(),
+        }
+    }
+}
+
+/// The newest repairs, newest first.
+pub(super) async fn newest(database: &mut Database) -> Result<Vec<Repair>> {
     database
         .read(LIMIT, async |queries| {
             queries
                 .rows(
-                    "select r.last_at, r.created, r.failed from rollcall.recent_repairs() r",
-                    &[],
+                    "select r.report from rollcall.run_reports($1) r (report)",
+                    &[(&NEWEST, Type::INT4)],
                 )
                 .await?
                 .iter()
                 .map(|row| {
-                    Ok(Repairs {
-                        last_at: column(row, "last_at")?,
-                        created: column(row, "created")?,
-                        failed: column(row, "failed")?,
-                    })
+                    let run: Run = serde_json::from_value(column(row, "report")?)
+                        .map_err(|_| Error::UnexpectedAnswer)?;
+                    Ok(run.into())
                 })
                 .collect()
         })

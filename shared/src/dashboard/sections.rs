@@ -5,11 +5,12 @@ use maud::{Markup, html};
 
 use super::chart;
 use super::history::History;
+use super::incidents::OpenIncident;
 use super::overview::{Overview, RecentSignups, capitalised};
-use super::repairs::Repairs;
+use super::repairs::Repair;
+use crate::checks::Basis;
 use crate::finding::{Finding, Severity};
 use crate::verdict::Verdict;
-use crate::wording::counted;
 
 const NOT_KNOWN: &str = "not known";
 
@@ -40,7 +41,12 @@ pub(super) fn sign(verdict: Verdict) -> Markup {
 /// Everything below the conclusion.
 pub(super) fn report(overview: &Overview) -> Markup {
     html! {
-        p.when { "Checked " (time(overview.health.check_time)) }
+        p.when {
+            "Checked " (time(overview.health.check_time))
+            @if let (Some(Basis::Ledger), Some(proof)) = (overview.health.basis, overview.health.last_full_proof) {
+                ", by the ledger of signups; last full proof " (time(proof))
+            }
+        }
         @if overview.health.users.is_some() {
             (figures(overview))
             (findings(overview))
@@ -49,6 +55,7 @@ pub(super) fn report(overview: &Overview) -> Markup {
             (findings(overview))
             (figures(overview))
         }
+        (incidents(overview.incidents.as_deref()))
         (causes(overview.causes.as_deref()))
         (recent(overview.recent.as_ref()))
         (history(overview.history.as_ref()))
@@ -126,7 +133,7 @@ fn findings(overview: &Overview) -> Markup {
         .health
         .findings
         .iter()
-        .filter(|finding| !causes.contains(finding))
+        .filter(|finding| !causes.iter().any(|cause| cause.id == finding.id))
         .collect();
     html! {
         section aria-labelledby="findings" {
@@ -135,6 +142,32 @@ fn findings(overview: &Overview) -> Markup {
                 p { "None." }
             } @else {
                 (list(rest))
+            }
+        }
+    }
+}
+
+/// What people were alerted about and is not over.
+fn incidents(incidents: Option<&[OpenIncident]>) -> Markup {
+    html! {
+        section aria-labelledby="incidents" {
+            h2 #incidents { "Open incidents" }
+            @match incidents {
+                None => (not_known()),
+                Some([]) => p { "None." },
+                Some(incidents) => (table(
+                    "Incidents that people were alerted about and that are not over, newest first",
+                    &["Opened", "Last seen", "Severity", "Check", "Found", "Users", "Unsent"],
+                    incidents.iter().map(|incident| vec![
+                        time(incident.opened_at),
+                        time(incident.seen_at),
+                        html! { (incident.severity) },
+                        html! { (incident.check) },
+                        html! { (incident.finding_ids.join(", ")) },
+                        html! { (number(incident.missing)) },
+                        html! { (incident.unsent_messages) },
+                    ]),
+                )),
             }
         }
     }
@@ -165,7 +198,19 @@ pub(super) fn list<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Marku
                 };
                 li.(severity) {
                     p { span.severity { (severity) } " " (capitalised(&finding.summary)) " " code { (finding.id) } }
+                    @if let Some(meaning) = &finding.meaning {
+                        p { (meaning) }
+                    }
+                    @if !finding.evidence.is_empty() {
+                        ul.evidence { @for seen in &finding.evidence { li { (seen) } } }
+                    }
                     p.next { (finding.next_step) }
+                    @if let Some(fix) = &finding.fix {
+                        details id={ "fix-" (finding.id) } {
+                            summary { "SQL that mends " (finding.id) "; read it before you run it" }
+                            pre { code { (fix) } }
+                        }
+                    }
                 }
             }
         }
@@ -239,24 +284,37 @@ fn history(history: Option<&History>) -> Markup {
     }
 }
 
-fn repairs(repairs: Option<&[Repairs]>) -> Markup {
+fn repairs(repairs: Option<&[Repair]>) -> Markup {
     html! {
         section aria-labelledby="repairs" {
             h2 #repairs { "Last repairs" }
             @match repairs {
                 None => (not_known()),
-                Some([]) => p { "None in the last seven days." },
+                Some([]) => p { "None yet." },
                 Some(repairs) => (table(
-                    "Repairs of the last seven days by the hour, newest first",
-                    &["Until", "Created", "Failed"],
+                    "The last repairs, newest first",
+                    &["Began", "Last step", "State", "Progress", "Created", "Failed", "Run"],
                     repairs.iter().map(|repair| vec![
-                        time(repair.last_at),
-                        html! { (counted(repair.created, "profile")) },
+                        time(repair.created_at),
+                        time(repair.updated_at),
+                        html! { (repair.state()) },
+                        progress(repair),
+                        html! { (repair.created) },
                         html! { (repair.failed) },
+                        html! { code { (repair.run_id) } },
                     ]),
                 )),
             }
         }
+    }
+}
+
+/// Of those who were missing when it began, how many have been dealt with.
+fn progress(repair: &Repair) -> Markup {
+    let (done, total) = (repair.created + repair.failed, repair.total_missing.max(1));
+    html! {
+        progress max=(total) value=(done.min(total)) aria-label={ (done) " of " (repair.total_missing) } {}
+        " " (done) " of " (repair.total_missing)
     }
 }
 

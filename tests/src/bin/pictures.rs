@@ -15,8 +15,11 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::{
-    browser::Browser, dashboard::Dashboard, picture::terminal, programs::program, project::Project,
+    browser::Browser, dashboard::Dashboard, lambda::Lambda, picture::terminal, programs::program,
+    project::Project,
 };
+
+use serde_json::json;
 
 /// Nobody listens there.
 const NOBODY: &str = "postgresql://postgres@127.0.0.1:1/postgres";
@@ -32,7 +35,7 @@ async fn main() -> Result<()> {
 
     let project = broken_project().await?;
     for (name, url, (width, height), is_dark) in [
-        ("dashboard-light.png", project.url(), (900, 1560), false),
+        ("dashboard-light.png", project.url(), (900, 1740), false),
         ("dashboard-dark.png", project.url(), (900, 640), true),
         ("dashboard-phone.png", project.url(), (360, 740), false),
         (
@@ -106,5 +109,8 @@ async fn broken_project() -> Result<Project> {
         .await?
         .batch_execute(include_str!("pictures.sql"))
         .await?;
+    // the alert opens an incident
+    let lambda = Lambda::start("health-check", &[("DATABASE_URL", &project.url())]).await?;
+    lambda.invoke(json!({})).await?;
     Ok(project)
 }
