@@ -221,7 +221,7 @@ returns setof rollcall.repair_result
 language plpgsql security definer set search_path = '' as $$
 declare
   -- what is thrown away with a bad row; smaller ones cost more statements than they save
-  chunk_size constant integer := 250;
+  chunk_size constant integer := 500;
   split_into constant integer := 16;
   -- more bad rows than this are no exceptions any more, and splitting is cheaper than asking each error
   max_suspects constant integer := 32;
@@ -400,10 +400,11 @@ comment on function rollcall.replication_lag_ms() is
 
 create or replace function rollcall.is_held_by_another(p_run rollcall.run, p_holder uuid) returns boolean
 language sql stable security definer set search_path = '' as $$
-  select p_run.lease_holder is distinct from p_holder
-    and coalesce(p_run.lease_until > clock_timestamp(), false)
+  select case
+    when p_run.lease_holder is not distinct from p_holder or coalesce(p_run.lease_until <= clock_timestamp(), true) then false
     -- whose connection is gone is gone with it; a pooler's may outlive him, then the lease runs out
-    and exists (select from pg_catalog.pg_stat_activity a where a.pid = p_run.lease_pid)
+    else exists (select from pg_catalog.pg_stat_activity a where a.pid = p_run.lease_pid)
+  end
 $$;
 comment on function rollcall.is_held_by_another(rollcall.run, uuid) is
   'Whether somebody else is at this run: his lease has not run out, and the connection he used is still there.';
@@ -416,7 +417,7 @@ language sql stable set search_path = '' as $$
     'from_user_id', p_run.from_user_id, 'to_user_id', p_run.to_user_id, 'signed_up_before', p_run.signed_up_before,
     'total_missing', p_run.total_missing, 'attempted', p_run.attempted, 'created', p_run.created, 'failed', p_run.failed,
     'skipped', p_run.skipped, 'batch_size', p_run.batch_size, 'duty', p_run.duty::numeric, 'max_lag_ms', p_run.max_lag_ms,
-    'waits_for', p_run.waits_for, 'is_held', p_run.state = 'running' and rollcall.is_held_by_another(p_run, null),
+    'waits_for', p_run.waits_for, 'is_held', p_run.state = 'running' and coalesce(p_run.lease_until > clock_timestamp(), false),
     'created_at', p_run.created_at, 'updated_at', p_run.updated_at, 'finished_at', p_run.finished_at, 'undone_at', p_run.undone_at)
 $$;
 comment on function rollcall.run_report(rollcall.run) is
@@ -648,7 +649,7 @@ comment on function rollcall.has_more(uuid) is
 create or replace function rollcall.receipts_of(p_user_ids uuid[], out user_ids uuid[], out receipts bytea[])
 language plpgsql stable security definer set search_path = '' set row_security = off as $$
 begin
-  execute rollcall.receipt_sql('array_agg(p.%1$I::text::uuid order by p.%1$I), array_agg(%2$s order by p.%1$I)', 'true')
+  execute rollcall.receipt_sql('array_agg(p.%1$I::text::uuid), array_agg(%2$s)', 'true')
     into user_ids, receipts using p_user_ids;
 end
 $$;

@@ -702,3 +702,36 @@ async fn an_order_of_the_state_machine_is_a_run_like_any_other() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn the_role_that_repairs_can_do_all_of_it() -> Result<()> {
+    let project = project_with_missing(20, &[3]).await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("alter role rollcall_repairer login")
+        .await?;
+    let url = project.database.url_as("rollcall_repairer");
+    let settings = rollcall::connection_string::ConnectionSettings::parse(&url.into(), None)?;
+    let mut session = rollcall::session::Session::new(settings);
+    let everyone = backfill::IdRange::EVERYONE;
+    let preview = backfill::dry_run(&mut session, everyone, None, None, None).await?;
+    assert_eq!(
+        (preview.would_create, preview.would_fail, preview.rows.len()),
+        (19, 1, 19)
+    );
+    let outcome = backfill::apply(&mut session, &order(7, None, None), None, |_| ()).await?;
+    assert_eq!(
+        (
+            outcome.created,
+            outcome.failed,
+            outcome.run.started_by.as_str()
+        ),
+        (19, 1, "rollcall_repairer")
+    );
+    runs::control(&mut session, outcome.run_id, Action::Cancel).await?;
+    let undone = backfill::undo(&mut session, outcome.run_id, true).await?;
+    assert_eq!(undone.removed, 19);
+    assert_eq!(backfill::plan(&mut session, 4, None).await?.len(), 4);
+    Ok(())
+}
