@@ -209,11 +209,11 @@ async fn the_slices_come_round_to_everyone() -> Result<()> {
             "update rollcall.settings set full_proof_below_users = 0;
              insert into auth.users (id, email, created_at)
              select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, n || '@example.com', now() - interval '1 day'
-             from generate_series(1, 4500) n",
+             from generate_series(1, 2500) n",
         )
         .await?;
     drop(client);
-    counter_reaches(&project, "users_inserted", 4500).await?;
+    counter_reaches(&project, "users_inserted", 2500).await?;
     health(&project).await?;
     let client = project.connect_as_superuser().await?;
     client
