@@ -788,7 +788,7 @@ returns table (missing uuid[], orphaned bigint, next_after uuid)
 language plpgsql stable security definer set search_path = '' set row_security = off as $$
 declare
   -- some milliseconds, however many users there are
-  slice_size constant integer := 1000;
+  slice_size constant integer := 500;
   settled_before constant timestamptz := rollcall.settled_before();
   nobody constant uuid := '00000000-0000-0000-0000-000000000000';
   last_of_all constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
