@@ -14,33 +14,40 @@
 -- written as it is because a counted regular expression costs several times as much.
 create or replace view rollcall.audit_event as
 select
-  parsed.action,
+  read.action,
   case
-    when octet_length(about.user_id) = 36 and about.user_id like '________-____-____-____-____________'
-      and about.user_id not like '%-%-%-%-%-%' and about.user_id ~ '^[0-9a-fA-F-]*$' then about.user_id::uuid
-    when octet_length(parsed.actor_id) = 36 and parsed.actor_id like '________-____-____-____-____________'
-      and parsed.actor_id not like '%-%-%-%-%-%' and parsed.actor_id ~ '^[0-9a-fA-F-]*$'
-      then nullif(parsed.actor_id::uuid, '00000000-0000-0000-0000-000000000000')
+    when octet_length(read.about_id) = 36 and read.about_id like '________-____-____-____-____________'
+      and read.about_id not like '%-%-%-%-%-%' and read.about_id ~ '^[0-9a-fA-F-]*$' then read.about_id::uuid
+    when octet_length(read.actor_id) = 36 and read.actor_id like '________-____-____-____-____________'
+      and read.actor_id not like '%-%-%-%-%-%' and read.actor_id ~ '^[0-9a-fA-F-]*$'
+      then nullif(read.actor_id::uuid, '00000000-0000-0000-0000-000000000000')
   end as user_id,
   case
-    when octet_length(about.user_id) = 36 and about.user_id like '________-____-____-____-____________'
-      and about.user_id not like '%-%-%-%-%-%' and about.user_id ~ '^[0-9a-fA-F-]*$'
-      then nullif(parsed.traits ->> 'user_email', '')
-    when parsed.actor_username like '%@%' then parsed.actor_username
+    when octet_length(read.about_id) = 36 and read.about_id like '________-____-____-____-____________'
+      and read.about_id not like '%-%-%-%-%-%' and read.about_id ~ '^[0-9a-fA-F-]*$' then nullif(read.about_email, '')
+    when read.actor_username like '%@%' then read.actor_username
   end as email,
-  entry.created_at
-from auth.audit_log_entries entry
-cross join lateral json_to_record(
-  case
-    when ltrim(entry.payload::text, E' \t\n\r') not like '{%' then null
-    when strpos(entry.payload::text, '\u') > 0
-      then regexp_replace(entry.payload::text, '\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\u003f', 'g')::json
-    else entry.payload
-  end
-) parsed (action text, actor_id text, actor_username text, traits json)
-cross join lateral (select parsed.traits ->> 'user_id' as user_id) about
-where case when strpos(entry.payload::text, '"user_') > 0 then true else false end
-  and parsed.action in ('user_signedup', 'user_invited', 'user_confirmation_requested', 'user_deleted');
+  read.created_at
+from (
+  select
+    parsed.action, parsed.actor_id, parsed.actor_username,
+    parsed.traits ->> 'user_id' as about_id, parsed.traits ->> 'user_email' as about_email,
+    entry.created_at
+  from auth.audit_log_entries entry
+  cross join lateral json_to_record(
+    case
+      when strpos(entry.payload::text, '\u') > 0
+        then regexp_replace(entry.payload::text, '\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\u003f', 'g')::json
+      else entry.payload
+    end
+  ) parsed (action text, actor_id text, actor_username text, traits json)
+  where case
+      when strpos(entry.payload::text, '"user_') = 0 then false
+      -- what is no object has no keys
+      else ltrim(entry.payload::text, E' \t\n\r') like '{%'
+    end
+    and parsed.action in ('user_signedup', 'user_invited', 'user_confirmation_requested', 'user_deleted')
+) read;
 
 -- Users against profiles ------------------------------------------------------------------------------------------
 
@@ -781,7 +788,7 @@ returns table (missing uuid[], orphaned bigint, next_after uuid)
 language plpgsql stable security definer set search_path = '' set row_security = off as $$
 declare
   -- some milliseconds, however many users there are
-  slice_size constant integer := 1000;
+  slice_size constant integer := 500;
   settled_before constant timestamptz := rollcall.settled_before();
   nobody constant uuid := '00000000-0000-0000-0000-000000000000';
   last_of_all constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';

@@ -43,7 +43,7 @@ pub(crate) async fn measure(database: &Database, rounds: u32) -> Result<Operatio
         ours: Timing::of(ours),
         seed: Some(Timing::of(seed)),
         floor: Timing::of(floor),
-        goals: vec![Goal::AtMostTimesFloor(2.0), Goal::AtLeastTimesSeed(2.5)],
+        goals: vec![Goal::TimesFloor(2.0), Goal::TimesSeed(2.5)],
     })
 }
 

@@ -9,28 +9,28 @@ use crate::operation::Operation;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Goal {
     /// Ours takes at most so many times as long as the floor.
-    AtMostTimesFloor(f64),
+    TimesFloor(f64),
     /// The seed's way takes at least so many times as long as ours.
-    AtLeastTimesSeed(f64),
+    TimesSeed(f64),
     /// Said, and not judged: another machine has other milliseconds.
-    AtMostMilliseconds(f64),
+    Milliseconds(f64),
 }
 
 impl Goal {
     /// None: not judged.
     pub(crate) fn is_met(self, operation: &Operation) -> Option<bool> {
         match self {
-            Self::AtMostTimesFloor(times) => Some(operation.over_floor() <= times),
-            Self::AtLeastTimesSeed(times) => operation.under_seed().map(|ratio| ratio >= times),
-            Self::AtMostMilliseconds(_) => None,
+            Self::TimesFloor(times) => Some(operation.over_floor() <= times),
+            Self::TimesSeed(times) => operation.under_seed().map(|ratio| ratio >= times),
+            Self::Milliseconds(_) => None,
         }
     }
 
     pub(crate) fn text(self, operation: &Operation) -> String {
         let goal = match self {
-            Self::AtMostTimesFloor(times) => format!("≤ {times:.2} × floor"),
-            Self::AtLeastTimesSeed(times) => format!("≥ {times} × seed"),
-            Self::AtMostMilliseconds(limit) => format!("≤ {limit} ms"),
+            Self::TimesFloor(times) => format!("≤ {times:.2} × floor"),
+            Self::TimesSeed(times) => format!("≥ {times} × seed"),
+            Self::Milliseconds(limit) => format!("≤ {limit} ms"),
         };
         match self.is_met(operation) {
             Some(true) => format!("{goal}: met"),

@@ -74,7 +74,7 @@ fn plans() -> Vec<Plan> {
             ours: Way::Recent,
             seed: Some("select * from seed.check_recent_signup_issues()"),
             floor: "select 1",
-            goals: vec![Goal::AtMostMilliseconds(5.0)],
+            goals: vec![Goal::Milliseconds(5.0)],
         },
         Plan {
             name: "health, as scheduled",
@@ -82,7 +82,7 @@ fn plans() -> Vec<Plan> {
             ours: Way::Health,
             seed: Some("select * from seed.monitor_signup_health()"),
             floor: "select 1",
-            goals: vec![Goal::AtMostMilliseconds(10.0)],
+            goals: vec![Goal::Milliseconds(10.0)],
         },
         Plan {
             name: "users against profiles, both ways",
@@ -94,7 +94,7 @@ fn plans() -> Vec<Plan> {
                 "select count(*) from auth.users u left join public.profiles p on p.id = u.id where p.id is null",
             ),
             floor: IDS_APART,
-            goals: vec![Goal::AtMostTimesFloor(1.5)],
+            goals: vec![Goal::TimesFloor(1.5)],
         },
         Plan {
             name: "all counts of users and profiles",
@@ -110,7 +110,7 @@ fn plans() -> Vec<Plan> {
             ours: Way::Sql("select * from public.diagnose_auth_profile_consistency()"),
             seed: Some("select * from seed.diagnose_auth_profile_consistency()"),
             floor: PLAIN_COUNTS,
-            goals: vec![Goal::AtLeastTimesSeed(8.0)],
+            goals: vec![Goal::TimesSeed(8.0)],
         },
         Plan {
             name: "newest 20 mismatches, with the audit log",
@@ -128,7 +128,7 @@ fn plans() -> Vec<Plan> {
             ),
             seed: Some("select * from seed.get_auth_profile_mismatches(20)"),
             floor: "select 1",
-            goals: vec![Goal::AtMostMilliseconds(10.0)],
+            goals: vec![Goal::Milliseconds(10.0)],
         },
     ]
 }

@@ -58,7 +58,7 @@ pub(crate) async fn measure(database: &Database, seconds: f64) -> Result<Operati
         ours: Timing::of(ours),
         seed: Some(Timing::of(seed)),
         floor: Timing::of(lean),
-        goals: vec![Goal::AtMostTimesFloor(1.0 / 0.85)],
+        goals: vec![Goal::TimesFloor(1.0 / 0.85)],
     })
 }
 
