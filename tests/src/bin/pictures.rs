@@ -25,7 +25,7 @@ use serde_json::json;
 const NOBODY: &str = "postgresql://postgres@127.0.0.1:1/postgres";
 
 /// The chapters of the demo that the picture shows.
-const CHAPTERS: [&str; 4] = ["4. ", "6. ", "7. ", "8. "];
+const CHAPTERS: [&str; 3] = ["4. ", "7. ", "8. "];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
