@@ -433,7 +433,10 @@ $body$
       )
       -- a constraint that is checked at commit has to be tried here
       and not exists (select from pg_catalog.pg_constraint c where c.condeferrable and c.connamespace <> 'auth'::regnamespace)
-      and not exists (select from public.user_events e where e.user_id = new.id)
+      -- where these are gone, nothing of ours is to be relied on
+      and to_regprocedure('rollcall.bootstrap_profile(uuid, jsonb)') is not null
+      and to_regprocedure('rollcall.create_profiles(uuid[], jsonb)') is not null
+      and to_regprocedure('rollcall.log_signup(uuid, text, text, text, text)') is not null
     then
       -- the application's own triggers may name their tables without a schema
       perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
@@ -446,9 +449,14 @@ $body$
       if made = new.id then
         profile_is_made := true;
         insert into public.user_events (user_id, kind, payload, created_at)
-        values
-          (new.id, 'auth_user_created', '{"source": "signup"}', clock_timestamp()),
-          (new.id, 'profile_bootstrap_ok', '{"source": "signup"}', clock_timestamp());
+        select new.id, e.kind, '{"source": "signup"}', clock_timestamp()
+        from (values ('auth_user_created'), ('profile_bootstrap_ok')) e (kind)
+        where not exists (select from public.user_events known where known.user_id = new.id);
+        if not found then
+          -- a user who was there before: the general way knows which events are known
+          profile_is_made := false;
+          raise exception using errcode = 'RC002', message = 'rollcall: this user has events already';
+        end if;
         return new;
       elsif made is not null then
         raise exception using errcode = 'RC002', message = 'rollcall: a trigger on the profile table changed the key of the row';
