@@ -21,15 +21,15 @@ class Documentation(unittest.TestCase):
 
     def test_the_readme_names_only_outputs_that_exist(self):
         named = set(re.findall(r"stack's output\s+`(\w+)`", README))
-        self.assertEqual(named, {"BackfillUrl", "DeadLetterQueueUrl"})
+        self.assertEqual(named, {"BackfillUrl", "DashboardPageUrl", "DeadLetterQueueUrl"})
         self.assertLessEqual(named, source()["Outputs"].keys())
 
     def test_the_numbers_in_the_readme_are_the_templates(self):
         kinds = [resource["Type"] for resource in source()["Resources"].values()]
-        self.assertEqual(kinds.count("AWS::CloudWatch::Alarm"), 14)
-        self.assertIn("fourteen CloudWatch alarms", README)
-        self.assertEqual(kinds.count("AWS::Logs::LogGroup"), 4)
-        self.assertIn("four log groups", README)
+        self.assertEqual(kinds.count("AWS::CloudWatch::Alarm"), 16)
+        self.assertIn("sixteen CloudWatch alarms", README)
+        self.assertEqual(kinds.count("AWS::Logs::LogGroup"), 5)
+        self.assertIn("five log groups", README)
         timeout = source()["Resources"]["BackfillFunction"]["Properties"]["Timeout"]
         self.assertIn(f"ends within {timeout} seconds", README)
 

@@ -22,6 +22,7 @@ ACCEPTED = {
         "https://events.pagerduty.com/integration/0123456789abcdef0123456789abcdef/enqueue",
         "https://events.eu.pagerduty.com/integration/0123456789abcdef0123456789abcdef/enqueue",
     ],
+    "DashboardFrameAncestors": ["", "https://admin.example.com", "https://a.example.com https://b.example.com:8443"],
     # One item of the list at a time, as CloudFormation checks them.
     "SubnetIds": ["", "subnet-0123abcd", "subnet-0123456789abcdef0"],
     "SecurityGroupIds": ["", "sg-0123abcd", "sg-0123456789abcdef0"],
@@ -54,6 +55,7 @@ REFUSED = {
         "https://example.com/integration/0123/enqueue",
         "https://events.pagerduty.com.example.com/integration/0123/enqueue",
     ],
+    "DashboardFrameAncestors": ["*", "admin.example.com", "http://admin.example.com", "https://a.example.com; x"],
     "SubnetIds": ["vpc-0123abcd", "subnet-XYZ", "subnet-0123abcd subnet-0123abce"],
     "SecurityGroupIds": ["default", "sg-0123abcd "],
 }

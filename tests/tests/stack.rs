@@ -33,9 +33,11 @@ fn transformed() -> Result<Value> {
     let mut template: Value = serde_json::from_slice(&output.stdout)?;
     // moto does not know HTTP APIs, and would have to name the address of one
     let outputs = template["Outputs"].as_object_mut().context("outputs")?;
-    outputs
-        .remove("BackfillUrl")
-        .context("no address of the backfill")?;
+    for address in ["BackfillUrl", "DashboardPageUrl"] {
+        outputs
+            .remove(address)
+            .with_context(|| format!("no {address}"))?;
+    }
     Ok(template)
 }
 

@@ -23,7 +23,7 @@ def every_route_asks_for_iam(template: dict) -> Iterator[str]:
                 # What remains after the function's own limit is for the start and the way back.
                 if integration.get("timeoutInMillis", 30000) < 1000 * TIMEOUTS["BackfillFunction"] + 1000:
                     yield f"{name}: {method} {path} hangs up before the function ends"
-    if routes != ["post /backfill"]:
+    if sorted(routes) != ["get /dashboard", "post /backfill"]:
         yield f"the routes are {routes}"
 
 

@@ -59,6 +59,7 @@ def environment_is_complete_and_holds_no_secret(template: dict) -> Iterator[str]
         "HealthCheckFunction": {"ALERT_TOPIC_ARN": {"Ref": "AlertTopic"}, **limits("HealthCheck")},
         "RecentIssuesFunction": {"CRITICAL_TOPIC_ARN": {"Ref": "CriticalTopic"}, **limits("RecentIssues")},
         "BackfillFunction": {},
+        "DashboardFunction": {"DASHBOARD_FRAME_ANCESTORS": {"Ref": "DashboardFrameAncestors"}},
     }
     for name, function in of_type(template, "AWS::Lambda::Function").items():
         variables = function.get("Environment", {}).get("Variables", {})

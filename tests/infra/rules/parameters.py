@@ -23,6 +23,8 @@ def parameters_are_described_and_bounded(template: dict) -> Iterator[str]:
 def outputs_say_where_everything_is(template: dict) -> Iterator[str]:
     values = {
         "BackfillUrl": {"Fn::Sub": "${BackfillApi.ApiEndpoint}/backfill"},
+        "DashboardPageUrl": {"Fn::Sub": "${BackfillApi.ApiEndpoint}/dashboard"},
+        "DashboardFunctionName": {"Ref": "DashboardFunction"},
         "AlertTopicArn": {"Ref": "AlertTopic"},
         "CriticalTopicArn": {"Ref": "CriticalTopic"},
         "DashboardUrl": {

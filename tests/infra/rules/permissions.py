@@ -56,6 +56,7 @@ def expected_statements() -> dict[str, list[tuple]]:
         "HealthCheckRole": function_role("HealthCheckLogs", *publishing("AlertTopic")),
         "RecentIssuesRole": function_role("RecentIssuesLogs", *publishing("CriticalTopic")),
         "BackfillRole": function_role("BackfillLogs"),
+        "DashboardRole": function_role("DashboardLogs"),
         "HealthCheckScheduleRole": schedule_role("HealthCheckFunction"),
         "RecentIssuesScheduleRole": schedule_role("RecentIssuesFunction"),
         "SlackRole": [],

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-FUNCTIONS = ("HealthCheckFunction", "RecentIssuesFunction", "BackfillFunction")
+FUNCTIONS = ("HealthCheckFunction", "RecentIssuesFunction", "BackfillFunction", "DashboardFunction")
 SCHEDULES = {"HealthCheckFunction": "rate(1 hour)", "RecentIssuesFunction": "rate(5 minutes)"}
-TIMEOUTS = {"HealthCheckFunction": 60, "RecentIssuesFunction": 30, "BackfillFunction": 28}
+TIMEOUTS = {"HealthCheckFunction": 60, "RecentIssuesFunction": 30, "BackfillFunction": 28, "DashboardFunction": 28}
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
