@@ -56,7 +56,9 @@ def environment_is_complete_and_holds_no_secret(template: dict) -> Iterator[str]
         "RUST_LOG": {"Ref": "LogLevel"},
     }
     own = {
-        "HealthCheckFunction": {"ALERT_TOPIC_ARN": {"Ref": "AlertTopic"}, **limits("HealthCheck")},
+        "HealthCheckFunction": {
+            "ALERT_TOPIC_ARN": {"Ref": "AlertTopic"}, "PROBE": {"Ref": "ProbeSignups"}, **limits("HealthCheck")
+        },
         "RecentIssuesFunction": {"CRITICAL_TOPIC_ARN": {"Ref": "CriticalTopic"}, **limits("RecentIssues")},
         "BackfillFunction": {},
         "DashboardFunction": {"DASHBOARD_FRAME_ANCESTORS": {"Ref": "DashboardFrameAncestors"}},
