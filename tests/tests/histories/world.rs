@@ -59,6 +59,9 @@ const DO_NOT_SETTLE: &str = "update rollcall.settings set settle_time = '0'";
 const HIDE: &str = "alter view rollcall.expected_profile rename to hidden_profile";
 const SHOW: &str = "alter view rollcall.hidden_profile rename to expected_profile";
 
+/// After how many steps the whole verdict is taken; the counts and lists are after each.
+const WHOLE_VERDICT_EVERY: u32 = 8;
+
 /// What one look at the database showed.
 struct Look {
     profiles: BTreeMap<Uuid, String>,
@@ -81,6 +84,7 @@ pub(crate) struct World {
     trigger: String,
     handler: String,
     people: u32,
+    compared: u32,
 }
 
 impl World {
@@ -108,6 +112,7 @@ impl World {
             .await?,
             admin,
             people: 0,
+            compared: 0,
         })
     }
 
@@ -595,16 +600,20 @@ impl World {
     async fn compare_reports(&mut self) -> Result<()> {
         let model = &self.model;
         let reported = model.reported();
-        let health = HealthReport::take(&mut self.reports).await;
+        // The whole verdict asks the doctor, who reads the catalog: not after every step.
+        self.compared += 1;
+        let health = if self.compared.is_multiple_of(WHOLE_VERDICT_EVERY) || model.is_hidden {
+            Some(HealthReport::take(&mut self.reports).await)
+        } else {
+            None
+        };
         let reports = self.admin.query_typed_one(REPORTS, &[]).await;
         if model.is_hidden {
-            let is_blind = |verdict| verdict == Verdict::Unknown;
-            ensure!(
-                health
-                    .as_ref()
-                    .map_or(true, |health| is_blind(health.verdict)),
-                "P7: {health:?}"
-            );
+            let sees = health
+                .as_ref()
+                .and_then(|health| health.as_ref().ok())
+                .is_some_and(|health| health.verdict != Verdict::Unknown);
+            ensure!(!sees, "P7: {health:?}");
             ensure!(reports.is_err(), "P7: counted what it could not see");
             return Ok(());
         }
@@ -629,6 +638,9 @@ impl World {
         let recent_signups = expected.clone().filter(|user| !user.is_old).count();
         ensure!(reports.get::<_, i64>("recent_signups") == i64::try_from(recent_signups)?);
 
+        let Some(health) = health else {
+            return Ok(());
+        };
         let health = serde_json::to_value(health?)?;
         ensure!(
             health["users"]["missing"] == number
@@ -677,6 +689,7 @@ impl World {
             }
         }
         let change = self.repair_all(4).await?;
+        self.compared = WHOLE_VERDICT_EVERY - 1;
         self.compare(&change).await?;
         ensure!(self.model.missing().is_empty(), "P5");
         Ok(())
