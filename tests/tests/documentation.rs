@@ -14,7 +14,7 @@ use rollcall_tests::programs::program;
 use rollcall_tests::project::Project;
 
 /// Commands that are not run here, and why.
-const NOT_HERE: [(&str, &str); 20] = [
+const NOT_HERE: [(&str, &str); 25] = [
     (
         "cargo run --release -p rollcall-bench",
         "minutes; tests/benchmark.rs runs a small one",
@@ -26,6 +26,17 @@ const NOT_HERE: [(&str, &str); 20] = [
     ),
     ("cargo run -- demo", "tests/demo.rs runs it"),
     ("tests/run", "it is what runs this test"),
+    (
+        "tests/postgres-versions",
+        "runs tests like this one on other servers",
+    ),
+    ("cargo test ", "it is what runs this test"),
+    ("ROLLCALL_FUZZ_SECONDS=", "the same tests for longer"),
+    (
+        "cargo deny ",
+        "needs the network; .ci/run checks licences and sources",
+    ),
+    ("cargo cyclonedx ", "builds its tool first"),
     (
         "cargo install",
         "builds the program that is tested here anew",
@@ -103,6 +114,8 @@ fn documents() -> Result<Vec<String>> {
         "docs/doctor.md",
         "docs/performance.md",
         "docs/probe.md",
+        "docs/reliability.md",
+        "docs/security.md",
         "infra/README.md",
         GUIDE,
         "CONTRIBUTING.md",
