@@ -1,24 +1,15 @@
 //! `backfill` as Lambda runs it: direct calls and HTTP requests, good and bad, in time and killed.
 
-use std::{
-    collections::BTreeSet,
-    env,
-    hash::{BuildHasher, RandomState},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use proptest::{
-    prelude::*,
-    strategy::ValueTree,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-};
+use proptest::{prelude::*, strategy::ValueTree};
 use rollcall::backfill::BackfillRequest;
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::{
     lambda::{DEADLINE, Lambda},
     project::Project,
-    sql,
+    random, sql,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -749,29 +740,15 @@ async fn a_bad_body_is_refused_with_a_fixed_sentence_and_changes_nothing() -> Re
     Ok(())
 }
 
-/// `ROLLCALL_SEED` repeats a run; `ROLLCALL_LONG` makes it longer.
-fn runner() -> (u64, TestRunner) {
-    let seed = env::var("ROLLCALL_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| RandomState::new().hash_one("bodies"));
-    let bytes: Vec<u8> = seed.to_le_bytes().repeat(4);
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    (seed, TestRunner::new_with_rng(Config::default(), rng))
-}
-
 #[tokio::test]
 async fn generated_bodies_are_read_or_refused_as_documented() -> Result<()> {
     /// How many of them go through the process, too.
     const SAMPLE: usize = 100;
-    let (seed, mut runner) = runner();
-    let number = if env::var_os("ROLLCALL_LONG").is_some() {
-        50_000
-    } else {
-        500
-    };
+    let seed = random::seed();
+    let number = random::cases(500, 50_000);
+    let mut runner = random::runner(seed, number);
     let strategy = generated_body();
-    let mut bodies = Vec::with_capacity(number);
+    let mut bodies = Vec::new();
     for _ in 0..number {
         let tree = strategy
             .new_tree(&mut runner)

@@ -224,7 +224,7 @@ impl RecentReport {
         })
     }
 
-    /// All of `auth.users`, and no audit log.
+    /// All of `auth.users`, and of the audit log its state alone.
     async fn read_users(queries: &Queries<'_>) -> Result<Self> {
         let minutes = Lookback::SinceLastCheck.minutes(queries).await?;
         let rows = queries
