@@ -56,6 +56,9 @@ drop function if exists
   rollcall.recent_gap(interval),
   rollcall.signed_up_at(uuid[]),
   rollcall.slice(),
+  rollcall.catalog_state(),
+  rollcall.catalog_is_sound(),
+  rollcall.keep_sound_catalog(text),
   rollcall.schema_version();
 do $$
 declare
@@ -94,7 +97,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700', '20261125000300');
   end if;
 end
 $$;

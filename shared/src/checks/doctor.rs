@@ -138,6 +138,30 @@ pub(super) async fn grave_findings(queries: &Queries<'_>) -> Result<Vec<Finding>
     Ok(findings)
 }
 
+/// As [`grave_findings`], but that a catalog in which nothing was written since it was last found sound is not looked at
+/// again. Second: the state of the catalog, where it was looked at and found sound now.
+pub(super) async fn grave_findings_since(
+    queries: &Queries<'_>,
+) -> Result<(Vec<Finding>, Option<String>)> {
+    let known = queries
+        .row(
+            "select k.is_sound, case when not k.is_sound then rollcall.catalog_state() end as state
+             from (select rollcall.catalog_is_sound() as is_sound) k",
+            &[],
+        )
+        .await?;
+    if column(&known, "is_sound")? {
+        return Ok((Vec::new(), None));
+    }
+    let findings = grave_findings(queries).await?;
+    let sound = if findings.is_empty() {
+        column(&known, "state")?
+    } else {
+        None
+    };
+    Ok((findings, sound))
+}
+
 /// The state of the signup trigger, in the words of `rollcall.signup_trigger_state()`.
 pub(super) async fn signup_trigger(queries: &Queries<'_>) -> Result<String> {
     column(

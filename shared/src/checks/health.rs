@@ -117,14 +117,14 @@ impl HealthReport {
                     Ledger::NotNeeded => Ok((None, None)),
                     Ledger::Doubted(doubt) => Ok((None, Some(doubt))),
                     Ledger::Trusted(ledger) => {
-                        let report = Self::by_ledger(queries, &ledger).await?;
-                        Ok((Some((report, ledger)), None))
+                        let (report, catalog) = Self::by_ledger(queries, &ledger).await?;
+                        Ok((Some((report, ledger, catalog)), None))
                     }
                 }
             })
             .await?;
-        if let Some((report, ledger)) = by_ledger {
-            ledger.read_on(database).await;
+        if let Some((report, ledger, sound_catalog)) = by_ledger {
+            ledger.read_on(database, sound_catalog.as_deref()).await;
             return Ok(report);
         }
         if let Some(doubt) = &doubt {
@@ -141,7 +141,8 @@ impl HealthReport {
         let signups = SignupHealth::read(queries).await?;
         let users = UserCounts::read(queries).await?;
         let audit_log = AuditLog::state(queries).await?;
-        Self::conclude(queries, signups, users, audit_log)
+        let grave = doctor::grave_findings(queries).await?;
+        Self::conclude(queries, signups, users, audit_log, grave)
             .await
             .map(|report| Self {
                 basis: Some(Basis::Full),
@@ -150,28 +151,35 @@ impl HealthReport {
             })
     }
 
-    async fn by_ledger(queries: &Queries<'_>, ledger: &LedgerReport) -> Result<Self> {
+    /// Second: the state of the catalog, where it was found sound now.
+    async fn by_ledger(
+        queries: &Queries<'_>,
+        ledger: &LedgerReport,
+    ) -> Result<(Self, Option<String>)> {
         let signups = SignupHealth::by_ledger(ledger);
         let users = UserCounts::by_ledger(ledger)?;
-        Self::conclude(queries, signups, users, ledger.audit_log.clone())
-            .await
-            .map(|report| Self {
-                basis: Some(Basis::Ledger),
-                last_full_proof: Some(ledger.last_full_proof),
-                ..report
-            })
+        let (grave, sound_catalog) = doctor::grave_findings_since(queries).await?;
+        let report =
+            Self::conclude(queries, signups, users, ledger.audit_log.clone(), grave).await?;
+        let report = Self {
+            basis: Some(Basis::Ledger),
+            last_full_proof: Some(ledger.last_full_proof),
+            ..report
+        };
+        Ok((report, sound_catalog))
     }
 
+    /// `grave`: what the doctor found. A trigger that raises an error leaves no row to count.
     async fn conclude(
         queries: &Queries<'_>,
         signups: SignupHealth,
         users: UserCounts,
         audit_log: String,
+        grave: Vec<Finding>,
     ) -> Result<Self> {
         let signup_trigger = doctor::signup_trigger(queries).await?;
         let mut findings = users.findings();
-        // a trigger that raises an error leaves no row to count
-        findings.extend(doctor::grave_findings(queries).await?);
+        findings.extend(grave);
         Ok(Self {
             verdict: Verdict::from_findings(&findings),
             findings,

@@ -101,10 +101,19 @@ impl LedgerReport {
         self.counts[name].as_i64().ok_or(Error::UnexpectedAnswer)
     }
 
-    /// Keeps how far it has read. A failure costs the next check a longer look, never the report.
-    pub(super) async fn read_on(&self, database: &mut Database) {
+    /// Keeps how far it has read, and the state of the catalog where that was found sound now. A failure costs the next check
+    /// a longer look, never the report.
+    pub(super) async fn read_on(&self, database: &mut Database, sound_catalog: Option<&str>) {
         let kept = database
             .write(READ_ON_LIMIT, async |queries| {
+                if let Some(state) = sound_catalog {
+                    queries
+                        .row(
+                            "select rollcall.keep_sound_catalog($1)",
+                            &[(&state, Type::TEXT)],
+                        )
+                        .await?;
+                }
                 queries
                     .row(
                         "select rollcall.read_on($1, $2::pg_catalog.pg_snapshot, $3, $4)",

@@ -180,7 +180,7 @@ impl RecentReport {
             })
             .await?;
         if let Some((report, ledger)) = by_ledger {
-            ledger.read_on(database).await;
+            ledger.read_on(database, None).await;
             return Ok(report);
         }
         if let Some(doubt) = &doubt {
