@@ -14,18 +14,19 @@
 --
 -- Most entries are sign-ins. Supabase Auth writes the keys of an entry in the order of the alphabet, so the first bytes
 -- tell them apart; json_send() hands them out for a third of what a cast to text costs, but in the encoding of the client,
--- where any other form is looked at as text. A regular expression for the ids would cost more than the parser.
+-- where any other form is looked at as text. The check for a uuid is written as it is because a counted regular expression,
+-- or translate(), costs several times as much.
 create or replace view rollcall.audit_event as
 select
   read.action,
   case
-    when read.about_id like '________-____-____-____-____________' and translate(read.about_id, '0123456789abcdefABCDEF', '') = '----'
+    when read.about_id like '________-____-____-____-____________' and read.about_id ~ '^[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+$'
       then read.about_id::uuid
-    when read.actor_id like '________-____-____-____-____________' and translate(read.actor_id, '0123456789abcdefABCDEF', '') = '----'
+    when read.actor_id like '________-____-____-____-____________' and read.actor_id ~ '^[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+$'
       then nullif(read.actor_id::uuid, '00000000-0000-0000-0000-000000000000')
   end as user_id,
   case
-    when read.about_id like '________-____-____-____-____________' and translate(read.about_id, '0123456789abcdefABCDEF', '') = '----'
+    when read.about_id like '________-____-____-____-____________' and read.about_id ~ '^[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+$'
       then nullif(read.about_email, '')
     when read.actor_username like '%@%' then read.actor_username
   end as email,
@@ -56,27 +57,32 @@ from (
     and parsed.action in ('user_signedup', 'user_invited', 'user_confirmation_requested', 'user_deleted')
 ) read;
 
-create or replace function rollcall.audit_census()
-returns table (signups bigint, audit_only bigint, recorded_deletions bigint)
-language plpgsql stable security definer set search_path = '' set row_security = off as $$
+-- A function of its own, since plpgsql runs "return query" in parallel, and since PostgreSQL has to be told how many they are:
+-- of what stands in json it expects one, and would then look up each user by himself.
+create or replace function rollcall.audit_subjects()
+returns table (user_id uuid, signed_up boolean, deleted boolean)
+language plpgsql stable security definer set search_path = '' set row_security = off rows 1000000 as $$
 begin
   perform rollcall.require_sight();
   return query
-    select
-      count(*) filter (where s.signed_up),
-      count(*) filter (where s.signed_up and u.id is null),
-      count(*) filter (where s.signed_up and s.deleted)
-    from (
-      select
-        e.user_id,
-        -- entries that name nobody; asked once a user instead of once an entry
-        e.user_id is not null and bool_or(e.action <> 'user_deleted') as signed_up,
-        bool_or(e.action = 'user_deleted') as deleted
-      from rollcall.audit_event e
-      group by e.user_id
-    ) s
-    left join auth.users u on u.id = s.user_id;
+    select e.user_id, bool_or(e.action <> 'user_deleted'), bool_or(e.action = 'user_deleted')
+    from rollcall.audit_event e
+    group by e.user_id;
 end
+$$;
+comment on function rollcall.audit_subjects() is
+  'Whom the audit log speaks of, one row a user: with a signup, with a deletion (soft or hard). user_id is null for all entries that name nobody.';
+
+create or replace function rollcall.audit_census()
+returns table (signups bigint, audit_only bigint, recorded_deletions bigint)
+language sql stable security definer set search_path = '' set row_security = off set jit = off as $$
+  select
+    count(*) filter (where s.signed_up),
+    count(*) filter (where s.signed_up and u.id is null),
+    count(*) filter (where s.signed_up and s.deleted)
+  from rollcall.audit_subjects() s
+  left join auth.users u on u.id = s.user_id
+  where s.user_id is not null
 $$;
 
 create or replace function rollcall.audit_log_state() returns text
@@ -106,6 +112,51 @@ begin
   end if;
   select max(e.created_at) into newest from auth.audit_log_entries e;
   return case when newest is null then 'off' when newest < activity - request then 'stale' else 'on' end;
+end
+$$;
+
+-- Users against profiles ------------------------------------------------------------------------------------------
+
+create or replace function rollcall.census()
+returns table (
+  users bigint, soft_deleted bigint, expected bigint, profiles bigint, healthy bigint,
+  missing bigint, missing_anonymous bigint, missing_phone bigint, missing_sso bigint, missing_unconfirmed bigint, orphaned bigint
+)
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
+declare
+  settled_before constant timestamptz := rollcall.settled_before();
+  apart record;
+begin
+  perform rollcall.require_sight();
+  select * into apart from rollcall.apart();
+  return query
+    with
+    -- counted once, however often it is named
+    total as materialized (select count(*) as expected from rollcall.expected_profile)
+    select
+      all_users.users, all_users.soft_deleted, total.expected, apart.profiles, total.expected - gap.expected,
+      gap.missing, gap.anonymous, gap.phone, gap.sso, gap.unconfirmed,
+      apart.unreadable_keys + cardinality(apart.without_user)
+    from total
+    cross join (select count(*) as users, count(*) filter (where u.deleted_at is not null) as soft_deleted from auth.users u) all_users
+    cross join (
+      select
+        count(*) as expected,
+        count(*) filter (where e.is_gap) as missing,
+        count(*) filter (where e.is_gap and u.is_anonymous) as anonymous,
+        count(*) filter (where e.is_gap and u.email is null and u.phone is not null) as phone,
+        count(*) filter (where e.is_gap and u.is_sso_user) as sso,
+        count(*) filter (where e.is_gap and u.confirmed_at is null and not u.is_anonymous) as unconfirmed
+      from (
+        select
+          x._user_id,
+          -- a date that nobody can have signed up at yet is no sign of a signup in flight
+          not coalesce(x._signed_up_at between settled_before and now() + interval '5 minutes', false) as is_gap
+        from unnest(apart.without_profile) without (user_id)
+        join rollcall.expected_profile x on x._user_id = without.user_id
+      ) e
+      join auth.users u on u.id = e._user_id
+    ) gap;
 end
 $$;
 
@@ -209,6 +260,32 @@ $$;
 comment on function rollcall.keep_sound_catalog(text) is
   'Keeps that the doctor found nothing grave in this state of the catalog.';
 
+-- Projects may keep the audit log outside of PostgreSQL, and new ones do. The verdict does not need it.
+create or replace function rollcall.audit_log_finding(p_state text) returns setof rollcall.doctor_finding
+language sql stable set search_path = '' as $$
+  select
+    'info',
+    case p_state
+      when 'off' then 'the audit log is not written to PostgreSQL: history and deletions are not available'
+      else 'the audit log in PostgreSQL has not been written for a while: history and deletions end where it ends'
+    end,
+    'Who signed up and is gone cannot be told; who has no profile can.',
+    array[format('audit log: %s', p_state)],
+    'The verdict does not need it. To have history: Supabase dashboard, Authentication, Audit Logs, write to the database.',
+    null
+  where p_state <> 'on'
+$$;
+comment on function rollcall.audit_log_finding(text) is
+  'What the check audit_log_not_written finds where the audit log is in this state (rollcall.audit_log_state()).';
+
+create or replace function rollcall.doctor_audit_log_not_written() returns setof rollcall.doctor_finding
+language sql stable set search_path = '' as $$
+  select f.*
+  from rollcall.audit_log_finding(case when rollcall.sees_everything() then rollcall.audit_log_state() else 'on' end) f
+$$;
+comment on function rollcall.doctor_audit_log_not_written() is
+  'Check audit_log_not_written: the audit log in PostgreSQL is off or stale.';
+
 create or replace function rollcall.doctor(p_with_users boolean default true)
 returns table (id text, severity text, summary text, meaning text, evidence text[], next_step text, fix text)
 language plpgsql volatile security definer set search_path = '' as $$
@@ -268,6 +345,7 @@ comment on function rollcall.schema_version() is
 revoke all on all tables in schema rollcall from public, anon, authenticated;
 revoke all on all functions in schema rollcall from public, anon, authenticated;
 grant execute on function
+  rollcall.audit_log_finding(text),
   rollcall.catalog_is_sound(),
   rollcall.catalog_state(),
   rollcall.keep_sound_catalog(text)

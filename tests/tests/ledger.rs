@@ -505,3 +505,92 @@ async fn the_functions_read_the_ledger_as_the_role_that_may_only_read_reports() 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_fault_in_a_catalog_that_was_sound_an_hour_ago_is_found() -> Result<()> {
+    let project = project_with_trusted_ledger().await?;
+    ensure!(
+        project
+            .count("select count(*) from rollcall.proof where sound_catalog is not null")
+            .await?
+            == 1,
+        "the doctor found nothing, and that was not kept"
+    );
+    ensure!(is_sound(&project).await?);
+    project
+        .connect()
+        .await?
+        .batch_execute(
+            "alter table public.profiles add column nickname text not null default 'none';
+             alter table public.profiles alter column nickname drop default",
+        )
+        .await?;
+    // what was kept would have said: nothing to be found
+    let report = health(&project).await?;
+    assert_eq!(basis(&report), (Some(Basis::Ledger), None));
+    assert_eq!(report.verdict, Verdict::Inconsistent);
+    ensure!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.id == "unfilled_columns")
+    );
+    // and it is no longer kept as sound
+    assert_eq!(health(&project).await?.verdict, Verdict::Inconsistent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whatever_the_doctor_reads_in_the_catalog_changes_its_state() -> Result<()> {
+    // roles belong to a whole server
+    let server = Server::start(&Options::from_env()?)?;
+    let project = prepare(Project::migrated_on(&server).await?).await?;
+    let client = project.connect_as_superuser().await?;
+    for nothing in ["analyze", "vacuum auth.users"] {
+        client.batch_execute(nothing).await?;
+        ensure!(is_sound(&project).await?, "{nothing}");
+    }
+    for change in [
+        "alter function public.handle_new_user() security invoker",
+        "alter table auth.users disable trigger on_auth_user_created",
+        "revoke all on schema public from supabase_auth_admin",
+        "grant usage on schema public to supabase_auth_admin",
+        "grant insert (email) on public.profiles to supabase_auth_admin",
+        "alter table public.profiles alter column account_type drop default",
+        "alter table public.profiles add constraint positive check (email <> '')",
+        "alter table public.profiles drop constraint positive",
+        "create policy everyone on public.profiles for insert with check (true)",
+        "create view public.people as select id, email from auth.users",
+        "grant select on public.people to anon",
+        "create type public.mood as enum ('good')",
+        "alter type public.mood add value 'bad'",
+        "create unique index one_email on public.profiles (lower(email))",
+        "alter role supabase_auth_admin set search_path = auth, public",
+        "grant anon to supabase_auth_admin",
+        "alter role supabase_auth_admin bypassrls",
+        "create or replace function public.newcomer() returns void language sql as 'select'",
+    ] {
+        client
+            .batch_execute("select rollcall.keep_sound_catalog(rollcall.catalog_state())")
+            .await?;
+        ensure!(is_sound(&project).await?, "before {change}");
+        client.batch_execute(change).await?;
+        ensure!(!is_sound(&project).await?, "{change}");
+    }
+    client
+        .batch_execute(
+            "select rollcall.keep_sound_catalog(rollcall.catalog_state());
+             update rollcall.proof set sound_catalog_at = now() - interval '25 hours'",
+        )
+        .await?;
+    ensure!(!is_sound(&project).await?, "it was looked at a day ago");
+    Ok(())
+}
+
+async fn is_sound(project: &Project) -> Result<bool> {
+    value(
+        &project.connect().await?,
+        "select rollcall.catalog_is_sound()",
+    )
+    .await
+}

@@ -90,7 +90,7 @@ impl Diagnosis {
                     .collect::<Result<_>>()?;
 
                 let mut findings = users.findings();
-                findings.extend(doctor::grave_findings(queries).await?);
+                findings.extend(doctor::grave_findings(queries, &audit_log.state).await?);
                 if let Some(count @ 1..) = email_mismatches {
                     findings.push(finding::email_mismatches(count));
                 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::database::{Database, Queries, column};
@@ -111,30 +112,33 @@ async fn findings(queries: &Queries<'_>, with_users: bool) -> Result<Vec<Finding
         )
         .await?
         .iter()
-        .map(|row| {
-            let id: &str = column(row, "id")?;
-            let id = CHECKS
-                .into_iter()
-                .find(|known| *known == id)
-                .ok_or(Error::UnexpectedAnswer)?;
-            let mut finding = finding::diagnosed(
-                id,
-                column(row, "severity")?,
-                column(row, "summary")?,
-                column(row, "next_step")?,
-            )?;
-            finding.meaning = column(row, "meaning")?;
-            finding.evidence = column(row, "evidence")?;
-            finding.fix = column(row, "fix")?;
-            Ok(finding)
-        })
+        .map(read_finding)
         .collect()
 }
 
-/// What belongs into every report: all but the warnings, which lock nobody out. Users are counted there anyway.
-pub(super) async fn grave_findings(queries: &Queries<'_>) -> Result<Vec<Finding>> {
-    let mut findings = findings(queries, false).await?;
-    findings.retain(|finding| finding.severity != Severity::Warning);
+fn read_finding(row: &Row) -> Result<Finding> {
+    let id: &str = column(row, "id")?;
+    let id = CHECKS
+        .into_iter()
+        .find(|known| *known == id)
+        .ok_or(Error::UnexpectedAnswer)?;
+    let mut finding = finding::diagnosed(
+        id,
+        column(row, "severity")?,
+        column(row, "summary")?,
+        column(row, "next_step")?,
+    )?;
+    finding.meaning = column(row, "meaning")?;
+    finding.evidence = column(row, "evidence")?;
+    finding.fix = column(row, "fix")?;
+    Ok(finding)
+}
+
+/// What belongs into every report: all but the warnings, which lock nobody out. Users are counted there anyway, and the
+/// state of the audit log is known.
+pub(super) async fn grave_findings(queries: &Queries<'_>, audit_log: &str) -> Result<Vec<Finding>> {
+    let mut findings = catalog_findings(queries).await?;
+    findings.extend(of_audit_log(queries, audit_log).await?);
     Ok(findings)
 }
 
@@ -142,6 +146,7 @@ pub(super) async fn grave_findings(queries: &Queries<'_>) -> Result<Vec<Finding>
 /// again. Second: the state of the catalog, where it was looked at and found sound now.
 pub(super) async fn grave_findings_since(
     queries: &Queries<'_>,
+    audit_log: &str,
 ) -> Result<(Vec<Finding>, Option<String>)> {
     let known = queries
         .row(
@@ -150,16 +155,38 @@ pub(super) async fn grave_findings_since(
             &[],
         )
         .await?;
-    if column(&known, "is_sound")? {
-        return Ok((Vec::new(), None));
+    let mut sound = None;
+    let mut findings = Vec::new();
+    if !column::<bool>(&known, "is_sound")? {
+        findings = catalog_findings(queries).await?;
+        if findings.is_empty() {
+            sound = column(&known, "state")?;
+        }
     }
-    let findings = grave_findings(queries).await?;
-    let sound = if findings.is_empty() {
-        column(&known, "state")?
-    } else {
-        None
-    };
+    findings.extend(of_audit_log(queries, audit_log).await?);
     Ok((findings, sound))
+}
+
+/// What the catalog shows, but the warnings.
+pub(super) async fn catalog_findings(queries: &Queries<'_>) -> Result<Vec<Finding>> {
+    let mut findings = findings(queries, false).await?;
+    findings.retain(|finding| finding.severity != Severity::Warning);
+    Ok(findings)
+}
+
+async fn of_audit_log(queries: &Queries<'_>, state: &str) -> Result<Vec<Finding>> {
+    if state == "on" {
+        return Ok(Vec::new());
+    }
+    queries
+        .rows(
+            "select 'audit_log_not_written' as id, f.* from rollcall.audit_log_finding($1) f",
+            &[(&state, Type::TEXT)],
+        )
+        .await?
+        .iter()
+        .map(read_finding)
+        .collect()
 }
 
 /// The state of the signup trigger, in the words of `rollcall.signup_trigger_state()`.

@@ -141,7 +141,7 @@ impl HealthReport {
         let signups = SignupHealth::read(queries).await?;
         let users = UserCounts::read(queries).await?;
         let audit_log = AuditLog::state(queries).await?;
-        let grave = doctor::grave_findings(queries).await?;
+        let grave = doctor::grave_findings(queries, &audit_log).await?;
         Self::conclude(queries, signups, users, audit_log, grave)
             .await
             .map(|report| Self {
@@ -158,7 +158,8 @@ impl HealthReport {
     ) -> Result<(Self, Option<String>)> {
         let signups = SignupHealth::by_ledger(ledger);
         let users = UserCounts::by_ledger(ledger)?;
-        let (grave, sound_catalog) = doctor::grave_findings_since(queries).await?;
+        let (grave, sound_catalog) =
+            doctor::grave_findings_since(queries, &ledger.audit_log).await?;
         let report =
             Self::conclude(queries, signups, users, ledger.audit_log.clone(), grave).await?;
         let report = Self {

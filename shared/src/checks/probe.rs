@@ -156,7 +156,7 @@ impl ProbeReport {
                     )
                     .await?;
                 let kinds: Vec<String> = column(&row, "kinds")?;
-                let mut rights = doctor::grave_findings(queries).await?;
+                let mut rights = doctor::catalog_findings(queries).await?;
                 rights.retain(|finding| RIGHTS.contains(&finding.id));
                 Ok((column(&row, "check_time")?, kinds, rights))
             })
