@@ -16,8 +16,9 @@
 -- tell them apart; json_send() hands them out for a third of what a cast to text costs, but in the encoding of the client,
 -- where any other form is looked at as text. The check for a uuid is written as it is because a counted regular expression,
 -- or translate(), costs several times as much.
-create or replace view rollcall.audit_event as
+create or replace view rollcall.audit_entry as
 select
+  read.entry_id,
   read.action,
   case
     when read.about_id like '________-____-____-____-____________' and read.about_id ~ '^[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+-[0-9a-fA-F]+$'
@@ -35,7 +36,7 @@ from (
   select
     parsed.action, parsed.actor_id, parsed.actor_username,
     parsed.traits ->> 'user_id' as about_id, parsed.traits ->> 'user_email' as about_email,
-    entry.created_at
+    entry.created_at, entry.id as entry_id
   from auth.audit_log_entries entry
   cross join lateral json_to_record(
     case
@@ -56,6 +57,11 @@ from (
     end
     and parsed.action in ('user_signedup', 'user_invited', 'user_confirmation_requested', 'user_deleted')
 ) read;
+comment on view rollcall.audit_entry is
+  'Signups and deletions in auth.audit_log_entries with their subject, each with the id of its entry: traits.user_id if it is a uuid (an administrator acted), else the actor. user_id is null where the entry names nobody.';
+
+create or replace view rollcall.audit_event as
+select e.action, e.user_id, e.email, e.created_at from rollcall.audit_entry e;
 
 -- A function of its own, since plpgsql runs "return query" in parallel, and since PostgreSQL has to be told how many they are:
 -- of what stands in json it expects one, and would then look up each user by himself.

@@ -4,6 +4,16 @@
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
+do $$
+begin
+  if to_regprocedure('rollcall.keep_audit_entry()') is not null then
+    -- Takes its trigger along, and locks the audit log for that: whoever waits for it makes every sign-in behind it wait, too.
+    perform set_config('lock_timeout', '2s', true);
+    drop function rollcall.keep_audit_entry() cascade;
+  end if;
+end
+$$;
+
 drop view if exists public.signup_audit_summary, public.auth_profile_mismatch;
 drop function if exists
   public.diagnose_auth_profile_consistency(),
@@ -24,6 +34,13 @@ drop function if exists
   rollcall.census(),
   rollcall.audit_census(),
   rollcall.audit_subjects(),
+  rollcall.audit_census_kept(),
+  rollcall.audit_census_read(),
+  rollcall.audit_ledger_state(),
+  rollcall.audit_ledger_doubt(),
+  rollcall.audit_proof_is_due(),
+  rollcall.prove_audit_log(),
+  rollcall.gone_subjects(),
   rollcall.audit_log_state(),
   rollcall.users_by_email(text),
   rollcall.user_facts(uuid),
@@ -90,6 +107,7 @@ drop function if exists
 drop type if exists rollcall.doctor_finding;
 drop view if exists rollcall.audit_signup;
 drop view if exists rollcall.audit_event;
+drop view if exists rollcall.audit_entry;
 
 do $$
 begin
@@ -99,7 +117,7 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     -- and whatever came later, which is built on them
     delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700', '20261125000300');
+    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700', '20261125000300', '20261125000400');
   end if;
 end
 $$;

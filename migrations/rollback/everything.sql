@@ -17,13 +17,16 @@ begin
   end if;
   -- trigger definitions then name every schema
   perform set_config('search_path', '', true);
-  -- Dropping a trigger locks auth.users: whoever waits for that makes every signup behind it wait, too.
+  -- Dropping a trigger locks its table: whoever waits for that makes every signup and sign-in behind it wait, too.
   perform set_config('lock_timeout', '2s', true);
 
   -- Dropping a function takes its triggers along, which a role that does not own auth.users may not drop itself.
   if to_regprocedure('rollcall.on_signup()') is not null then
     drop function rollcall.on_signup() cascade;
     drop function rollcall.leave_to_later_trigger() cascade;
+  end if;
+  if to_regprocedure('rollcall.keep_audit_entry()') is not null then
+    drop function rollcall.keep_audit_entry() cascade;
   end if;
   if exists (
     select from pg_catalog.pg_proc p
@@ -111,7 +114,7 @@ begin
     delete from supabase_migrations.schema_migrations
     where version in (
       '20261122000100', '20261122000200', '20261122000300', '20261122000400', '20261122000500', '20261122000600',
-      '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700', '20261125000300'
+      '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700', '20261125000300', '20261125000400'
     );
   end if;
 end

@@ -6,53 +6,17 @@ use rollcall::checks::Basis;
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::recent::RecentReport;
 use rollcall::verdict::Verdict;
-use rollcall_sandbox::{Options, Person, Server, SignupKind};
+use rollcall_sandbox::{Options, Person, Server};
 use rollcall_tests::lambda::Lambda;
+use rollcall_tests::ledger::{
+    basis, counter_reaches, health, prepare, project_with_trusted_ledger, sign_up,
+};
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::value;
 use serde_json::json;
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
-
-/// A project whose ledger is read from the start: some people signed up, and a full proof was kept.
-async fn project_with_trusted_ledger() -> Result<Project> {
-    prepare(Project::migrated().await?).await
-}
-
-async fn prepare(project: Project) -> Result<Project> {
-    project
-        .connect()
-        .await?
-        .batch_execute("update rollcall.settings set full_proof_below_users = 0")
-        .await?;
-    sign_up(&project, 1..=5).await?;
-    // their session has ended, which is when counters are written
-    counter_reaches(&project, "users_inserted", 5).await?;
-    let first = health(&project).await?;
-    assert_eq!(basis(&first), (Some(Basis::Full), Some("no_proof")));
-    assert_eq!(basis(&health(&project).await?), (Some(Basis::Ledger), None));
-    Ok(project)
-}
-
-async fn sign_up(project: &Project, numbers: std::ops::RangeInclusive<u32>) -> Result<()> {
-    let mut auth = project.auth().await?;
-    for number in numbers {
-        auth.sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(number))
-            .await?;
-    }
-    Ok(())
-}
-
-async fn health(project: &Project) -> Result<HealthReport> {
-    Ok(HealthReport::take_scheduled(&mut project.rollcall().await?).await?)
-}
 
 async fn recent(project: &Project) -> Result<RecentReport> {
     Ok(RecentReport::take_scheduled(&mut project.rollcall().await?).await?)
-}
-
-fn basis(report: &HealthReport) -> (Option<Basis>, Option<&str>) {
-    (report.basis, report.ledger_doubt.as_deref())
 }
 
 fn missing(report: &HealthReport) -> Option<i64> {
@@ -64,25 +28,6 @@ async fn missing_by_the_ledger_alone(project: &Project) -> Result<i64> {
     project
         .count("select count(*) from rollcall.ledger_missing('-infinity')")
         .await
-}
-
-async fn counter_reaches(project: &Project, counter: &str, at_least: i64) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    // a new session each time, since one keeps what it has read
-    while project
-        .count(&format!(
-            "select (rollcall.ledger_counters() ->> '{counter}')::bigint"
-        ))
-        .await?
-        < at_least
-    {
-        ensure!(
-            Instant::now() < deadline,
-            "{counter} does not reach {at_least}"
-        );
-        sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
 }
 
 #[tokio::test]

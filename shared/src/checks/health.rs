@@ -125,6 +125,7 @@ impl HealthReport {
             .await?;
         if let Some((report, ledger, sound_catalog)) = by_ledger {
             ledger.read_on(database, sound_catalog.as_deref()).await;
+            ledger::prove_audit_log(database).await;
             return Ok(report);
         }
         if let Some(doubt) = &doubt {

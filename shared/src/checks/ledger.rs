@@ -156,6 +156,27 @@ pub(super) async fn prove(database: &mut Database, doubt: &str) {
     }
 }
 
+/// Reads the whole audit log where that is due, so that the reports that follow need not. A failure costs them that, and
+/// nobody the report.
+pub(super) async fn prove_audit_log(database: &mut Database) {
+    let proved = database
+        .write(PROOF_LIMIT, async |queries| {
+            queries
+                .row(
+                    "select case when rollcall.audit_proof_is_due() then rollcall.prove_audit_log() end",
+                    &[],
+                )
+                .await
+        })
+        .await;
+    if let Err(error) = proved {
+        tracing::warn!(
+            error.id = error.id(),
+            "what is kept of the audit log could not be compared with it; reports read the log"
+        );
+    }
+}
+
 /// When all users were last compared with all profiles by a scheduled check.
 pub(super) async fn last_full_proof(queries: &Queries<'_>) -> Result<Option<Timestamp>> {
     column(
