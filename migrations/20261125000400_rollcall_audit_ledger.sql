@@ -296,6 +296,16 @@ $$;
 comment on function rollcall.gone_subjects() is
   'Who signed up by what was kept of the audit log, and is not in auth.users.';
 
+create or replace function rollcall.audit_signups()
+returns table (user_id uuid, email text, created_at timestamptz)
+language plpgsql stable security definer set search_path = '' set row_security = off rows 1000000 as $$
+begin
+  return query select s.user_id, s.email, s.created_at from rollcall.audit_signup s;
+end
+$$;
+comment on function rollcall.audit_signups() is
+  'The rows of rollcall.audit_signup, read in parallel.';
+
 create or replace function rollcall.affected(p_limit bigint default null)
 returns table (
   user_id uuid, audit_email text, auth_email text, status text, audit_created_at timestamptz, user_created_at timestamptz,
@@ -311,7 +321,7 @@ begin
     with
     -- read once: the log is by far the largest of the tables
     signup as materialized (
-      select s.user_id, s.email, s.created_at from rollcall.audit_signup s where not log_is_kept
+      select s.user_id, s.email, s.created_at from rollcall.audit_signups() s where not log_is_kept
     ),
     gap as materialized (
       select e._user_id, u.email::text as email, u.created_at

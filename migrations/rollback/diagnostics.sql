@@ -34,6 +34,7 @@ drop function if exists
   rollcall.census(),
   rollcall.audit_census(),
   rollcall.audit_subjects(),
+  rollcall.audit_signups(),
   rollcall.audit_census_kept(),
   rollcall.audit_census_read(),
   rollcall.audit_ledger_state(),
