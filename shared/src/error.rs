@@ -215,22 +215,21 @@ impl Error {
                 _ => Self::Refused(code.code().to_owned()),
             };
         }
+        let message = error.to_string();
         let mut cause = std::error::Error::source(error);
+        // its kinds of error are private; these are the words of a handshake, which may have failed by input or output
+        if let Some(inner) = cause.filter(|_| message == "error performing TLS handshake") {
+            return Self::Tls(inner.to_string());
+        }
         while let Some(inner) = cause {
-            if inner.is::<native_tls::Error>() {
-                return Self::Tls(inner.to_string());
-            }
             if let Some(io) = inner.downcast_ref::<std::io::Error>() {
                 return Self::Unreachable(io.kind().to_string());
             }
             cause = inner.source();
         }
-        // What remains are the driver's own words, which hold no value. Its kinds of error are private; the words for
-        // a password that is missing or does not match are these.
-        let message = error.to_string();
-        if message.contains("TLS") {
-            Self::Tls(message)
-        } else if message.starts_with("authentication error")
+        // What remains are the driver's own words, which hold no value; those for a password that is missing or does not
+        // match are these.
+        if message.starts_with("authentication error")
             || message.starts_with("invalid configuration")
         {
             Self::Authentication

@@ -1,10 +1,13 @@
 //! TLS to PostgreSQL: chain and host name verified, against a private authority or the system's.
 
-use native_tls::{Certificate, TlsConnector};
-use postgres_native_tls::MakeTlsConnector;
+#[cfg_attr(target_os = "linux", path = "tls/openssl.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "tls/native.rs")]
+mod platform;
 
 use crate::connection_string::CaCertificate;
 use crate::error::{Error, Result};
+
+pub(crate) use platform::Connector;
 
 /// A connector that trusts the given authority, and nothing else if it is a private one.
 ///
@@ -13,28 +16,18 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::CaCertificate`] if the file cannot be read or holds no certificate.
-pub(crate) fn connector(ca: &CaCertificate) -> Result<MakeTlsConnector> {
-    let pem = match ca {
-        CaCertificate::System => None,
-        CaCertificate::Pem(text) => Some(text.clone().into_bytes()),
+pub(crate) fn connector(ca: &CaCertificate) -> Result<Connector> {
+    match ca {
+        CaCertificate::System => platform::trusting_the_system(),
+        CaCertificate::Pem(text) => platform::trusting_only(text.as_bytes()),
         CaCertificate::File(path) => {
-            Some(std::fs::read(path).map_err(|_| Error::CaCertificate("the file cannot be read"))?)
-        }
-    };
-    let mut builder = TlsConnector::builder();
-    if let Some(pem) = pem {
-        let certificates = Certificate::stack_from_pem(&pem)
-            .map_err(|_| Error::CaCertificate("it is not PEM text"))?;
-        if certificates.is_empty() {
-            return Err(Error::CaCertificate("it holds no certificate"));
-        }
-        builder.disable_built_in_roots(true);
-        for certificate in certificates {
-            builder.add_root_certificate(certificate);
+            let pem =
+                std::fs::read(path).map_err(|_| Error::CaCertificate("the file cannot be read"))?;
+            platform::trusting_only(&pem)
         }
     }
-    let connector = builder
-        .build()
-        .map_err(|_| Error::CaCertificate("the TLS library refuses it"))?;
-    Ok(MakeTlsConnector::new(connector))
 }
+
+const NOT_PEM: Error = Error::CaCertificate("it is not PEM text");
+const EMPTY: Error = Error::CaCertificate("it holds no certificate");
+const REFUSED: Error = Error::CaCertificate("the TLS library refuses it");

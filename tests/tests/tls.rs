@@ -191,6 +191,39 @@ async fn an_authority_that_did_not_sign_is_refused_without_a_fallback() -> Resul
     Ok(())
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_systems_authorities_count_unless_a_private_one_is_given() -> Result<()> {
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let Some(tls) = TlsProject::start(Some(authority.issue(HOST, VALID)?)).await? else {
+        return Ok(());
+    };
+    let url = tls.pairs(HOST, "");
+    let system = tls.file("system.pem", &authority.pem()?)?;
+    let other = other.pem()?;
+    for (ca, url, status) in [
+        ("", url.as_str(), 0),
+        (
+            other.as_str(),
+            &tls.pairs(HOST, "sslmode=verify-full sslrootcert=system"),
+            0,
+        ),
+        (&other, &url, 2),
+    ] {
+        let env = [
+            ("DATABASE_URL", url),
+            ("DATABASE_CA_CERT", ca),
+            ("SSL_CERT_FILE", &system),
+        ];
+        let finished = rollcall(&env, &["health", "--format", "json"]).await?;
+        assert_eq!(finished.status, Some(status), "{url} {ca}: {finished}");
+        if status == 2 {
+            assert_eq!(finished.json()?["findings"][0]["id"], "tls_refused");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_certificate_for_another_host_is_refused() -> Result<()> {
     let authority = Authority::new()?;
