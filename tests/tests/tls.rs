@@ -2,10 +2,17 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, ensure};
+use openssl::{
+    pkey::PKey,
+    ssl::{SslAcceptor, SslMethod},
+    x509::X509,
+};
 use rollcall_sandbox::{Options, Server, Source};
 use rollcall_tests::{
     authority::{Authority, EXPIRED, VALID, serve_tls},
@@ -324,5 +331,64 @@ async fn a_function_reads_the_authority_from_its_variable_and_keeps_the_session(
     assert_eq!(answer["verdict"], "unknown");
     assert_eq!(answer["findings"][0]["id"], "tls_refused");
     assert_eq!(answer["alert"], "sent");
+    Ok(())
+}
+
+/// Hands out `secret` to whoever asks over TLS, as Secrets Manager does; the address is for 127.0.0.1.
+fn secrets_manager((certificate, key): (String, String), secret: &str) -> Result<String> {
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    acceptor.set_certificate(X509::from_pem(certificate.as_bytes())?.as_ref())?;
+    acceptor.set_private_key(PKey::private_key_from_pem(key.as_bytes())?.as_ref())?;
+    let acceptor = acceptor.build();
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = format!("https://{}", listener.local_addr()?);
+    let body = json!({"Name": "database", "SecretString": secret}).to_string();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            // whoever does not trust the certificate goes away here
+            let Ok(mut connection) = acceptor.accept(connection) else {
+                continue;
+            };
+            let mut request = Vec::new();
+            let mut part = [0; 4096];
+            // the request ends with a JSON object without another in it
+            while !request.ends_with(b"}") {
+                match connection.read(&mut part) {
+                    Ok(0) | Err(_) => break,
+                    Ok(length) => request.extend_from_slice(&part[..length]),
+                }
+            }
+            let _ = connection.write_all(answer.as_bytes());
+            let _ = connection.shutdown();
+        }
+    });
+    Ok(address)
+}
+
+#[tokio::test]
+async fn a_secret_is_taken_only_from_a_server_that_the_system_trusts() -> Result<()> {
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let files = tempfile::tempdir()?;
+    let project = Project::migrated().await?;
+    let endpoint = secrets_manager(authority.issue("localhost", VALID)?, &project.url())?;
+    for (trusted, verdict) in [(&authority, "consistent"), (&other, "unknown")] {
+        let path = files.path().join(verdict);
+        fs::write(&path, trusted.pem()?)?;
+        let env = [
+            (
+                "DATABASE_SECRET_ARN",
+                "arn:aws:secretsmanager:us-east-1:123456789012:secret:database-abcdef",
+            ),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &endpoint),
+            ("SSL_CERT_FILE", utf8(&path)?),
+        ];
+        let lambda = Lambda::start("health-check", &env).await?;
+        let answer = lambda.invoke(json!({})).await?;
+        assert_eq!(answer["verdict"], verdict, "{answer}");
+    }
     Ok(())
 }

@@ -52,7 +52,7 @@ impl AwsClients {
     pub fn new(environment: AwsEnvironment) -> Self {
         Self {
             environment,
-            http: NativeTlsHttpClient::new(),
+            http: NativeTlsHttpClient::default(),
             limits: TimeLimits::default(),
         }
     }

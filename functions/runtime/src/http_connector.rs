@@ -1,7 +1,7 @@
 //! The SDK's HTTP client: hyper over native-tls.
 //!
 //! The SDK's own one brings a second TLS library whose start-up costs a Lambda's first invocation
-//! some 40 ms of CPU; native-tls is linked for PostgreSQL anyway. Every request has a connection
+//! some 40 ms of CPU; native-tls uses the one that is linked for PostgreSQL anyway. Every request has a connection
 //! of its own: Lambda freezes the process between invocations, and a connection that slept through
 //! that is more often dead than alive.
 
@@ -23,7 +23,7 @@ use native_tls::{Protocol, TlsConnector};
 /// Opens connections for the SDK: TLS 1.2 or newer, certificate and host name verified against the
 /// system's roots (`SSL_CERT_FILE` works). These are read once, for the first request: reading them is most of what a
 /// function's start would cost, and a check that has nothing to tell needs none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NativeTlsHttpClient {
     tls: Tls,
     scheme: Scheme,
@@ -55,23 +55,16 @@ impl Tls {
 struct TlsSetupError(#[source] native_tls::Error);
 
 /// Which addresses a client may talk to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scheme {
     /// `https://` only; a plain request fails before anything is sent.
+    #[default]
     HttpsOnly,
     /// `http://` as well, for a local emulator.
     PlainHttpToo,
 }
 
 impl NativeTlsHttpClient {
-    /// A client for `https://` only, which has read nothing yet.
-    pub fn new() -> Self {
-        Self {
-            tls: Tls::default(),
-            scheme: Scheme::HttpsOnly,
-        }
-    }
-
     /// Reads the roots now, where the first request is known to come.
     pub fn prepare(&self) {
         if self.scheme == Scheme::HttpsOnly {
