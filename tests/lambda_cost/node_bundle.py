@@ -1,5 +1,6 @@
 """The handler for Node.js, bundled as people deploy it."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ def bundle(folder):
             *(folder / "node_modules/.bin/esbuild", HERE / "runtime.mjs", "--bundle", "--minify", "--platform=node"),
             *("--target=node20", "--loader:.sql=text", "--log-level=warning", f"--outfile={made}"),
         ],
-        env={"NODE_PATH": str(folder / "node_modules"), "PATH": "/usr/bin:/bin"},
+        env={**os.environ, "NODE_PATH": str(folder / "node_modules")},
         check=True,
     )
     return made
