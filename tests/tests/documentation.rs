@@ -14,12 +14,11 @@ use rollcall_tests::programs::program;
 use rollcall_tests::project::Project;
 
 /// Commands that are not run here, and why.
-const NOT_HERE: [(&str, &str); 25] = [
+const NOT_HERE: [(&str, &str); 24] = [
     (
         "cargo run --release -p rollcall-bench",
         "minutes; tests/benchmark.rs runs a small one",
     ),
-    ("cargo build --release", "builds what is tested here anew"),
     (
         "python3 tests/lambda_cost/",
         "measures for minutes, and needs Node.js",

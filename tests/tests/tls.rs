@@ -2,124 +2,31 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use openssl::{
-    asn1::Asn1Time,
-    bn::{BigNum, MsbOption},
-    ec::{EcGroup, EcKey},
-    hash::MessageDigest,
-    nid::Nid,
-    pkey::{PKey, Private},
-    x509::{
-        X509, X509Builder, X509Name,
-        extension::{
-            AuthorityKeyIdentifier, BasicConstraints, SubjectAlternativeName, SubjectKeyIdentifier,
-        },
-    },
+    pkey::PKey,
+    ssl::{SslAcceptor, SslMethod},
+    x509::X509,
 };
 use rollcall_sandbox::{Options, Server, Source};
-use rollcall_tests::{command_line::rollcall, lambda::Lambda, missing, project::Project};
+use rollcall_tests::{
+    authority::{Authority, EXPIRED, VALID, serve_tls},
+    command_line::rollcall,
+    lambda::Lambda,
+    missing,
+    project::Project,
+};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio_postgres::types::Type;
 
 /// What the certificates say, and what no name server knows.
 const HOST: &str = "db.example";
-
-/// From which day to which, counted from today, a certificate is valid.
-type Validity = (i64, i64);
-
-const VALID: Validity = (-1, 30);
-const EXPIRED: Validity = (-30, -1);
-
-/// A certificate authority of the test's own.
-struct Authority {
-    certificate: X509,
-    key: PKey<Private>,
-}
-
-impl Authority {
-    /// All of them have the same name, as Supabase's two generations do; a key's identifier tells
-    /// them apart.
-    fn new() -> Result<Self> {
-        let key = key()?;
-        let name = name("Private authority")?;
-        let mut builder = builder(&name, &name, &key, (-60, 60))?;
-        builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;
-        let identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
-        builder.append_extension(identifier)?;
-        builder.sign(&key, MessageDigest::sha256())?;
-        Ok(Self {
-            certificate: builder.build(),
-            key,
-        })
-    }
-
-    fn pem(&self) -> Result<String> {
-        Ok(String::from_utf8(self.certificate.to_pem()?)?)
-    }
-
-    /// A server's certificate and key for `host` and for 127.0.0.1, as PEM.
-    fn issue(&self, host: &str, validity: Validity) -> Result<(String, String)> {
-        let key = key()?;
-        let mut builder = builder(
-            &name(host)?,
-            self.certificate.subject_name(),
-            &key,
-            validity,
-        )?;
-        let context = builder.x509v3_context(Some(&self.certificate), None);
-        let names = SubjectAlternativeName::new()
-            .dns(host)
-            .ip("127.0.0.1")
-            .build(&context)?;
-        let issuer = AuthorityKeyIdentifier::new().keyid(true).build(&context)?;
-        builder.append_extension(names)?;
-        builder.append_extension(issuer)?;
-        builder.sign(&self.key, MessageDigest::sha256())?;
-        Ok((
-            String::from_utf8(builder.build().to_pem()?)?,
-            String::from_utf8(key.private_key_to_pem_pkcs8()?)?,
-        ))
-    }
-}
-
-fn key() -> Result<PKey<Private>> {
-    let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
-    Ok(PKey::from_ec_key(EcKey::generate(&curve)?)?)
-}
-
-fn name(common_name: &str) -> Result<X509Name> {
-    let mut name = X509Name::builder()?;
-    name.append_entry_by_nid(Nid::COMMONNAME, common_name)?;
-    Ok(name.build())
-}
-
-fn builder(
-    subject: &X509Name,
-    issuer: &openssl::x509::X509NameRef,
-    key: &PKey<Private>,
-    (from, to): Validity,
-) -> Result<X509Builder> {
-    let now = jiff::Timestamp::now().as_second();
-    let day = |offset: i64| Asn1Time::from_unix(now + offset * 24 * 60 * 60);
-    let mut serial = BigNum::new()?;
-    serial.rand(64, MsbOption::MAYBE_ZERO, false)?;
-    let serial = serial.to_asn1_integer()?;
-    let mut builder = X509::builder()?;
-    builder.set_version(2)?;
-    builder.set_serial_number(&serial)?;
-    builder.set_subject_name(subject)?;
-    builder.set_issuer_name(issuer)?;
-    builder.set_pubkey(key)?;
-    builder.set_not_before(day(from)?.as_ref())?;
-    builder.set_not_after(day(to)?.as_ref())?;
-    Ok(builder)
-}
 
 /// A migrated project on a server of its own, whose log tells of every session.
 struct TlsProject {
@@ -200,32 +107,6 @@ impl TlsProject {
 
 fn utf8(path: &Path) -> Result<&str> {
     path.to_str().context("a path that is not UTF-8")
-}
-
-/// Switches TLS on. The server writes the files itself: it takes a key only from its own user's
-/// hands.
-async fn serve_tls(server: &Server, certificate: &str, key: &str) -> Result<()> {
-    let admin = rollcall_sandbox::connect(&server.url("supabase_admin", "postgres")).await?;
-    for (name, text) in [("server.crt", certificate), ("server.key", key)] {
-        admin
-            .batch_execute(&format!(
-                "copy (select unnest(string_to_array('{}', E'\\n'))) to program 'umask 077; cat > {name}'",
-                text.trim_end()
-            ))
-            .await
-            .with_context(|| format!("{name} cannot be written"))?;
-    }
-    admin.batch_execute("alter system set ssl = on").await?;
-    admin.query_typed("select pg_reload_conf()", &[]).await?;
-    for _ in 0..1_200 {
-        let client = rollcall_sandbox::connect(&server.url("supabase_admin", "postgres")).await?;
-        let row = client.query_typed_one("show ssl", &[]).await?;
-        if row.get::<_, &str>(0) == "on" {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    bail!("the server does not switch TLS on; see its log")
 }
 
 #[tokio::test]
@@ -314,6 +195,39 @@ async fn an_authority_that_did_not_sign_is_refused_without_a_fallback() -> Resul
     .await?;
     tls.is_refused(&tls.pairs(HOST, "sslmode=disable"), "", "settings_unusable")
         .await?;
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_systems_authorities_count_unless_a_private_one_is_given() -> Result<()> {
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let Some(tls) = TlsProject::start(Some(authority.issue(HOST, VALID)?)).await? else {
+        return Ok(());
+    };
+    let url = tls.pairs(HOST, "");
+    let system = tls.file("system.pem", &authority.pem()?)?;
+    let other = other.pem()?;
+    for (ca, url, status) in [
+        ("", url.as_str(), 0),
+        (
+            other.as_str(),
+            &tls.pairs(HOST, "sslmode=verify-full sslrootcert=system"),
+            0,
+        ),
+        (&other, &url, 2),
+    ] {
+        let env = [
+            ("DATABASE_URL", url),
+            ("DATABASE_CA_CERT", ca),
+            ("SSL_CERT_FILE", &system),
+        ];
+        let finished = rollcall(&env, &["health", "--format", "json"]).await?;
+        assert_eq!(finished.status, Some(status), "{url} {ca}: {finished}");
+        if status == 2 {
+            assert_eq!(finished.json()?["findings"][0]["id"], "tls_refused");
+        }
+    }
     Ok(())
 }
 
@@ -417,5 +331,64 @@ async fn a_function_reads_the_authority_from_its_variable_and_keeps_the_session(
     assert_eq!(answer["verdict"], "unknown");
     assert_eq!(answer["findings"][0]["id"], "tls_refused");
     assert_eq!(answer["alert"], "sent");
+    Ok(())
+}
+
+/// Hands out `secret` to whoever asks over TLS, as Secrets Manager does; the address is for 127.0.0.1.
+fn secrets_manager((certificate, key): (String, String), secret: &str) -> Result<String> {
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    acceptor.set_certificate(X509::from_pem(certificate.as_bytes())?.as_ref())?;
+    acceptor.set_private_key(PKey::private_key_from_pem(key.as_bytes())?.as_ref())?;
+    let acceptor = acceptor.build();
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = format!("https://{}", listener.local_addr()?);
+    let body = json!({"Name": "database", "SecretString": secret}).to_string();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            // whoever does not trust the certificate goes away here
+            let Ok(mut connection) = acceptor.accept(connection) else {
+                continue;
+            };
+            let mut request = Vec::new();
+            let mut part = [0; 4096];
+            // the request ends with a JSON object without another in it
+            while !request.ends_with(b"}") {
+                match connection.read(&mut part) {
+                    Ok(0) | Err(_) => break,
+                    Ok(length) => request.extend_from_slice(&part[..length]),
+                }
+            }
+            let _ = connection.write_all(answer.as_bytes());
+            let _ = connection.shutdown();
+        }
+    });
+    Ok(address)
+}
+
+#[tokio::test]
+async fn a_secret_is_taken_only_from_a_server_that_the_system_trusts() -> Result<()> {
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let files = tempfile::tempdir()?;
+    let project = Project::migrated().await?;
+    let endpoint = secrets_manager(authority.issue("localhost", VALID)?, &project.url())?;
+    for (trusted, verdict) in [(&authority, "consistent"), (&other, "unknown")] {
+        let path = files.path().join(verdict);
+        fs::write(&path, trusted.pem()?)?;
+        let env = [
+            (
+                "DATABASE_SECRET_ARN",
+                "arn:aws:secretsmanager:us-east-1:123456789012:secret:database-abcdef",
+            ),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &endpoint),
+            ("SSL_CERT_FILE", utf8(&path)?),
+        ];
+        let lambda = Lambda::start("health-check", &env).await?;
+        let answer = lambda.invoke(json!({})).await?;
+        assert_eq!(answer["verdict"], verdict, "{answer}");
+    }
     Ok(())
 }

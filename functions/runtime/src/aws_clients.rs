@@ -48,17 +48,13 @@ pub struct AwsClients {
 }
 
 impl AwsClients {
-    /// Loads the system's TLS roots (a few milliseconds); opens no connection.
-    ///
-    /// # Errors
-    /// [`TlsSetupError`] where the TLS library cannot be set up.
-    pub fn new(environment: AwsEnvironment) -> Result<Self, TlsSetupError> {
-        let http = NativeTlsHttpClient::new().map_err(TlsSetupError)?;
-        Ok(Self {
+    /// Opens no connection and reads nothing.
+    pub fn new(environment: AwsEnvironment) -> Self {
+        Self {
             environment,
-            http,
+            http: NativeTlsHttpClient::default(),
             limits: TimeLimits::default(),
-        })
+        }
     }
 
     /// The same clients under other time limits.
@@ -93,6 +89,13 @@ impl AwsClients {
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
+    /// Reads the TLS roots for Secrets Manager before the first invocation has to: while it starts, Lambda gives a
+    /// function more processor time than its memory size stands for.
+    pub(crate) fn prepare_secrets_manager(&self) {
+        let endpoint = self.environment.secrets_manager_endpoint.as_ref();
+        self.http_client(endpoint).prepare();
+    }
+
     fn http_client(&self, endpoint: Option<&EndpointUrl>) -> NativeTlsHttpClient {
         self.http.with_scheme(match endpoint {
             Some(url) if url.is_plain_http() => Scheme::PlainHttpToo,
@@ -115,11 +118,3 @@ impl AwsClients {
             .build()
     }
 }
-
-/// The TLS library could not be set up, so nothing can be sent to AWS.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "TLS could not be set up, so nothing can be sent to AWS; check that the system's CA \
-     certificates are installed and that SSL_CERT_FILE, if set, names a readable file"
-)]
-pub struct TlsSetupError(#[source] native_tls::Error);

@@ -37,10 +37,8 @@ impl Function {
     /// failure to start.
     pub fn from_env() -> Self {
         let clients = AwsEnvironment::from_env()
-            .map_err(|error| error.to_string())
-            .and_then(|environment| {
-                AwsClients::new(environment).map_err(|error| error.to_string())
-            });
+            .map(AwsClients::new)
+            .map_err(|error| error.to_string());
         if let Err(reason) = &clients {
             tracing::warn!(reason, "AWS cannot be reached from this function");
         }

@@ -1,10 +1,11 @@
 //! The SDK's HTTP client: hyper over native-tls.
 //!
 //! The SDK's own one brings a second TLS library whose start-up costs a Lambda's first invocation
-//! some 40 ms of CPU; native-tls is linked for PostgreSQL anyway. Every request has a connection
+//! some 40 ms of CPU; native-tls uses the one that is linked for PostgreSQL anyway. Every request has a connection
 //! of its own: Lambda freezes the process between invocations, and a connection that slept through
 //! that is more often dead than alive.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -20,38 +21,59 @@ use hyper_util::rt::TokioExecutor;
 use native_tls::{Protocol, TlsConnector};
 
 /// Opens connections for the SDK: TLS 1.2 or newer, certificate and host name verified against the
-/// system's roots (`SSL_CERT_FILE` works).
-#[derive(Clone, Debug)]
+/// system's roots (`SSL_CERT_FILE` works). These are read once, for the first request: reading them is most of what a
+/// function's start would cost, and a check that has nothing to tell needs none.
+#[derive(Clone, Debug, Default)]
 pub struct NativeTlsHttpClient {
-    tls: TlsConnector,
+    tls: Tls,
     scheme: Scheme,
 }
 
+/// The roots, once they were read.
+#[derive(Clone, Debug, Default)]
+struct Tls(Arc<OnceLock<TlsConnector>>);
+
+impl Tls {
+    fn connector(&self) -> Result<TlsConnector, TlsSetupError> {
+        if let Some(connector) = self.0.get() {
+            return Ok(connector.clone());
+        }
+        let connector = TlsConnector::builder()
+            .min_protocol_version(Some(Protocol::Tlsv12))
+            .build()
+            .map_err(TlsSetupError)?;
+        Ok(self.0.get_or_init(|| connector).clone())
+    }
+}
+
+/// The TLS library could not be set up, so nothing can be sent to AWS.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "TLS could not be set up, so nothing can be sent to AWS; check that the system's CA \
+     certificates are installed and that SSL_CERT_FILE, if set, names a readable file"
+)]
+struct TlsSetupError(#[source] native_tls::Error);
+
 /// Which addresses a client may talk to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scheme {
     /// `https://` only; a plain request fails before anything is sent.
+    #[default]
     HttpsOnly,
     /// `http://` as well, for a local emulator.
     PlainHttpToo,
 }
 
 impl NativeTlsHttpClient {
-    /// A client for `https://` only.
-    ///
-    /// # Errors
-    /// Where the TLS library cannot be set up.
-    pub fn new() -> Result<Self, native_tls::Error> {
-        let tls = TlsConnector::builder()
-            .min_protocol_version(Some(Protocol::Tlsv12))
-            .build()?;
-        Ok(Self {
-            tls,
-            scheme: Scheme::HttpsOnly,
-        })
+    /// Reads the roots now, where the first request is known to come.
+    pub fn prepare(&self) {
+        if self.scheme == Scheme::HttpsOnly {
+            // the request says what is wrong
+            let _ = self.tls.connector();
+        }
     }
 
-    /// The same client, its roots already loaded, for other addresses.
+    /// The same client, with the same roots, for other addresses.
     #[must_use]
     pub fn with_scheme(&self, scheme: Scheme) -> Self {
         Self {
@@ -67,16 +89,9 @@ impl HttpClient for NativeTlsHttpClient {
         settings: &HttpConnectorSettings,
         _components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        let mut tcp = connect::HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(settings.connect_timeout());
-        let mut https = HttpsConnector::from((tcp, self.tls.clone().into()));
-        https.https_only(self.scheme == Scheme::HttpsOnly);
         SharedHttpConnector::new(NativeTlsConnector {
-            client: Client::builder(TokioExecutor::new())
-                .pool_max_idle_per_host(0)
-                .build(https),
+            http: self.clone(),
+            connect_timeout: settings.connect_timeout(),
             read_timeout: settings.read_timeout(),
         })
     }
@@ -85,10 +100,27 @@ impl HttpClient for NativeTlsHttpClient {
 /// One set of time limits over the shared TLS settings.
 #[derive(Debug)]
 struct NativeTlsConnector {
-    client: Client<HttpsConnector<connect::HttpConnector>, SdkBody>,
+    http: NativeTlsHttpClient,
+    connect_timeout: Option<Duration>,
     /// From the request's start, connecting included, to the response's head. The body is bounded
     /// by the SDK's attempt timeout.
     read_timeout: Option<Duration>,
+}
+
+impl NativeTlsConnector {
+    fn client(
+        &self,
+    ) -> Result<Client<HttpsConnector<connect::HttpConnector>, SdkBody>, TlsSetupError> {
+        let mut tcp = connect::HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(self.connect_timeout);
+        let mut https = HttpsConnector::from((tcp, self.http.tls.connector()?.into()));
+        https.https_only(self.http.scheme == Scheme::HttpsOnly);
+        Ok(Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(https))
+    }
 }
 
 impl HttpConnector for NativeTlsConnector {
@@ -99,7 +131,13 @@ impl HttpConnector for NativeTlsConnector {
                 return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
             }
         };
-        let response = self.client.request(request);
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(error) => {
+                return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
+            }
+        };
+        let response = client.request(request);
         let read_timeout = self.read_timeout;
         HttpConnectorFuture::new(async move {
             let response = match read_timeout {

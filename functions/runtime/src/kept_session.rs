@@ -36,9 +36,14 @@ impl KeptSession {
     pub fn from_env(clients: Option<&AwsClients>) -> Self {
         let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
         let source = match (variable("DATABASE_SECRET_ARN"), variable("DATABASE_URL")) {
-            (Some(arn), _) => match clients.map(|clients| DatabaseSecret::new(&arn, clients)) {
-                Some(Ok(secret)) => Source::Secret(secret),
-                Some(Err(error)) => Source::Nowhere(format!("DATABASE_SECRET_ARN: {error}")),
+            (Some(arn), _) => match clients {
+                Some(clients) => match DatabaseSecret::new(&arn, clients) {
+                    Ok(secret) => {
+                        clients.prepare_secrets_manager();
+                        Source::Secret(secret)
+                    }
+                    Err(error) => Source::Nowhere(format!("DATABASE_SECRET_ARN: {error}")),
+                },
                 None => Source::Nowhere("AWS cannot be asked for the secret".to_owned()),
             },
             (None, Some(url)) => Source::Variable(url.into()),

@@ -139,9 +139,7 @@ fn clients(endpoint: &str) -> AwsClients {
         }
         .map(str::to_owned)
     });
-    AwsClients::new(environment.unwrap())
-        .unwrap()
-        .with_limits(LIMITS)
+    AwsClients::new(environment.unwrap()).with_limits(LIMITS)
 }
 
 fn topic(endpoint: &str) -> AlertTopic {
