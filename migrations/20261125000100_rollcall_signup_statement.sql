@@ -49,8 +49,7 @@ $$;
 comment on function rollcall.signup_insert_sql(text) is
   'The PL/pgSQL statement that makes the profile of a new user, for the definition and the profile table as they are now, under a condition of the caller''s; null where they do not fit each other.';
 
--- What it leaves out is what PostgreSQL itself brings along: such functions, casts and operators have no entry in
--- pg_depend. Whoever adds any of the rest to the table later thereby has the statement planned anew.
+-- PostgreSQL's own functions and operators have no entry in pg_depend.
 create or replace function rollcall.insert_runs_code(p_relation regclass) returns boolean
 language plpgsql set search_path = '' as $$
 begin
@@ -101,29 +100,34 @@ $$;
 comment on function rollcall.insert_runs_code(regclass) is
   'Whether a row that is inserted into this table, or read from this view for it, may run code of the application (triggers, rules, functions in defaults, constraints, indexes, domains, casts, views) or leave something to be checked at commit. In doubt it may.';
 
--- Declared immutable, which they are not, so that PostgreSQL asks them when it plans and puts the answer into the plan. The
+-- Declared immutable, which they are not, so that PostgreSQL asks them when it plans, and not again while the plan holds. The
 -- statement names the relations that the answer hangs on, so a change of one has it planned anew; and it holds their locks
--- by then, so that no change comes between.
-create or replace function rollcall.signup_insert_is(p_fingerprint text) returns boolean
+-- by then, so that no change comes between. They fail instead of saying no, since an insert of no row fires triggers, too.
+create or replace function rollcall.require_signup_insert(p_fingerprint text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
   -- any other level has an old snapshot, and the answer would outlive its transaction
-  return current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
-    and coalesce(md5(rollcall.signup_insert_sql('')) = p_fingerprint, false);
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted')
+    or md5(rollcall.signup_insert_sql('')) is distinct from p_fingerprint then
+    raise exception using errcode = 'RC009', message = 'rollcall: the signup was planned for another definition';
+  end if;
+  return true;
 end
 $$;
-comment on function rollcall.signup_insert_is(text) is
-  'Whether the trigger function''s statement is still the one that fits the definition and the profile table. To be asked only within that statement: it is answered when it is planned.';
+comment on function rollcall.require_signup_insert(text) is
+  'True, or error RC009 where a trigger function''s statement is not the one that fits the definition and the profile table. To be asked only within that statement: it is answered when it is planned.';
 
-create or replace function rollcall.insert_is_plain(p_relation regclass) returns boolean
+create or replace function rollcall.require_plain_insert(p_relation regclass) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
-  return current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
-    and not rollcall.insert_runs_code(p_relation);
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') or rollcall.insert_runs_code(p_relation) then
+    raise exception using errcode = 'RC009', message = 'rollcall: the signup was planned without code of the application';
+  end if;
+  return true;
 end
 $$;
-comment on function rollcall.insert_is_plain(regclass) is
-  'Whether inserting into this table, or reading this view, runs no code but PostgreSQL''s own and leaves nothing to the commit. To be asked only within a statement that names the relation: it is answered when that is planned.';
+comment on function rollcall.require_plain_insert(regclass) is
+  'True, or error RC009 where rollcall.insert_runs_code(). To be asked only within a statement that names the relation: it is answered when that is planned.';
 
 -- The trigger functions -------------------------------------------------------------------------------------------
 
@@ -131,14 +135,56 @@ create or replace function rollcall.signup_function_sql(p_function text) returns
 language plpgsql set search_path = '' as $$
 declare
   fingerprint constant text := md5(rollcall.signup_insert_sql(''));
-  nothing_waits_for_commit constant text :=
-    'not exists (select from pg_catalog.pg_constraint c where c.condeferrable and c.connamespace <> ''auth''::regnamespace)';
-  events constant text :=
-    $sql$insert into public.user_events (user_id, kind, payload, created_at)
+  is_planned_for constant text := format('rollcall.require_signup_insert(%L)', fingerprint);
+  is_plain constant boolean := fingerprint is not null and not exists (
+    select from unnest(array[
+      to_regclass('rollcall.expected_profile'), rollcall.profile_table(), to_regclass('public.user_events')
+    ]) r
+    where rollcall.insert_runs_code(r)
+  );
+  -- Most projects: nothing but our own statements runs.
+  plain_way constant text := $block$
+  begin
+    %1$s
+    if made = new.id then
+      profile_is_made := true;
+      %2$s
+    end if;
+  exception when others or query_canceled or assert_failure then
+    get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name;
+  end;
+$block$;
+  careful_way constant text := $block$
+  if %3$s then
+    code := null;
+    profile_is_made := false;
+    begin
+      -- a constraint that is checked at commit, of whichever table, has to be tried: the general way does
+      if not exists (select from pg_catalog.pg_constraint c where c.condeferrable and c.connamespace <> 'auth'::regnamespace) then
+        -- the application's own triggers may name their tables without a schema
+        perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
+        %1$s
+        if made = new.id then
+          profile_is_made := true;
+          %2$s
+        elsif made is not null then
+          raise exception using errcode = 'RC002', message = 'rollcall: a trigger on the profile table changed the key of the row';
+        end if;
+      end if;
+    exception when others or query_canceled or assert_failure then
+      get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name;
+    end;
+  end if;
+$block$;
+  events constant text := $sql$insert into public.user_events (user_id, kind, payload, created_at)
       select new.id, e.kind, '{"source": "signup"}', clock_timestamp()
       from (values ('auth_user_created'), ('profile_bootstrap_ok')) e (kind)
-      where not exists (select from public.user_events known where known.user_id = new.id)
-        and %s;$sql$;
+      where not exists (select from public.user_events known where known.user_id = new.id)%s;
+      if found then
+        return new;
+      end if;
+      -- a user who was there before: the general way knows which events are known
+      raise exception using errcode = 'RC002', message = 'rollcall: this user has events already';$sql$;
 begin
   return format(
     $function$
@@ -151,9 +197,9 @@ declare
   constraint_name text;
   column_name text;
 begin
-%2$s
+%2$s%3$s
   begin
-    if code is null or code = 'RC002' or (left(code, 2) in ('0A', '42') and not profile_is_made) then
+    if code is null or code in ('RC002', 'RC009') or (left(code, 2) in ('0A', '42') and not profile_is_made) then
       perform rollcall.bootstrap_profile(new.id);
     else
       perform rollcall.end_bootstrap(new.id, '{}', profile_is_made, null, code, constraint_name, column_name);
@@ -166,44 +212,17 @@ end
 $body$
     $function$,
     p_function,
-    case when fingerprint is null then '' else format(
-      $block$
-  begin
-    %1$s
-    if made is null then
-      -- Code of the application runs: it may name its tables without a schema, and leave to the commit what has to be
-      -- tried here. A constraint of any table will do for that.
-      perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
-      %2$s
-    end if;
-    if made = new.id then
-      profile_is_made := true;
-      %3$s
-      if not found then
-        perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
-        %4$s
-      end if;
-      if found then
-        return new;
-      end if;
-      -- A user who was there before: the general way knows which events are known. It also tries what waits for the
-      -- commit.
-      profile_is_made := false;
-      raise exception using errcode = 'RC002', message = 'rollcall: this user has events already';
-    elsif made is not null then
-      raise exception using errcode = 'RC002', message = 'rollcall: a trigger on the profile table changed the key of the row';
-    end if;
-  exception when others or query_canceled or assert_failure then
-    get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name;
-  end;
-$block$,
+    case when is_plain then format(
+      plain_way,
       rollcall.signup_insert_sql(format(
-        'rollcall.signup_insert_is(%L) and rollcall.insert_is_plain(''rollcall.expected_profile'') and rollcall.insert_is_plain(%L)',
-        fingerprint, rollcall.profile_table())),
-      rollcall.signup_insert_sql(format('rollcall.signup_insert_is(%L) and %s', fingerprint, nothing_waits_for_commit)),
-      format(events, 'rollcall.insert_is_plain(''public.user_events'')'),
-      format(events, nothing_waits_for_commit))
-    end
+        '%s and rollcall.require_plain_insert(''rollcall.expected_profile'') and rollcall.require_plain_insert(%L)',
+        is_planned_for, rollcall.profile_table())),
+      format(events, ' and rollcall.require_plain_insert(''public.user_events'')')) end,
+    case when fingerprint is not null then format(
+      careful_way,
+      rollcall.signup_insert_sql(is_planned_for),
+      format(events, ''),
+      case when is_plain then 'code = ''RC009''' else 'true' end) end
   );
 end
 $$;
