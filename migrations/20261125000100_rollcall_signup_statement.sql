@@ -189,7 +189,7 @@ begin
   return format(
     $function$
 create or replace function %1$s returns trigger
-language plpgsql security definer set search_path = '' set lock_timeout = '1s' as $body$
+language plpgsql security definer set search_path = '' set lock_timeout = '1s'%4$s as $body$
 declare
   made uuid;
   profile_is_made boolean := false;
@@ -222,7 +222,9 @@ $body$
       careful_way,
       rollcall.signup_insert_sql(is_planned_for),
       format(events, ''),
-      case when is_plain then 'code = ''RC009''' else 'true' end) end
+      case when is_plain then 'code = ''RC009''' else 'true' end) end,
+    -- else PostgreSQL plans, and asks, at each of the first five signups of a connection
+    case when is_plain then ' set plan_cache_mode = force_generic_plan' end
   );
 end
 $$;
