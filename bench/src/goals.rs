@@ -14,6 +14,8 @@ pub(crate) enum Goal {
     TimesSeed(f64),
     /// Said, and not judged: another machine has other milliseconds.
     Milliseconds(f64),
+    /// Ours takes at most so much longer than the floor; not judged either.
+    AddedMilliseconds(f64),
 }
 
 impl Goal {
@@ -22,7 +24,7 @@ impl Goal {
         match self {
             Self::TimesFloor(times) => Some(operation.over_floor() <= times),
             Self::TimesSeed(times) => operation.under_seed().map(|ratio| ratio >= times),
-            Self::Milliseconds(_) => None,
+            Self::Milliseconds(_) | Self::AddedMilliseconds(_) => None,
         }
     }
 
@@ -31,6 +33,10 @@ impl Goal {
             Self::TimesFloor(times) => format!("≤ {times:.2} × floor"),
             Self::TimesSeed(times) => format!("≥ {times} × seed"),
             Self::Milliseconds(limit) => format!("≤ {limit} ms"),
+            Self::AddedMilliseconds(limit) => format!(
+                "≤ floor + {limit} ms ({:+.2})",
+                operation.ours.median_ms - operation.floor.median_ms
+            ),
         };
         match self.is_met(operation) {
             Some(true) => format!("{goal}: met"),

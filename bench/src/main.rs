@@ -3,6 +3,7 @@
 //!
 //! Seconds depend on the machine, so only ratios are judged.
 
+mod audit_row;
 mod backfill;
 mod data;
 mod goals;
@@ -73,7 +74,8 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
         operation::measure(&database, arguments.rounds, !arguments.no_seed).await?;
     let reads_ledger = operation::reads_ledger(&database).await?;
     operations.push(backfill::measure(&database, arguments.rounds).await?);
-    operations.push(signup::measure(&database, arguments.signup_seconds).await?);
+    operations.extend(signup::measure(&database, arguments.signup_seconds).await?);
+    operations.push(audit_row::measure(&database, arguments.rounds).await?);
     let met = report::print(arguments, server.version(), reads_ledger, &operations)?;
 
     if arguments.keep {
