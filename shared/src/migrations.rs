@@ -47,6 +47,7 @@ pub const ALL: &[Migration] = &[
     migration!("20261124000600", "rollcall_check_runs"),
     migration!("20261124000610", "rollcall_explain"),
     migration!("20261124000700", "rollcall_ledger"),
+    migration!("20261125000200", "rollcall_repair_cost"),
 ];
 
 /// The newest version that this program knows.
