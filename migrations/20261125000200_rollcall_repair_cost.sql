@@ -10,6 +10,18 @@
 
 -- Statements over many ids ----------------------------------------------------------------------------------------
 
+create or replace function rollcall.key_is_uuid() returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return exists (
+    select from pg_catalog.pg_attribute a
+    where a.attrelid = rollcall.profile_table() and a.attname = rollcall.profile_key() and a.atttypid = 'uuid'::regtype
+  );
+end
+$$;
+comment on function rollcall.key_is_uuid() is
+  'Whether the key of the profile table is a uuid, so that its index has the order of the users''.';
+
 create or replace function rollcall.profile_insert_sql(p_overrides jsonb) returns text
 language plpgsql stable set search_path = '' as $$
 declare
@@ -63,8 +75,9 @@ begin
   return format(
     'insert into %1$s (%2$s) select %3$s from rollcall.expected_profile e'
     ' where e._user_id = any ((select $1)::uuid[]) and not exists (select from %1$s t where %5$s)'
-    ' order by e._user_id on conflict (%4$I) do nothing returning %4$I::text::uuid',
-    target, column_list, value_list, key, rollcall.key_match_sql('t', 'e._user_id')
+    ' order by e._user_id on conflict (%4$I) do nothing returning %6$s',
+    target, column_list, value_list, key, rollcall.key_match_sql('t', 'e._user_id'),
+    case when rollcall.key_is_uuid() then quote_ident(key) else format('%I::text::uuid', key) end
   );
 end
 $$;
@@ -97,18 +110,6 @@ end
 $$;
 
 -- Who has no profile ----------------------------------------------------------------------------------------------
-
-create or replace function rollcall.key_is_uuid() returns boolean
-language plpgsql stable set search_path = '' as $$
-begin
-  return exists (
-    select from pg_catalog.pg_attribute a
-    where a.attrelid = rollcall.profile_table() and a.attname = rollcall.profile_key() and a.atttypid = 'uuid'::regtype
-  );
-end
-$$;
-comment on function rollcall.key_is_uuid() is
-  'Whether the key of the profile table is a uuid, so that its index has the order of the users''.';
 
 -- Both functions answer the same. The first costs what lies between its bounds and the limit; its plan may not depend on
 -- what the planner believes about ids that have no profile, of whom it believes that there are none.
@@ -156,14 +157,23 @@ declare
   from_id uuid := coalesce(p_run.last_user_id, p_run.from_user_id, '00000000-0000-0000-0000-000000000000');
   seen uuid := p_run.last_user_id;
   size integer := greatest(p_limit, 100);
+  ids uuid[];
   candidates uuid[];
   page uuid[] := '{}';
 begin
   loop
-    if is_in_order then
-      candidates := rollcall.without_profile_in_order(from_id, to_id, size);
+    if p_run.pass = 1 then
+      -- whoever failed before; everyone else who came since is for the last pass
+      ids := array(
+        select f.user_id from rollcall.repair_failure f where f.user_id >= from_id and f.user_id <= to_id order by f.user_id limit size
+      );
+      candidates := array(select rollcall.missing_among(ids));
+    elsif is_in_order then
+      ids := rollcall.without_profile_in_order(from_id, to_id, size);
+      candidates := ids;
     else
-      candidates := rollcall.without_profile_by_hash(from_id, to_id, size);
+      ids := rollcall.without_profile_by_hash(from_id, to_id, size);
+      candidates := ids;
     end if;
     page := page || array(
       select e._user_id
@@ -175,9 +185,9 @@ begin
         and (p_run.pass = 0 or not exists (select from rollcall.run_failure f where f.run_id = p_run.run_id and f.user_id = e._user_id))
       order by e._user_id
     );
-    exit when cardinality(page) >= p_limit or cardinality(candidates) < size;
+    exit when cardinality(page) >= p_limit or cardinality(ids) < size;
     -- many who need no profile, or have failed
-    from_id := candidates[size];
+    from_id := ids[size];
     seen := from_id;
     size := least(size * 4, greatest(p_limit, 10000));
   end loop;
@@ -185,24 +195,58 @@ begin
 end
 $$;
 
+-- Whoever is left when a run ends was met by its last look at everyone, so nobody need be counted once more.
+create or replace function rollcall.run_last_look(p_run rollcall.run, p_limit integer, out page uuid[], out remaining bigint)
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
+declare
+  from_id constant uuid := coalesce(p_run.from_user_id, '00000000-0000-0000-0000-000000000000');
+  to_id constant uuid := coalesce(p_run.to_user_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+  candidates uuid[];
+begin
+  if rollcall.key_is_uuid() then
+    candidates := rollcall.without_profile_in_order(from_id, to_id, null);
+  else
+    candidates := rollcall.without_profile_by_hash(from_id, to_id, null);
+  end if;
+  select
+    count(*),
+    coalesce(
+      (array_agg(e._user_id order by e._user_id) filter (
+        -- a date that nobody can have signed up at yet keeps nobody from being repaired
+        where (e._signed_up_at <= p_run.signed_up_before or e._signed_up_at is null or e._signed_up_at > now() + interval '5 minutes')
+          and not exists (select from rollcall.run_failure f where f.run_id = p_run.run_id and f.user_id = e._user_id)
+      ))[:p_limit],
+      '{}'
+    )
+    into remaining, page
+  from rollcall.expected_profile e
+  where e._user_id = any ((select candidates)::uuid[]);
+end
+$$;
+comment on function rollcall.run_last_look(rollcall.run, integer) is
+  'As rollcall.run_page(rollcall.run, integer) at the beginning of the last pass, and how many users of the run''s range have no profile now, whenever they signed up.';
+
 create or replace function rollcall.all_missing(p_signed_up_before timestamptz default 'infinity') returns uuid[]
 language plpgsql stable security definer set search_path = '' set row_security = off as $$
 declare
-  -- By the ids alone, and then a look at each that has no profile, costs half of a look at every user; where many are
-  -- missing, or many pages have changed since the last vacuum, it costs more. Both find the same.
-  are_few constant boolean := rollcall.key_is_uuid() and coalesce(
+  -- Both ways find the same. By the ids alone, and then a look at each who has no profile, costs half of a look at every
+  -- user; it costs more where many pages have changed since the last vacuum, and where one in five has no profile.
+  indexes_suffice constant boolean := rollcall.key_is_uuid() and coalesce(
     (
-      select u.relallvisible >= 0.9 * u.relpages and p.relallvisible >= 0.9 * p.relpages and p.reltuples >= 0.95 * u.reltuples
-      from pg_catalog.pg_class u, pg_catalog.pg_class p
-      where u.oid = 'auth.users'::regclass and p.oid = rollcall.profile_table() and u.reltuples > 0
+      select bool_and(c.relallvisible >= 0.9 * c.relpages)
+      from pg_catalog.pg_class c
+      where c.oid in ('auth.users'::regclass, rollcall.profile_table())
     ),
     false
   );
+  many constant real := (select c.reltuples / 5 from pg_catalog.pg_class c where c.oid = 'auth.users'::regclass);
   candidates uuid[];
 begin
   perform rollcall.require_sight();
-  if are_few then
+  if indexes_suffice then
     candidates := rollcall.without_profile_in_order('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', null);
+  end if;
+  if cardinality(candidates) <= many then
     return array(
       select e._user_id
       from rollcall.expected_profile e
@@ -435,6 +479,7 @@ declare
   -- a signup that was under way at the bound may have become visible behind the cursor
   last_pass constant smallint := 2;
   size integer;
+  remaining bigint;
   receipt record;
 begin
   perform rollcall.require_sight();
@@ -472,7 +517,12 @@ begin
   else
     size := least(p_limit, r.batch_size, r.max_users - r.attempted);
     loop
-      users := rollcall.run_page(r, size);
+      if r.pass = last_pass and r.last_user_id is null then
+        select l.page, l.remaining into users, remaining from rollcall.run_last_look(r, size) l;
+      else
+        users := rollcall.run_page(r, size);
+        remaining := null;
+      end if;
       exit when cardinality(users) > 0;
       r.last_user_id := null;
       if r.busy > 0 then
@@ -486,9 +536,6 @@ begin
         exit;
       end if;
       r.pass := r.pass + 1;
-      if r.pass = 1 and not exists (select from rollcall.repair_failure) then
-        r.pass := last_pass;
-      end if;
       if r.pass = 1 then
         insert into rollcall.run_failure (run_id, user_id, sqlstate, constraint_name, column_name, was_known)
         select p_run_id, f.user_id, f.sqlstate, f.constraint_name, f.column_name, true
@@ -556,9 +603,12 @@ begin
     waits_for = r.waits_for, lease_holder = r.lease_holder, lease_until = r.lease_until, lease_pid = r.lease_pid,
     updated_at = clock_timestamp(), finished_at = r.finished_at
   where x.run_id = p_run_id;
-  return query select outcome, attempted, created, failed, busy, skipped, rollcall.run_report(r);
+  return query select outcome, attempted, created, failed, busy, skipped,
+    rollcall.run_report(r) || case when r.ending = 'complete' then jsonb_build_object('remaining', remaining) else '{}' end;
 end
 $$;
+comment on function rollcall.advance_run(uuid, uuid, integer) is
+  'One batch of a run for whoever holds it, with its cursor and counters in the same transaction. Outcome: batch; round (a pass begins again for those who were locked); locked (the table is; nothing was attempted); lagging (standbys are behind; nothing was attempted); held (by another); stopped (paused, cancelled, done, failed); finished, where the run also says how many users of its range have no profile, if that was seen (remaining).';
 
 -- The public function ---------------------------------------------------------------------------------------------
 

@@ -132,7 +132,12 @@ begin
     where p.id is null
     limit p_batch_size
   loop
-    result := seed.backfill_user_profile(person.id, person.email, coalesce(person.raw_user_meta_data ->> 'account_type', 'sme'));
+    -- three blocks a user, around one another: as many transaction ids as the reference takes
+    begin
+      result := seed.backfill_user_profile(person.id, person.email, coalesce(person.raw_user_meta_data ->> 'account_type', 'sme'));
+    exception when others then
+      result := jsonb_build_object('success', false, 'user_id', person.id, 'error', sqlerrm);
+    end;
     processed := processed + 1;
     if (result ->> 'success')::boolean then successful := successful + 1; else failed := failed + 1; end if;
     if p_results then
