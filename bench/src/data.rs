@@ -13,10 +13,14 @@ pub(crate) const SERVER_SETTINGS: [(&str, &str); 4] = [
     ("autovacuum", "off"),
 ];
 
+/// How Rollcall connects.
+pub(crate) fn settings(database: &Database) -> Result<ConnectionSettings> {
+    Ok(ConnectionSettings::parse(&database.url().into(), None)?)
+}
+
 /// Rollcall's own connection.
 pub(crate) async fn rollcall(database: &Database) -> Result<rollcall::database::Database> {
-    let settings = ConnectionSettings::parse(&database.url().into(), None)?;
-    Ok(rollcall::database::Database::connect(&settings).await?)
+    Ok(rollcall::database::Database::connect(&settings(database)?).await?)
 }
 
 /// Makes a database with Rollcall, the seed's way, and this many users and entries of the audit log.

@@ -73,7 +73,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut operations =
         operation::measure(&database, arguments.rounds, !arguments.no_seed).await?;
     let reads_ledger = operation::reads_ledger(&database).await?;
-    operations.push(backfill::measure(&database, arguments.rounds).await?);
+    operations.extend(backfill::measure(&database, arguments.rounds, arguments.users).await?);
     operations.extend(signup::measure(&database, arguments.signup_seconds).await?);
     operations.push(audit_row::measure(&database, arguments.rounds).await?);
     let met = report::print(arguments, server.version(), reads_ledger, &operations)?;

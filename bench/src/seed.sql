@@ -115,7 +115,8 @@ exception when others then
 end
 $$;
 
-create function seed.backfill_all_missing_profiles(p_batch_size integer default 100) returns jsonb
+-- With p_results as shipped, with an array of results that is copied for each user; without it as it was repaired.
+create function seed.backfill_all_missing_profiles(p_batch_size integer default 100, p_results boolean default false) returns jsonb
 language plpgsql security definer set search_path = public, auth as $$
 declare
   person record;
@@ -123,21 +124,59 @@ declare
   processed integer := 0;
   successful integer := 0;
   failed integer := 0;
+  results jsonb := '[]';
 begin
-  -- without its array of results, which grows with the square of the batch
   for person in
     select u.id, u.email, u.raw_user_meta_data
     from auth.users u left join public.profiles p on p.id = u.id
     where p.id is null
     limit p_batch_size
   loop
-    result := seed.backfill_user_profile(person.id, person.email, coalesce(person.raw_user_meta_data ->> 'account_type', 'sme'));
+    -- three blocks a user, around one another: as many transaction ids as the reference takes
+    begin
+      result := seed.backfill_user_profile(person.id, person.email, coalesce(person.raw_user_meta_data ->> 'account_type', 'sme'));
+    exception when others then
+      result := jsonb_build_object('success', false, 'user_id', person.id, 'error', sqlerrm);
+    end;
     processed := processed + 1;
     if (result ->> 'success')::boolean then successful := successful + 1; else failed := failed + 1; end if;
+    if p_results then
+      results := results || result;
+    end if;
   end loop;
-  return jsonb_build_object('dry_run', false, 'processed', processed, 'successful', successful, 'failed', failed);
+  return jsonb_build_object('dry_run', false, 'processed', processed, 'successful', successful, 'failed', failed, 'results', results);
 end
 $$;
+
+-- The least that a repair by sets does: rows of users without a profile, in the order of their ids, in transactions of so
+-- many. No definition, no event, no cursor, no receipt.
+create procedure seed.bare_sets(p_size integer) language plpgsql as $$
+declare
+  last_id uuid := '00000000-0000-0000-0000-000000000000';
+  made uuid[];
+begin
+  loop
+    with page as (
+      insert into public.profiles (id, email, account_type)
+      select u.id, u.email, 'sme'
+      from auth.users u
+      where u.id > last_id
+        and not exists (select from public.profiles p where p.id = u.id and p.id > last_id)
+      order by u.id
+      limit p_size
+      on conflict (id) do nothing
+      returning id
+    )
+    select array_agg(id) into made from page;
+    commit;
+    exit when made is null;
+    last_id := made[cardinality(made)];
+  end loop;
+end
+$$;
+
+-- Whom the backfills are to repair, again and again.
+create table seed.missing (id uuid primary key);
 
 create function seed.ensure_profile_exists(p_user_id uuid, p_email text) returns void
 language plpgsql security definer set search_path = public, auth as $$

@@ -48,6 +48,7 @@ pub const ALL: &[Migration] = &[
     migration!("20261124000610", "rollcall_explain"),
     migration!("20261124000700", "rollcall_ledger"),
     migration!("20261125000100", "rollcall_signup_statement"),
+    migration!("20261125000200", "rollcall_repair_cost"),
     migration!("20261125000300", "rollcall_check_cost"),
     migration!("20261125000400", "rollcall_audit_ledger"),
 ];

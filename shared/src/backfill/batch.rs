@@ -35,11 +35,14 @@ pub(super) struct Batch {
     /// Something was locked; the next try may succeed.
     pub(super) busy: i64,
     pub(super) skipped: i64,
+    /// Users without a profile, where the step that ended the run has seen them all.
+    pub(super) remaining: Option<i64>,
     pub(super) run: Run,
 }
 
 impl Batch {
     pub(super) fn read(row: &Row) -> Result<Self> {
+        let run: Value = column(row, "run")?;
         Ok(Self {
             step: match column(row, "outcome")? {
                 "batch" => Step::Batch,
@@ -56,7 +59,8 @@ impl Batch {
             failed: column(row, "failed")?,
             busy: column(row, "busy")?,
             skipped: column(row, "skipped")?,
-            run: Run::read(column(row, "run")?)?,
+            remaining: run["remaining"].as_i64(),
+            run: Run::read(run)?,
         })
     }
 }

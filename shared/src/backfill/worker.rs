@@ -214,6 +214,7 @@ async fn one_run(
         pace: Pace::new(order.batch_size),
         longest_batch: None,
         last_seen: None,
+        remaining: None,
     };
     let ending = worker.work(report).await;
     worker.leave(ending.as_ref().err()).await;
@@ -222,6 +223,7 @@ async fn one_run(
         skipped,
         busy,
         last_seen,
+        remaining: seen_remaining,
         ..
     } = worker;
 
@@ -251,7 +253,11 @@ async fn one_run(
                 first: run.from_user_id,
                 last: run.to_user_id,
             };
-            (run, failures, count_in_time(session, range, limit).await)
+            let remaining = match seen_remaining {
+                Some(remaining) => Some(remaining),
+                None => count_in_time(session, range, limit).await,
+            };
+            (run, failures, remaining)
         }
     };
     let outcome = Outcome {
@@ -327,6 +333,8 @@ struct Worker<'a> {
     /// Of the batches of this size; none of them has been seen yet.
     longest_batch: Option<Duration>,
     last_seen: Option<Run>,
+    /// Users without a profile, as the step that ended the run saw them.
+    remaining: Option<i64>,
 }
 
 impl Worker<'_> {
@@ -364,6 +372,7 @@ impl Worker<'_> {
             self.progress.waits_for = None;
             let wanted = u32::try_from(batch.run.batch_size).unwrap_or(1);
             let duty = batch.run.duty;
+            self.remaining = batch.remaining;
             let run = self.last_seen.insert(batch.run);
 
             match batch.step {

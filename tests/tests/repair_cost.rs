@@ -1,0 +1,175 @@
+//! The shortcuts that keep a repair's cost with its work find whom the plain look at everyone finds.
+
+use anyhow::{Result, ensure};
+use rollcall::backfill::{self, Ending, Outcome};
+use rollcall_tests::backfills::{add_missing, order, project_with_missing, user};
+use rollcall_tests::project::Project;
+use rollcall_tests::sql::{value, values};
+use tokio_postgres::Client;
+
+async fn apply(project: &Project, batch_size: u32) -> Result<Outcome> {
+    Ok(backfill::apply(
+        &mut project.session()?,
+        &order(batch_size, None, None),
+        None,
+        |_| (),
+    )
+    .await?)
+}
+
+const FOUND: &str = "select u::text from unnest(rollcall.all_missing(%)) u order by u";
+
+const PLAIN: &str = "select e._user_id::text
+     from rollcall.expected_profile e
+     where (e._signed_up_at <= % or e._signed_up_at is null or e._signed_up_at > now() + interval '5 minutes')
+       and not exists (select from public.profiles p where p.id = e._user_id)
+     order by e._user_id";
+
+/// Compares for everyone and for a bound; how many everyone are.
+async fn assert_all_are_found(client: &Client) -> Result<usize> {
+    let mut everyone = 0;
+    for bound in ["now() - interval '1 hour'", "'infinity'"] {
+        let found: Vec<String> = values(client, &FOUND.replace('%', bound)).await?;
+        let plain: Vec<String> = values(client, &PLAIN.replace('%', bound)).await?;
+        assert_eq!(found, plain, "{bound}");
+        everyone = plain.len();
+    }
+    Ok(everyone)
+}
+
+#[tokio::test]
+async fn ids_alone_find_whom_a_look_at_every_user_finds() -> Result<()> {
+    let project = project_with_missing(400, &[]).await?;
+    let client = project.connect_as_superuser().await?;
+    apply(&project, 1000).await?;
+    client
+        .batch_execute(&format!(
+            "delete from public.profiles where id in ('{}', '{}', '{}', '{}', '{}', '{}');
+             update auth.users set deleted_at = now() where id = '{}';
+             update auth.users set created_at = null where id = '{}';
+             update auth.users set created_at = now() where id = '{}';
+             update auth.users set created_at = now() + interval '1 year' where id = '{}'",
+            user(1),
+            user(5),
+            user(6),
+            user(7),
+            user(8),
+            user(400),
+            user(5),
+            user(6),
+            user(7),
+            user(8)
+        ))
+        .await?;
+    for table in ["auth.users", "public.profiles"] {
+        client
+            .batch_execute(&format!("vacuum analyze {table}"))
+            .await?;
+    }
+    let are_visible: bool = value(
+        &client,
+        "select bool_and(relpages > 0 and relallvisible = relpages) from pg_class
+         where oid in ('auth.users'::regclass, 'public.profiles'::regclass)",
+    )
+    .await?;
+    ensure!(are_visible, "the indexes would not be used");
+    // the one who was deleted needs none
+    assert_eq!(assert_all_are_found(&client).await?, 5);
+
+    // written since the vacuum, and not visible by the index alone
+    client
+        .batch_execute(&format!(
+            "delete from public.profiles where id = '{}'",
+            user(9)
+        ))
+        .await?;
+    assert_eq!(assert_all_are_found(&client).await?, 6);
+
+    // most are missing
+    client
+        .batch_execute(&format!(
+            "delete from public.profiles where id > '{}'",
+            user(40)
+        ))
+        .await?;
+    ensure!(assert_all_are_found(&client).await? > 100);
+
+    // no vacuum
+    client
+        .batch_execute(
+            "update auth.users set updated_at = now(); analyze auth.users; delete from public.profiles",
+        )
+        .await?;
+    assert_eq!(assert_all_are_found(&client).await?, 399);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_goes_on_past_those_who_need_no_profile() -> Result<()> {
+    let project = project_with_missing(1000, &[]).await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute(&format!(
+            "update auth.users set deleted_at = now() where id <> all (array['{}', '{}', '{}']::uuid[])",
+            user(450),
+            user(999),
+            user(1000)
+        ))
+        .await?;
+    let outcome = apply(&project, 2).await?;
+    assert_eq!(
+        (outcome.created, outcome.remaining, outcome.ending),
+        (3, Some(0), Ending::Complete)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_remains_is_everyone_without_a_profile_and_not_only_whom_the_run_was_to_come_to()
+-> Result<()> {
+    let project = project_with_missing(20, &[7]).await?;
+    add_missing(&project, 21, 22, &[]).await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute(&format!(
+            "update auth.users set created_at = now() + interval '2 minutes' where id in ('{}', '{}')",
+            user(21),
+            user(3)
+        ))
+        .await?;
+    let outcome = apply(&project, 5).await?;
+    assert_eq!(
+        (outcome.created, outcome.failed, outcome.remaining),
+        (19, 1, Some(3))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failure_that_is_mended_is_made_by_the_next_run_in_its_range_and_counted_in_no_other()
+-> Result<()> {
+    let project = project_with_missing(12, &[3, 9]).await?;
+    let first = apply(&project, 5).await?;
+    assert_eq!((first.created, first.failed), (10, 2));
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("update auth.users set email = 'mended' || email")
+        .await?;
+
+    let mut upper = order(5, None, None);
+    upper.range.first = Some(user(5));
+    let second = backfill::apply(&mut project.session()?, &upper, None, |_| ()).await?;
+    assert_eq!(
+        (second.created, second.failed, second.remaining),
+        (1, 0, Some(0))
+    );
+    let third = apply(&project, 5).await?;
+    assert_eq!(
+        (third.created, third.failed, third.remaining),
+        (1, 0, Some(0))
+    );
+    Ok(())
+}
