@@ -168,6 +168,118 @@ $$;
 
 -- What scheduled checks read --------------------------------------------------------------------------------------
 
+-- Every check asks these, several times; as plpgsql they are planned once in a connection.
+create or replace function rollcall.signup_trigger_state() returns text
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (
+    select case
+      when bool_or(t.is_ours and t.is_enabled) then 'in_place'
+      when bool_or(t.is_left) and not bool_or(t.is_ours) then 'left_to_application'
+      when bool_or(t.is_enabled and not t.is_left) then 'foreign'
+      when bool_or(t.is_ours) then 'disabled'
+      else 'missing'
+    end
+    from (
+      select
+        p.prosrc like '%rollcall.bootstrap_profile%' and t.tgqual is null as is_ours,
+        t.tgfoid = to_regprocedure('rollcall.leave_to_later_trigger()') as is_left,
+        t.tgenabled in ('O', 'A') as is_enabled
+      from pg_catalog.pg_trigger t
+      join pg_catalog.pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal
+        and t.tgtype::integer & 5 = 5  -- for each row, insert
+    ) t
+  );
+end
+$$;
+
+create or replace function rollcall.settle_time() returns interval
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
+begin
+  return coalesce(
+    (select s.settle_time from rollcall.settings s),
+    -- made in the signup's own transaction, a profile is there as soon as the user can be seen
+    case rollcall.signup_trigger_state() when 'left_to_application' then interval '30 seconds' else interval '0' end
+  );
+end
+$$;
+
+create or replace function rollcall.settled_before() returns timestamptz
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  settle_time constant interval := rollcall.settle_time();
+begin
+  return case when settle_time = interval '0' then 'infinity' else now() - settle_time end;
+end
+$$;
+
+create or replace function rollcall.ledger_catalog() returns text
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (
+    select concat_ws(
+      ' ',
+      extract(epoch from pg_postmaster_start_time()),
+      t.users::oid, pg_relation_filenode(t.users),
+      t.profiles::oid, pg_relation_filenode(t.profiles),
+      t.events::oid, pg_relation_filenode(t.events),
+      (
+        select md5(string_agg(concat_ws(' ', g.oid, g.xmin, g.tgenabled, g.tgfoid), ',' order by g.oid))
+        from pg_catalog.pg_trigger g
+        where g.tgrelid in (t.users, t.events) and not g.tgisinternal
+      ),
+      (
+        select md5(string_agg(concat_ws(' ', p.oid, p.xmin), ',' order by p.oid))
+        from pg_catalog.pg_proc p
+        where p.oid in (
+          to_regprocedure('public.handle_new_user()'), to_regprocedure('rollcall.on_signup()'),
+          to_regprocedure('rollcall.bootstrap_profile(uuid, jsonb)'),
+          to_regprocedure('rollcall.end_bootstrap(uuid, jsonb, boolean, text, text, text, text)'),
+          to_regprocedure('rollcall.log_signup(uuid, text, text, text, text)')
+        )
+      ),
+      (
+        select md5(string_agg(concat_ws(' ', r.oid, r.xmin), ',' order by r.oid))
+        from pg_catalog.pg_rewrite r
+        where r.ev_class in (to_regclass('rollcall.expected_profile'), to_regclass('rollcall.actual_profile'))
+      )
+    )
+    from (
+      select 'auth.users'::regclass as users, rollcall.profile_table() as profiles, to_regclass('public.user_events') as events
+    ) t
+  );
+end
+$$;
+
+create or replace function rollcall.ledger_counters() returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (
+    select jsonb_build_object(
+      'users_inserted', pg_stat_get_tuples_inserted('auth.users'::regclass),
+      'users_deleted', pg_stat_get_tuples_deleted('auth.users'::regclass),
+      'events_inserted', pg_stat_get_tuples_inserted(to_regclass('public.user_events')),
+      'events_deleted', pg_stat_get_tuples_deleted(to_regclass('public.user_events')),
+      'profiles_deleted', pg_stat_get_tuples_deleted(rollcall.profile_table()),
+      'log_inserted', pg_stat_get_tuples_inserted('auth.audit_log_entries'::regclass)
+    )
+  );
+end
+$$;
+
+create or replace function rollcall.full_proof_is_cheap() returns boolean
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
+begin
+  return (
+    select greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid), 0)
+      < coalesce((select s.full_proof_below_users from rollcall.settings s), 50000)
+    from pg_catalog.pg_class c
+    where c.oid = 'auth.users'::regclass
+  );
+end
+$$;
+
 create or replace function rollcall.slice()
 returns table (missing uuid[], orphaned bigint, next_after uuid)
 language plpgsql stable security definer set search_path = '' set row_security = off as $$
@@ -217,25 +329,23 @@ comment on column rollcall.proof.sound_catalog_at is 'When that was.';
 
 create or replace function rollcall.catalog_state() returns text
 language plpgsql stable security definer set search_path = '' as $$
-declare
-  -- what PostgreSQL brings along has smaller ones
-  first_oid constant oid := 16384;
 begin
+  -- what PostgreSQL brings along has smaller oids; a variable here would have it planned anew each time
   return concat_ws(
     ' ',
-    (select count(*) || ':' || sum(hashtext(c.xmin::text)) from pg_catalog.pg_class c where c.oid >= first_oid and c.relpersistence <> 't'),
+    (select count(*) || ':' || sum(hashtext(c.xmin::text)) from pg_catalog.pg_class c where c.oid >= 16384 and c.relpersistence <> 't'),
     (
       select count(*) || ':' || sum(hashtext(a.xmin::text))
       from pg_catalog.pg_attribute a
-      where a.attrelid >= first_oid and a.attnum > 0
+      where a.attrelid >= 16384 and a.attnum > 0
     ),
     (select count(*) || ':' || sum(hashtext(d.xmin::text)) from pg_catalog.pg_attrdef d),
-    (select count(*) || ':' || sum(hashtext(p.xmin::text)) from pg_catalog.pg_proc p where p.oid >= first_oid),
+    (select count(*) || ':' || sum(hashtext(p.xmin::text)) from pg_catalog.pg_proc p where p.oid >= 16384),
     (select count(*) || ':' || sum(hashtext(t.xmin::text)) from pg_catalog.pg_trigger t),
-    (select count(*) || ':' || sum(hashtext(c.xmin::text)) from pg_catalog.pg_constraint c where c.oid >= first_oid),
-    (select count(*) || ':' || sum(hashtext(i.xmin::text)) from pg_catalog.pg_index i where i.indexrelid >= first_oid),
-    (select count(*) || ':' || sum(hashtext(r.xmin::text)) from pg_catalog.pg_rewrite r where r.oid >= first_oid),
-    (select count(*) || ':' || sum(hashtext(t.xmin::text)) from pg_catalog.pg_type t where t.oid >= first_oid),
+    (select count(*) || ':' || sum(hashtext(c.xmin::text)) from pg_catalog.pg_constraint c where c.oid >= 16384),
+    (select count(*) || ':' || sum(hashtext(i.xmin::text)) from pg_catalog.pg_index i where i.indexrelid >= 16384),
+    (select count(*) || ':' || sum(hashtext(r.xmin::text)) from pg_catalog.pg_rewrite r where r.oid >= 16384),
+    (select count(*) || ':' || sum(hashtext(t.xmin::text)) from pg_catalog.pg_type t where t.oid >= 16384),
     (select count(*) || ':' || sum(hashtext(e.xmin::text)) from pg_catalog.pg_enum e),
     (select count(*) || ':' || sum(hashtext(n.xmin::text)) from pg_catalog.pg_namespace n),
     (select count(*) || ':' || sum(hashtext(p.xmin::text)) from pg_catalog.pg_policy p),
@@ -250,11 +360,13 @@ comment on function rollcall.catalog_state() is
   'Which transactions wrote the rows of the catalog that the doctor''s checks read: another text wherever a table, column, function, trigger, constraint, view, policy, grant, role or setting of a role was made, changed or dropped.';
 
 create or replace function rollcall.catalog_is_sound() returns boolean
-language sql stable security definer set search_path = '' set row_security = off as $$
-  select exists (
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
+begin
+  return exists (
     select from rollcall.proof p
     where p.sound_catalog_at between now() - interval '24 hours' and now() and p.sound_catalog = rollcall.catalog_state()
-  )
+  );
+end
 $$;
 comment on function rollcall.catalog_is_sound() is
   'Whether the doctor found nothing grave in the catalog within a day, and nothing in it was written since.';

@@ -105,22 +105,26 @@ $$;
 -- Whether it is believed ------------------------------------------------------------------------------------------
 
 create or replace function rollcall.audit_ledger_state() returns text
-language sql stable security definer set search_path = '' as $$
-  select concat_ws(
-    ' ',
-    extract(epoch from pg_postmaster_start_time()),
-    l.log::oid, pg_relation_filenode(l.log), pg_relation_filenode('rollcall.audit_subject'::regclass),
-    (
-      select concat_ws(' ', t.oid, t.xmin)
-      from pg_catalog.pg_trigger t
-      where t.tgrelid = l.log and t.tgfoid = 'rollcall.keep_audit_entry()'::regprocedure and t.tgenabled in ('O', 'A')
-    ),
-    (select p.xmin from pg_catalog.pg_proc p where p.oid = 'rollcall.keep_audit_entry()'::regprocedure),
-    (select r.xmin from pg_catalog.pg_rewrite r where r.ev_class = 'rollcall.audit_entry'::regclass),
-    (select concat(f.last_value, f.is_called) from rollcall.audit_entries_not_kept f),
-    pg_stat_get_tuples_updated(l.log), pg_stat_get_tuples_deleted(l.log)
-  )
-  from (select 'auth.audit_log_entries'::regclass as log) l
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (
+    select concat_ws(
+      ' ',
+      extract(epoch from pg_postmaster_start_time()),
+      l.log::oid, pg_relation_filenode(l.log), pg_relation_filenode('rollcall.audit_subject'::regclass),
+      (
+        select concat_ws(' ', t.oid, t.xmin)
+        from pg_catalog.pg_trigger t
+        where t.tgrelid = l.log and t.tgfoid = 'rollcall.keep_audit_entry()'::regprocedure and t.tgenabled in ('O', 'A')
+      ),
+      (select p.xmin from pg_catalog.pg_proc p where p.oid = 'rollcall.keep_audit_entry()'::regprocedure),
+      (select r.xmin from pg_catalog.pg_rewrite r where r.ev_class = 'rollcall.audit_entry'::regclass),
+      (select concat(f.last_value, f.is_called) from rollcall.audit_entries_not_kept f),
+      pg_stat_get_tuples_updated(l.log), pg_stat_get_tuples_deleted(l.log)
+    )
+    from (select 'auth.audit_log_entries'::regclass as log) l
+  );
+end
 $$;
 comment on function rollcall.audit_ledger_state() is
   'What is known of the audit log and of what is kept of it without reading either: another text wherever the log was emptied, rewritten, or had entries deleted or changed, the trigger was changed or failed, or the server was started anew.';
@@ -225,13 +229,19 @@ comment on function rollcall.prove_audit_log() is
   'Reads the whole audit log, mends what is kept of it, and lets reports believe that for a day. When.';
 
 create or replace function rollcall.audit_proof_is_due() returns boolean
-language sql stable security definer set search_path = '' set row_security = off as $$
-  -- a smaller log is read in no time
-  select c.reltuples > 200000 and (
-      rollcall.audit_ledger_doubt() is not null or (select p.proved_at from rollcall.audit_proof p) < now() - interval '24 hours'
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
+begin
+  return (
+    -- a smaller log is read in no time
+    select c.reltuples > 200000 and not exists (
+      select from rollcall.audit_proof p
+      where p.proved_at between now() - interval '24 hours' and now() and p.state = rollcall.audit_ledger_state()
+        and p.log_inserted <= pg_stat_get_tuples_inserted(c.oid)
     )
-  from pg_catalog.pg_class c
-  where c.oid = 'auth.audit_log_entries'::regclass
+    from pg_catalog.pg_class c
+    where c.oid = 'auth.audit_log_entries'::regclass
+  );
+end
 $$;
 comment on function rollcall.audit_proof_is_due() is
   'Whether the audit log is large and has to be read as a whole again, for the reports that follow.';
