@@ -79,7 +79,7 @@ $$;
 comment on function rollcall.audit_subjects() is
   'Whom the audit log speaks of, one row a user: with a signup, with a deletion (soft or hard). user_id is null for all entries that name nobody.';
 
-create or replace function rollcall.audit_census()
+create or replace function rollcall.audit_census_read()
 returns table (signups bigint, audit_only bigint, recorded_deletions bigint)
 language sql stable security definer set search_path = '' set row_security = off set jit = off as $$
   select
@@ -90,6 +90,8 @@ language sql stable security definer set search_path = '' set row_security = off
   left join auth.users u on u.id = s.user_id
   where s.user_id is not null
 $$;
+comment on function rollcall.audit_census_read() is
+  'Users in the audit log, by all of it: with a signup, of these without a row in auth.users, of these with a recorded deletion (soft or hard).';
 
 create or replace function rollcall.audit_log_state() returns text
 language plpgsql stable security definer set search_path = '' set row_security = off as $$

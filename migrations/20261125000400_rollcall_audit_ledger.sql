@@ -248,7 +248,6 @@ comment on function rollcall.audit_proof_is_due() is
 
 -- What reads it ---------------------------------------------------------------------------------------------------
 
--- Both functions answer the same.
 create or replace function rollcall.audit_census_kept()
 returns table (signups bigint, audit_only bigint, recorded_deletions bigint)
 language sql stable security definer set search_path = '' set row_security = off set jit = off
@@ -261,21 +260,7 @@ set enable_hashjoin = off set enable_seqscan = off set enable_sort = off set ena
   left join auth.users u on u.id = s.user_id
 $$;
 comment on function rollcall.audit_census_kept() is
-  'As rollcall.audit_census(), by what was kept of the audit log, in the order of two indexes.';
-
-create or replace function rollcall.audit_census_read()
-returns table (signups bigint, audit_only bigint, recorded_deletions bigint)
-language sql stable security definer set search_path = '' set row_security = off set jit = off as $$
-  select
-    count(*) filter (where s.signed_up),
-    count(*) filter (where s.signed_up and u.id is null),
-    count(*) filter (where s.signed_up and s.deleted)
-  from rollcall.audit_subjects() s
-  left join auth.users u on u.id = s.user_id
-  where s.user_id is not null
-$$;
-comment on function rollcall.audit_census_read() is
-  'As rollcall.audit_census(), by the whole audit log.';
+  'As rollcall.audit_census_read(), by what was kept of the audit log, in the order of two indexes.';
 
 create or replace function rollcall.audit_census()
 returns table (signups bigint, audit_only bigint, recorded_deletions bigint)

@@ -139,11 +139,11 @@ async fn a_trigger_that_is_gone_or_off_is_in_the_catalog() -> Result<()> {
         client.batch_execute(&[off, ENTRY, on].join(";")).await?;
         // so that the entry is far from the end of the log
         client
-            .batch_execute(&format!(
+            .batch_execute(
                 "insert into auth.audit_log_entries (instance_id, id, payload, created_at)
                  select '00000000-0000-0000-0000-000000000000', gen_random_uuid(), json_build_object('action', 'login', 'filler', repeat('x', 1500)), now()
-                 from generate_series(1, 400)"
-            ))
+                 from generate_series(1, 400)",
+            )
             .await?;
         assert_eq!(doubt(&project).await?.as_deref(), Some(name));
         the_report_does_not_lie(&project, "6 1 0").await?;
