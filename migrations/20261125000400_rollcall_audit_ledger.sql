@@ -41,17 +41,19 @@ comment on sequence rollcall.audit_entries_not_kept is
 
 create table if not exists rollcall.audit_proof (
   only_row boolean primary key default true check (only_row),
-  proved_at timestamptz not null,
-  state text not null,
-  log_inserted bigint not null
+  proved_at timestamptz,
+  state text,
+  log_inserted bigint,
+  tried_at timestamptz
 );
 alter table rollcall.audit_proof enable row level security;
 comment on table rollcall.audit_proof is
   'When the whole audit log was last read for rollcall.audit_subject, and what was known of both then. At most one row.';
 comment on column rollcall.audit_proof.only_row is 'Keeps the table at one row.';
-comment on column rollcall.audit_proof.proved_at is 'When.';
+comment on column rollcall.audit_proof.proved_at is 'When; null: never to the end.';
 comment on column rollcall.audit_proof.state is 'What rollcall.audit_ledger_state() said then.';
 comment on column rollcall.audit_proof.log_inserted is 'PostgreSQL''s counter of entries written to the log, which only a reset lowers.';
+comment on column rollcall.audit_proof.tried_at is 'When a scheduled check last set about it.';
 
 -- The trigger -----------------------------------------------------------------------------------------------------
 
@@ -228,23 +230,27 @@ $$;
 comment on function rollcall.prove_audit_log() is
   'Reads the whole audit log, mends what is kept of it, and lets reports believe that for a day. When.';
 
-create or replace function rollcall.audit_proof_is_due() returns boolean
-language plpgsql stable security definer set search_path = '' set row_security = off as $$
+create or replace function rollcall.claim_audit_proof() returns boolean
+language plpgsql security definer set search_path = '' set row_security = off as $$
 begin
-  return (
-    -- a smaller log is read in no time
-    select c.reltuples > 200000 and not exists (
+  -- a smaller log is read in no time
+  if (select c.reltuples <= 200000 from pg_catalog.pg_class c where c.oid = 'auth.audit_log_entries'::regclass)
+    or exists (
       select from rollcall.audit_proof p
       where p.proved_at between now() - interval '24 hours' and now() and p.state = rollcall.audit_ledger_state()
-        and p.log_inserted <= pg_stat_get_tuples_inserted(c.oid)
-    )
-    from pg_catalog.pg_class c
-    where c.oid = 'auth.audit_log_entries'::regclass
-  );
+        and p.log_inserted <= pg_stat_get_tuples_inserted('auth.audit_log_entries'::regclass)
+    ) then
+    return false;
+  end if;
+  insert into rollcall.audit_proof as p (tried_at) values (now())
+  on conflict (only_row) do update set tried_at = excluded.tried_at
+  -- what takes too long, or is in doubt again and again, is not begun every hour
+  where p.tried_at is null or p.tried_at not between now() - interval '12 hours' and now();
+  return found;
 end
 $$;
-comment on function rollcall.audit_proof_is_due() is
-  'Whether the audit log is large and has to be read as a whole again, for the reports that follow.';
+comment on function rollcall.claim_audit_proof() is
+  'Whether the caller is to read the whole audit log now, for the reports that follow: it is large, was not read for a day or is in doubt, and nobody set about it within 12 hours.';
 
 -- What reads it ---------------------------------------------------------------------------------------------------
 
@@ -373,6 +379,6 @@ revoke all on all tables in schema rollcall from public, anon, authenticated;
 revoke all on all sequences in schema rollcall from public, anon, authenticated;
 revoke all on all functions in schema rollcall from public, anon, authenticated;
 grant execute on function
-  rollcall.audit_proof_is_due(),
+  rollcall.claim_audit_proof(),
   rollcall.prove_audit_log()
 to rollcall_monitor;

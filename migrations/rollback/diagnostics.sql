@@ -39,7 +39,7 @@ drop function if exists
   rollcall.audit_census_read(),
   rollcall.audit_ledger_state(),
   rollcall.audit_ledger_doubt(),
-  rollcall.audit_proof_is_due(),
+  rollcall.claim_audit_proof(),
   rollcall.prove_audit_log(),
   rollcall.gone_subjects(),
   rollcall.audit_log_state(),

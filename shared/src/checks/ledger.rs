@@ -159,22 +159,36 @@ pub(super) async fn prove(database: &mut Database, doubt: &str) {
 /// Reads the whole audit log where that is due, so that the reports that follow need not. A failure costs them that, and
 /// nobody the report.
 pub(super) async fn prove_audit_log(database: &mut Database) {
-    let proved = database
-        .write(PROOF_LIMIT, async |queries| {
-            queries
-                .row(
-                    "select case when rollcall.audit_proof_is_due() then rollcall.prove_audit_log() end",
-                    &[],
-                )
-                .await
-        })
-        .await;
+    // committed by itself, so that what runs into its limit is not begun again an hour later
+    let proved = match claim_audit_proof(database).await {
+        Ok(false) => return,
+        Ok(true) => database
+            .write(PROOF_LIMIT, async |queries| {
+                queries.row("select rollcall.prove_audit_log()", &[]).await
+            })
+            .await
+            .map(drop),
+        Err(error) => Err(error),
+    };
     if let Err(error) = proved {
         tracing::warn!(
             error.id = error.id(),
             "what is kept of the audit log could not be compared with it; reports read the log"
         );
     }
+}
+
+async fn claim_audit_proof(database: &mut Database) -> Result<bool> {
+    database
+        .write(READ_ON_LIMIT, async |queries| {
+            column(
+                &queries
+                    .row("select rollcall.claim_audit_proof() as is_due", &[])
+                    .await?,
+                "is_due",
+            )
+        })
+        .await
 }
 
 /// When all users were last compared with all profiles by a scheduled check.
