@@ -59,12 +59,25 @@ comment on column rollcall.audit_proof.tried_at is 'When a scheduled check last 
 
 create or replace function rollcall.keep_audit_entry() returns trigger
 language plpgsql security definer set search_path = '' set row_security = off set lock_timeout = '1s' as $$
+declare
+  entry record;
 begin
-  insert into rollcall.audit_subject as s (user_id, deleted, signed_up_at, entry_id)
-  select e.user_id, d.is_deletion, case when not d.is_deletion then e.created_at end, case when not d.is_deletion then e.entry_id end
+  select e.user_id, e.created_at, e.entry_id, e.action = 'user_deleted' as is_deletion into entry
   from rollcall.audit_entry e
-  cross join lateral (select e.action = 'user_deleted' as is_deletion) d
-  where e.entry_id = new.id and e.user_id is not null
+  where e.entry_id = new.id and e.user_id is not null;
+  if not found then
+    return new;
+  end if;
+  -- Whoever waited here for another transaction that speaks of the same user might hold what that one waits for, and it
+  -- would be broken off as a deadlock.
+  if not pg_try_advisory_xact_lock(hashtextextended('rollcall.audit_subject ' || entry.user_id, 0)) then
+    raise exception using errcode = 'lock_not_available', message = 'rollcall: another transaction speaks of the same user';
+  end if;
+  insert into rollcall.audit_subject as s (user_id, deleted, signed_up_at, entry_id)
+  values (
+    entry.user_id, entry.is_deletion,
+    case when not entry.is_deletion then entry.created_at end, case when not entry.is_deletion then entry.entry_id end
+  )
   on conflict (user_id) do update
   set deleted = s.deleted or excluded.deleted,
     signed_up_at = case when s.entry_id is null then excluded.signed_up_at else s.signed_up_at end,

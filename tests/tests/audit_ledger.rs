@@ -204,6 +204,48 @@ async fn nobody_waits_for_what_is_kept_and_what_could_not_be_kept_is_known() -> 
     the_report_does_not_lie(&project, "6 0 0").await
 }
 
+/// A deletion writes its entry before it takes the user's row; a confirmation has the row before it writes its entry.
+#[tokio::test]
+async fn two_transactions_about_one_user_never_wait_for_each_other_in_a_circle() -> Result<()> {
+    let project = project_with_trusted_log().await?;
+    let user: String = value(
+        &project.connect().await?,
+        "select min(id::text) from auth.users",
+    )
+    .await?;
+    let entry = |action: &str| {
+        format!(
+            "insert into auth.audit_log_entries (instance_id, id, payload, created_at)
+             select '00000000-0000-0000-0000-000000000000', gen_random_uuid(), json_build_object('action', '{action}', 'actor_id', '{user}'), now()"
+        )
+    };
+    let row = format!("update auth.users set updated_at = now() where id = '{user}'");
+
+    let mut deleting = project.connect_as_superuser().await?;
+    let mut confirming = project.connect_as_superuser().await?;
+    let deletion = deleting.transaction().await?;
+    let confirmation = confirming.transaction().await?;
+    deletion.batch_execute(&entry("user_deleted")).await?;
+    confirmation.batch_execute(&row).await?;
+    let (deleted, confirmed) = tokio::join!(
+        async {
+            deletion.batch_execute(&row).await?;
+            deletion.commit().await
+        },
+        async {
+            // the other waits by now, and is asked after a second whether it waits in a circle
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            confirmation.batch_execute(&entry("user_signedup")).await?;
+            tokio::time::sleep(Duration::from_millis(1000)).await;
+            confirmation.commit().await
+        }
+    );
+    deleted?;
+    confirmed?;
+    assert_eq!(doubt(&project).await?.as_deref(), Some("log_changed"));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_sign_in_passes_where_everything_that_is_kept_is_gone() -> Result<()> {
     let project = project_with_trusted_log().await?;
