@@ -367,6 +367,16 @@ begin
   return exists (
     select from rollcall.proof p
     where p.sound_catalog_at between now() - interval '24 hours' and now() and p.sound_catalog = rollcall.catalog_state()
+  )
+  -- a definition that reads other tables, or runs functions that may, can go wrong by their rows
+  and not exists (
+    select from pg_catalog.pg_rewrite r
+    join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+    where r.ev_class = to_regclass('rollcall.expected_profile')
+      and (
+        d.refclassid = 'pg_catalog.pg_proc'::regclass
+        or d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid not in (r.ev_class, 'auth.users'::regclass, rollcall.profile_table())
+      )
   );
 end
 $$;

@@ -80,10 +80,14 @@ begin
   )
   on conflict (user_id) do update
   set deleted = s.deleted or excluded.deleted,
-    signed_up_at = case when s.entry_id is null then excluded.signed_up_at else s.signed_up_at end,
-    entry_id = coalesce(s.entry_id, excluded.entry_id)
+    signed_up_at = case when excluded.entry_id is null then s.signed_up_at else excluded.signed_up_at end,
+    entry_id = coalesce(excluded.entry_id, s.entry_id)
   -- what comes after the first signup says nothing new
-  where excluded.deleted and not s.deleted or excluded.entry_id is not null and s.entry_id is null;
+  where excluded.deleted and not s.deleted
+    or excluded.entry_id is not null and (
+      s.entry_id is null
+      or (coalesce(excluded.signed_up_at, 'infinity'), excluded.entry_id) < (coalesce(s.signed_up_at, 'infinity'), s.entry_id)
+    );
   return new;
 exception when others or query_canceled or assert_failure then
   begin
@@ -126,9 +130,18 @@ begin
     select concat_ws(
       ' ',
       extract(epoch from pg_postmaster_start_time()),
+      -- who sets the counters back sets this
+      (select pg_stat_get_db_stat_reset_time(d.oid) from pg_catalog.pg_database d where d.datname = current_database()),
       l.log::oid, pg_relation_filenode(l.log), pg_relation_filenode('rollcall.audit_subject'::regclass),
+      -- what is gone under its name for a while cannot count what it misses
+      (select n.xmin from pg_catalog.pg_namespace n where n.oid = 'rollcall'::regnamespace),
       (
-        select concat_ws(' ', t.oid, t.xmin)
+        select string_agg(c.xmin::text, ' ' order by c.oid)
+        from pg_catalog.pg_class c
+        where c.oid in ('rollcall.audit_subject'::regclass, 'rollcall.audit_entry'::regclass, 'rollcall.audit_entries_not_kept'::regclass)
+      ),
+      (
+        select string_agg(concat_ws(' ', t.oid, t.xmin), ' ' order by t.oid)
         from pg_catalog.pg_trigger t
         where t.tgrelid = l.log and t.tgfoid = 'rollcall.keep_audit_entry()'::regprocedure and t.tgenabled in ('O', 'A')
       ),
@@ -186,7 +199,7 @@ comment on function rollcall.audit_ledger_doubt() is
   'Why what is kept of the audit log cannot stand for the log now, in a word; null: it can.';
 
 create or replace function rollcall.prove_audit_log() returns timestamptz
-language plpgsql security definer set search_path = '' set row_security = off set client_min_messages = error as $$
+language plpgsql security definer set search_path = '' set row_security = off set client_min_messages = error set lock_timeout = '5s' as $$
 declare
   proved_at constant timestamptz := clock_timestamp();
   -- looked at before the entries: what changes meanwhile is in doubt afterwards
@@ -194,6 +207,10 @@ declare
   inserted constant bigint := pg_stat_get_tuples_inserted('auth.audit_log_entries'::regclass);
 begin
   perform rollcall.require_sight();
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+    raise exception 'rollcall: the audit log cannot be proved in a transaction that sees it as it was before'
+      using errcode = 'invalid_transaction_state', hint = 'Call it in a transaction that is read committed.';
+  end if;
   -- one at a time; the trigger does not wait for it
   lock table rollcall.audit_proof in share row exclusive mode;
   drop table if exists pg_temp.rollcall_kept, pg_temp.rollcall_read, pg_temp.rollcall_seen;

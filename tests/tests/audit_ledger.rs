@@ -390,3 +390,79 @@ async fn a_client_of_another_encoding_reads_the_same() -> Result<()> {
     assert_eq!(value::<String>(&client, BY[1]).await?, "1 1 0");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_hides_from_the_trigger_or_from_the_counters_ends_the_trust() -> Result<()> {
+    let filler = "insert into auth.audit_log_entries (instance_id, id, payload, created_at)
+         select '00000000-0000-0000-0000-000000000000', gen_random_uuid(), json_build_object('action', 'login', 'filler', repeat('x', 1500)), now()
+         from generate_series(1, 400)";
+    for (hidden, shown) in [
+        (
+            "alter schema rollcall rename to away",
+            "alter schema away rename to rollcall",
+        ),
+        (
+            "alter table rollcall.audit_subject rename to away; alter sequence rollcall.audit_entries_not_kept rename to away_too",
+            "alter table rollcall.away rename to audit_subject; alter sequence rollcall.away_too rename to audit_entries_not_kept",
+        ),
+    ] {
+        let project = project_with_trusted_log().await?;
+        project
+            .connect_as_superuser()
+            .await?
+            .batch_execute(&[hidden, ENTRY, shown, filler].join(";"))
+            .await?;
+        assert_eq!(doubt(&project).await?.as_deref(), Some("log_changed"));
+        the_report_does_not_lie(&project, "6 1 0").await?;
+    }
+
+    let project = project_with_trusted_log().await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute(
+            "delete from auth.audit_log_entries where payload::text like '%person1@%';
+             select pg_stat_reset_single_table_counters('auth.audit_log_entries'::regclass)",
+        )
+        .await?;
+    ensure!(doubt(&project).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_log_is_not_proved_as_it_was_before() -> Result<()> {
+    let project = project_with_trusted_log().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "begin isolation level repeatable read; select count(*) from auth.audit_log_entries",
+        )
+        .await?;
+    let refused = rollcall_tests::sql::refusal(&client, "select rollcall.prove_audit_log()").await;
+    assert_eq!(refused.as_deref(), Some("25000"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_signup_is_the_earliest_in_whatever_order_they_were_written() -> Result<()> {
+    let project = project_with_trusted_log().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "insert into auth.audit_log_entries (instance_id, id, payload, created_at)
+             select '00000000-0000-0000-0000-000000000000', gen_random_uuid(),
+               json_build_object('action', 'user_signedup', 'actor_id', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'actor_username', 'gone@example.com'), t.at
+             from (values (1, '2026-02-01'::timestamptz), (2, null), (3, '2026-01-01'), (4, '2026-03-01')) t (n, at)
+             order by t.n",
+        )
+        .await?;
+    assert_eq!(doubt(&project).await?, None);
+    ensure!(
+        value::<bool>(
+            &client,
+            "select k.signed_up_at = '2026-01-01' from rollcall.audit_subject k where k.user_id = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'"
+        )
+        .await?
+    );
+    Ok(())
+}

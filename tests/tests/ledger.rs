@@ -539,3 +539,35 @@ async fn is_sound(project: &Project) -> Result<bool> {
     )
     .await
 }
+
+#[tokio::test]
+async fn a_definition_that_reads_other_tables_is_looked_at_each_time() -> Result<()> {
+    let project = project_with_trusted_ledger().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "create table public.plans (name text);
+             insert into public.plans values ('sme');
+             create or replace view rollcall.expected_profile as
+               select u.id as _user_id, u.created_at as _signed_up_at, u.id, u.email::text as email,
+                 (select p.name from public.plans p limit 1) as account_type
+               from auth.users u;
+             select rollcall.adopt_profile_table();
+             select rollcall.prove();
+             select rollcall.keep_sound_catalog(rollcall.catalog_state())",
+        )
+        .await?;
+    ensure!(!is_sound(&project).await?);
+    client.batch_execute("delete from public.plans").await?;
+    let report = health(&project).await?;
+    assert_eq!(basis(&report), (Some(Basis::Ledger), None));
+    ensure!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.id == "definition_gives_null"),
+        "{:?}",
+        report.findings
+    );
+    Ok(())
+}

@@ -485,3 +485,32 @@ async fn code_of_the_application_is_seen_wherever_it_hangs() -> Result<()> {
     ensure!(!runs_code(table).await?);
     Ok(())
 }
+
+#[tokio::test]
+async fn events_that_became_a_view_hide_no_constraint_of_their_table() -> Result<()> {
+    let (project, session, admin) = planned().await?;
+    project
+        .connect()
+        .await?
+        .batch_execute(
+            "alter table public.user_events rename to user_events_data;
+             create view public.user_events as select * from public.user_events_data;
+             create table public.kinds (kind text primary key);
+             alter table public.user_events_data
+               add foreign key (kind) references public.kinds deferrable initially deferred not valid",
+        )
+        .await?;
+    let fresh = project.connect_as_superuser().await?;
+    for session in [&session, &fresh] {
+        let user = sign_up(session).await?;
+        ensure!(has_profile(&admin, user).await?);
+    }
+    project
+        .connect()
+        .await?
+        .batch_execute("select rollcall.adopt_profile_table()")
+        .await?;
+    let user = sign_up(&session).await?;
+    ensure!(has_profile(&admin, user).await?);
+    Ok(())
+}
