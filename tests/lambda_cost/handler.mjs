@@ -56,11 +56,11 @@ async function takeReport() {
     const health = await row(signupHealth);
     const counts = await row(userCounts);
     const auditLog = await row("select rollcall.audit_log_state() as state");
-    const trigger = await row("select rollcall.signup_trigger_state() as state");
     const found = await rows(
       "select d.id, d.severity, d.summary, d.meaning, d.evidence, d.next_step, d.fix from rollcall.doctor($1) d",
       [false],
     );
+    const trigger = await row("select rollcall.signup_trigger_state() as state");
     const findings = found.filter((finding) => finding.severity !== "warning");
     const users = Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, Number(count)]));
     return {
