@@ -7,6 +7,18 @@
 
 -- The statement ---------------------------------------------------------------------------------------------------
 
+create or replace function rollcall.key_is_uuid() returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return exists (
+    select from pg_catalog.pg_attribute a
+    where a.attrelid = rollcall.profile_table() and a.attname = rollcall.profile_key() and a.atttypid = 'uuid'::regtype
+  );
+end
+$$;
+comment on function rollcall.key_is_uuid() is
+  'Whether the key of the profile table is a uuid, so that its index has the order of the users''.';
+
 -- Not stable: each of these functions then has a snapshot of its own, and sees what was committed until its lock was
 -- granted; the one of the signup's own statement is older.
 create or replace function rollcall.signup_insert_sql(p_condition text) returns text
@@ -14,9 +26,7 @@ language plpgsql set search_path = '' as $$
 declare
   target constant regclass := rollcall.profile_table();
   key constant name := rollcall.profile_key();
-  key_is_uuid constant boolean := (
-    select a.atttypid = 'uuid'::regtype from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = key
-  );
+  key_is_uuid constant boolean := rollcall.key_is_uuid();
   column_list text;
   value_list text;
   is_fitting boolean;

@@ -10,18 +10,6 @@
 
 -- Statements over many ids ----------------------------------------------------------------------------------------
 
-create or replace function rollcall.key_is_uuid() returns boolean
-language plpgsql stable set search_path = '' as $$
-begin
-  return exists (
-    select from pg_catalog.pg_attribute a
-    where a.attrelid = rollcall.profile_table() and a.attname = rollcall.profile_key() and a.atttypid = 'uuid'::regtype
-  );
-end
-$$;
-comment on function rollcall.key_is_uuid() is
-  'Whether the key of the profile table is a uuid, so that its index has the order of the users''.';
-
 create or replace function rollcall.profile_insert_sql(p_overrides jsonb) returns text
 language plpgsql stable set search_path = '' as $$
 declare
@@ -103,9 +91,7 @@ begin
   return format('select ' || p_select, key, receipt)
     || format(
       ' from %s p where p.%I = any ((select $1)::%s[]) and %s', target, key,
-      case when (select a.atttypid from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = key) = 'uuid'::regtype
-        then 'uuid' else 'text' end,
-      p_condition);
+      case when rollcall.key_is_uuid() then 'uuid' else 'text' end, p_condition);
 end
 $$;
 
@@ -149,10 +135,22 @@ $$;
 comment on function rollcall.without_profile_by_hash(uuid, uuid, integer) is
   'As rollcall.without_profile_in_order(uuid, uuid, integer), for keys that are no uuid.';
 
+create or replace function rollcall.without_profile(p_from uuid, p_to uuid, p_limit integer) returns uuid[]
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if rollcall.key_is_uuid() then
+    return rollcall.without_profile_in_order(p_from, p_to, p_limit);
+  else
+    return rollcall.without_profile_by_hash(p_from, p_to, p_limit);
+  end if;
+end
+$$;
+comment on function rollcall.without_profile(uuid, uuid, integer) is
+  'The first users of a range of ids who have no profile, by their ids. Who must have a profile is not asked.';
+
 create or replace function rollcall.run_page(p_run rollcall.run, p_limit integer) returns uuid[]
 language plpgsql stable security definer set search_path = '' set row_security = off as $$
 declare
-  is_in_order constant boolean := rollcall.key_is_uuid();
   to_id constant uuid := coalesce(p_run.to_user_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
   from_id uuid := coalesce(p_run.last_user_id, p_run.from_user_id, '00000000-0000-0000-0000-000000000000');
   seen uuid := p_run.last_user_id;
@@ -168,11 +166,8 @@ begin
         select f.user_id from rollcall.repair_failure f where f.user_id >= from_id and f.user_id <= to_id order by f.user_id limit size
       );
       candidates := array(select rollcall.missing_among(ids));
-    elsif is_in_order then
-      ids := rollcall.without_profile_in_order(from_id, to_id, size);
-      candidates := ids;
     else
-      ids := rollcall.without_profile_by_hash(from_id, to_id, size);
+      ids := rollcall.without_profile(from_id, to_id, size);
       candidates := ids;
     end if;
     page := page || array(
@@ -201,13 +196,8 @@ language plpgsql stable security definer set search_path = '' set row_security =
 declare
   from_id constant uuid := coalesce(p_run.from_user_id, '00000000-0000-0000-0000-000000000000');
   to_id constant uuid := coalesce(p_run.to_user_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-  candidates uuid[];
+  candidates constant uuid[] := rollcall.without_profile(from_id, to_id, null);
 begin
-  if rollcall.key_is_uuid() then
-    candidates := rollcall.without_profile_in_order(from_id, to_id, null);
-  else
-    candidates := rollcall.without_profile_by_hash(from_id, to_id, null);
-  end if;
   select
     count(*),
     coalesce(
@@ -226,12 +216,10 @@ $$;
 comment on function rollcall.run_last_look(rollcall.run, integer) is
   'As rollcall.run_page(rollcall.run, integer) at the beginning of the last pass, and how many users of the run''s range have no profile now, whenever they signed up.';
 
-create or replace function rollcall.all_missing(p_signed_up_before timestamptz default 'infinity') returns uuid[]
-language plpgsql stable security definer set search_path = '' set row_security = off as $$
-declare
-  -- Both ways find the same. By the ids alone, and then a look at each who has no profile, costs half of a look at every
-  -- user; it costs more where many pages have changed since the last vacuum, and where one in five has no profile.
-  indexes_suffice constant boolean := rollcall.key_is_uuid() and coalesce(
+create or replace function rollcall.indexes_suffice() returns boolean
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return rollcall.key_is_uuid() and coalesce(
     (
       select bool_and(c.relallvisible >= 0.9 * c.relpages)
       from pg_catalog.pg_class c
@@ -239,11 +227,34 @@ declare
     ),
     false
   );
+end
+$$;
+comment on function rollcall.indexes_suffice() is
+  'Whether users are compared with profiles best in the order of both primary keys: the key is a uuid, and few pages have changed since the last vacuum.';
+
+create or replace function rollcall.apart()
+returns table (users bigint, profiles bigint, without_profile uuid[], without_user uuid[], unreadable_keys bigint)
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
+begin
+  perform rollcall.require_sight();
+  if rollcall.indexes_suffice() then
+    return query select * from rollcall.apart_in_order();
+  else
+    return query select * from rollcall.apart_by_hash();
+  end if;
+end
+$$;
+
+create or replace function rollcall.all_missing(p_signed_up_before timestamptz default 'infinity') returns uuid[]
+language plpgsql stable security definer set search_path = '' set row_security = off as $$
+declare
+  -- Both ways find the same. By the ids alone, and then a look at each who has no profile, costs half of a look at every
+  -- user; it costs more where many pages have changed since the last vacuum, and where one in five has no profile.
   many constant real := (select c.reltuples / 5 from pg_catalog.pg_class c where c.oid = 'auth.users'::regclass);
   candidates uuid[];
 begin
   perform rollcall.require_sight();
-  if indexes_suffice then
+  if rollcall.indexes_suffice() then
     candidates := rollcall.without_profile_in_order('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', null);
   end if;
   if cardinality(candidates) <= many then

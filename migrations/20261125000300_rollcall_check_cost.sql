@@ -93,21 +93,29 @@ $$;
 comment on function rollcall.audit_census_read() is
   'Users in the audit log, by all of it: with a signup, of these without a row in auth.users, of these with a recorded deletion (soft or hard).';
 
+create or replace function rollcall.audit_log_tail(p_blocks integer) returns tid
+language plpgsql stable set search_path = '' as $$
+begin
+  return format('(%s,0)', greatest(
+    pg_relation_size('auth.audit_log_entries'::regclass) / current_setting('block_size')::bigint - p_blocks, 0));
+end
+$$;
+comment on function rollcall.audit_log_tail(integer) is
+  'Where the last blocks of the audit log begin. Most new entries are there, and not all: space that became free is used again.';
+
 create or replace function rollcall.audit_log_state() returns text
 language plpgsql stable security definer set search_path = '' set row_security = off as $$
 declare
-  tail_blocks constant bigint := 64;
   -- nobody can have been active later than this
   now_at_most constant timestamptz := now() + interval '5 minutes';
   -- a signup or a sign-in writes an entry within its own request
   request constant interval := interval '1 hour';
-  tail constant tid := format('(%s,0)', greatest(
-    pg_relation_size('auth.audit_log_entries'::regclass) / current_setting('block_size')::bigint - tail_blocks, 0));
+  tail constant tid := rollcall.audit_log_tail(64);
   activity timestamptz;
   newest timestamptz;
 begin
   -- Where the end of the table holds a young entry, the log is on, wherever else young ones are. Nothing follows from there
-  -- being none: space that became free is used again.
+  -- being none.
   if exists (select from auth.audit_log_entries e where e.ctid >= tail and e.created_at >= now_at_most - request) then
     return 'on';
   end if;

@@ -161,8 +161,7 @@ create or replace function rollcall.audit_ledger_doubt() returns text
 language plpgsql stable security definer set search_path = '' set row_security = off as $$
 declare
   log constant regclass := 'auth.audit_log_entries';
-  tail_blocks constant bigint := 32;
-  tail constant tid := format('(%s,0)', greatest(pg_relation_size(log) / current_setting('block_size')::bigint - tail_blocks, 0));
+  tail constant tid := rollcall.audit_log_tail(32);
   proof rollcall.audit_proof;
 begin
   select * into proof from rollcall.audit_proof;

@@ -169,17 +169,11 @@ impl Bench {
         let start = Instant::now();
         match way {
             Way::Sql(sql) => self.client.batch_execute(sql).await?,
-            Way::Shipped => {
+            Way::Shipped | Way::Loop => {
+                let results = matches!(way, Way::Shipped);
                 self.client
                     .batch_execute(&format!(
-                        "select seed.backfill_all_missing_profiles({expected}, true)"
-                    ))
-                    .await?;
-            }
-            Way::Loop => {
-                self.client
-                    .batch_execute(&format!(
-                        "select seed.backfill_all_missing_profiles({expected})"
+                        "select seed.backfill_all_missing_profiles({expected}, {results})"
                     ))
                     .await?;
             }

@@ -200,7 +200,8 @@ exception when others then
 end
 $$;
 
--- The leanest trigger that makes the same profile and still never fails a signup: what a signup costs at least.
+-- The leanest trigger that makes the same profile and still never fails a signup: what a signup costs at least. With an
+-- argument, it writes the two events that a signup is promised, too: what is left to save.
 create function seed.lean() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -216,6 +217,12 @@ begin
       'sme')
   )
   on conflict (id) do nothing;
+  if tg_nargs > 0 then
+    insert into public.user_events (user_id, kind, payload, created_at)
+    values
+      (new.id, 'auth_user_created', '{"source": "signup"}', clock_timestamp()),
+      (new.id, 'profile_bootstrap_ok', '{"source": "signup"}', clock_timestamp());
+  end if;
   return new;
 exception when others or query_canceled or assert_failure then
   return new;
@@ -223,34 +230,8 @@ end
 $$;
 
 create trigger seed_handle_new_user after insert on auth.users for each row execute function seed.handle_new_user();
--- The same with the two events that a signup is promised: what is left to save.
-create function seed.lean_with_events() returns trigger
-language plpgsql security definer set search_path = '' as $$
-begin
-  insert into public.profiles (id, email, account_type)
-  values (
-    new.id, new.email,
-    coalesce(
-      case lower(new.raw_user_meta_data ->> 'account_type')
-        when 'customer' then 'customer' when 'donor' then 'donor' when 'investor' then 'investor' when 'partner' then 'partner'
-        when 'professional' then 'professional' when 'service_provider' then 'service_provider' when 'sme' then 'sme'
-        when 'sole_proprietor' then 'sole_proprietor'
-      end,
-      'sme')
-  )
-  on conflict (id) do nothing;
-  insert into public.user_events (user_id, kind, payload, created_at)
-  values
-    (new.id, 'auth_user_created', '{"source": "signup"}', clock_timestamp()),
-    (new.id, 'profile_bootstrap_ok', '{"source": "signup"}', clock_timestamp());
-  return new;
-exception when others or query_canceled or assert_failure then
-  return new;
-end
-$$;
-
 create trigger seed_lean after insert on auth.users for each row execute function seed.lean();
-create trigger seed_lean_with_events after insert on auth.users for each row execute function seed.lean_with_events();
+create trigger seed_lean_with_events after insert on auth.users for each row execute function seed.lean('with events');
 alter table auth.users disable trigger seed_handle_new_user;
 alter table auth.users disable trigger seed_lean;
 alter table auth.users disable trigger seed_lean_with_events;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use rollcall_sandbox::Database;
+use tokio_postgres::Client;
 
 use crate::goals::Goal;
 use crate::operation::Operation;
@@ -33,29 +34,11 @@ pub(crate) async fn measure(database: &Database, seconds: f64) -> Result<[Operat
     let mut taken = TRIGGERS.map(|_| Vec::new());
     for _ in 0..ROUNDS {
         for (trigger, taken) in TRIGGERS.iter().zip(&mut taken) {
-            for other in TRIGGERS {
-                let state = if other == *trigger {
-                    "enable"
-                } else {
-                    "disable"
-                };
-                admin
-                    .batch_execute(&format!("alter table auth.users {state} trigger {other}"))
-                    .await?;
-            }
+            enable_only(&admin, trigger).await?;
             taken.push(milliseconds_a_signup(database, seconds)?);
         }
     }
-    for other in TRIGGERS {
-        let state = if other == TRIGGERS[0] {
-            "enable"
-        } else {
-            "disable"
-        };
-        admin
-            .batch_execute(&format!("alter table auth.users {state} trigger {other}"))
-            .await?;
-    }
+    enable_only(&admin, TRIGGERS[0]).await?;
     let [ours, seed, lean, lean_with_events] = taken.map(Timing::of);
     Ok([
         Operation {
@@ -75,6 +58,20 @@ pub(crate) async fn measure(database: &Database, seconds: f64) -> Result<[Operat
             goals: Vec::new(),
         },
     ])
+}
+
+async fn enable_only(admin: &Client, trigger: &str) -> Result<()> {
+    for other in TRIGGERS {
+        let state = if other == trigger {
+            "enable"
+        } else {
+            "disable"
+        };
+        admin
+            .batch_execute(&format!("alter table auth.users {state} trigger {other}"))
+            .await?;
+    }
+    Ok(())
 }
 
 fn milliseconds_a_signup(database: &Database, seconds: f64) -> Result<f64> {

@@ -33,6 +33,7 @@ drop function if exists
   rollcall.profile_fault(),
   rollcall.census(),
   rollcall.audit_census(),
+  rollcall.audit_log_tail(integer),
   rollcall.audit_subjects(),
   rollcall.audit_signups(),
   rollcall.audit_census_kept(),

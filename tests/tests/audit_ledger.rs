@@ -22,6 +22,12 @@ const ENTRY: &str = r#"
     select '00000000-0000-0000-0000-000000000000', gen_random_uuid(),
       json_build_object('action', 'user_signedup', 'actor_id', gen_random_uuid(), 'actor_username', 'gone@example.com'), now()"#;
 
+/// So many entries that whatever was written before is no longer at the end of the log.
+const FILLER: &str = "
+    insert into auth.audit_log_entries (instance_id, id, payload, created_at)
+    select '00000000-0000-0000-0000-000000000000', gen_random_uuid(), json_build_object('action', 'login', 'filler', repeat('x', 1500)), now()
+    from generate_series(1, 400)";
+
 async fn project_with_trusted_log() -> Result<Project> {
     prove(project_with_trusted_ledger().await?).await
 }
@@ -137,14 +143,7 @@ async fn a_trigger_that_is_gone_or_off_is_in_the_catalog() -> Result<()> {
         let project = project_with_trusted_log().await?;
         let client = project.connect_as_superuser().await?;
         client.batch_execute(&[off, ENTRY, on].join(";")).await?;
-        // so that the entry is far from the end of the log
-        client
-            .batch_execute(
-                "insert into auth.audit_log_entries (instance_id, id, payload, created_at)
-                 select '00000000-0000-0000-0000-000000000000', gen_random_uuid(), json_build_object('action', 'login', 'filler', repeat('x', 1500)), now()
-                 from generate_series(1, 400)",
-            )
-            .await?;
+        client.batch_execute(FILLER).await?;
         assert_eq!(doubt(&project).await?.as_deref(), Some(name));
         the_report_does_not_lie(&project, "6 1 0").await?;
     }
@@ -393,9 +392,6 @@ async fn a_client_of_another_encoding_reads_the_same() -> Result<()> {
 
 #[tokio::test]
 async fn what_hides_from_the_trigger_or_from_the_counters_ends_the_trust() -> Result<()> {
-    let filler = "insert into auth.audit_log_entries (instance_id, id, payload, created_at)
-         select '00000000-0000-0000-0000-000000000000', gen_random_uuid(), json_build_object('action', 'login', 'filler', repeat('x', 1500)), now()
-         from generate_series(1, 400)";
     for (hidden, shown) in [
         (
             "alter schema rollcall rename to away",
@@ -410,7 +406,7 @@ async fn what_hides_from_the_trigger_or_from_the_counters_ends_the_trust() -> Re
         project
             .connect_as_superuser()
             .await?
-            .batch_execute(&[hidden, ENTRY, shown, filler].join(";"))
+            .batch_execute(&[hidden, ENTRY, shown, FILLER].join(";"))
             .await?;
         assert_eq!(doubt(&project).await?.as_deref(), Some("log_changed"));
         the_report_does_not_lie(&project, "6 1 0").await?;

@@ -71,6 +71,12 @@ async fn motto(admin: &Client, id: Uuid) -> Result<Option<String>> {
     .await
 }
 
+async fn signs_up_with_the_motto(session: &Client, admin: &Client) -> Result<Uuid> {
+    let id = sign_up(session).await?;
+    assert_eq!(motto(admin, id).await?.as_deref(), Some("new"));
+    Ok(id)
+}
+
 #[tokio::test]
 async fn a_column_that_the_definition_was_given_is_filled_at_the_next_signup() -> Result<()> {
     let (_project, session, admin) = planned().await?;
@@ -80,16 +86,14 @@ async fn a_column_that_the_definition_was_given_is_filled_at_the_next_signup() -
         ))
         .await?;
     for _ in 0..UNTIL_THE_PLAN_IS_KEPT {
-        let id = sign_up(&session).await?;
-        assert_eq!(motto(&admin, id).await?.as_deref(), Some("new"));
+        let id = signs_up_with_the_motto(&session, &admin).await?;
         assert_eq!(kinds(&admin, id).await?, SUCCESS);
     }
     admin
         .batch_execute("select rollcall.adopt_profile_table()")
         .await?;
     for _ in 0..UNTIL_THE_PLAN_IS_KEPT {
-        let id = sign_up(&session).await?;
-        assert_eq!(motto(&admin, id).await?.as_deref(), Some("new"));
+        signs_up_with_the_motto(&session, &admin).await?;
     }
     Ok(())
 }
@@ -147,8 +151,7 @@ async fn a_signup_that_began_before_an_edit_is_not_planned_for_the_definition_th
     edited?;
     assert_eq!(motto(&admin, id?).await?.as_deref(), Some("new"));
     for _ in 0..UNTIL_THE_PLAN_IS_KEPT {
-        let id = sign_up(&session).await?;
-        assert_eq!(motto(&admin, id).await?.as_deref(), Some("new"));
+        signs_up_with_the_motto(&session, &admin).await?;
     }
     Ok(())
 }
@@ -175,8 +178,7 @@ async fn a_transaction_with_an_old_snapshot_leaves_no_plan_behind() -> Result<()
         );
     }
     session.batch_execute("commit").await?;
-    let id = sign_up(&session).await?;
-    assert_eq!(motto(&admin, id).await?.as_deref(), Some("new"));
+    signs_up_with_the_motto(&session, &admin).await?;
     Ok(())
 }
 
