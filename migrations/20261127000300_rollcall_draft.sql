@@ -472,12 +472,12 @@ begin
       if rollcall.is_privilege(c.attname) and (c.default_value is not null or (example ->> 'has_borrowed_domain')::boolean) then
         fallback := null;
       elsif source is null and c.default_value is not null and fallback is not null then
-        if c.default_value like '%(%' or c.default_value = quote_literal(fallback) or c.default_value like quote_literal(fallback) || '::%'
+        if c.default_value like '%(%' or c.default_value = quote_literal(fallback) or strpos(c.default_value, quote_literal(fallback) || '::') = 1
           or c.default_value = fallback then
           fallback := null;
         end if;
       end if;
-      fallback := quote_literal(fallback);
+      fallback := quote_literal(fallback) || '::text';
     end if;
     if fallback is null and source is not null and c.not_null then
       fallback := case
@@ -619,7 +619,7 @@ begin
 exception when others then
   get stacked diagnostics reason = message_text, code = returned_sqlstate;
   raise warning 'rollcall: no definition was drafted for % (SQLSTATE %)%', coalesce(chosen, 'any table'), code,
-    case when reason like 'rollcall: %' then substr(reason, 10) end
+    case when reason like 'rollcall: %' then substr(reason, 10) else '' end
     using hint = 'rollcall definition draft TABLE, then rollcall definition set FILE.';
   return null;
 end

@@ -118,6 +118,7 @@ declare
   user_id constant uuid := p_user ->> 'id';
   person_identity jsonb;
   sequence record;
+  next_value bigint;
 begin
   -- a function without a search_path of its own would find the caller's temporary tables, and write to them as the owner
   if not rollcall.is_owner() and exists (select from pg_class c where c.relnamespace = pg_my_temp_schema()) then
@@ -128,9 +129,7 @@ begin
   -- brings the old one back untouched.
   for sequence in
     with code as materialized (select * from rollcall.signup_code())
-    select
-      c.oid::regclass as name,
-      least(greatest(coalesce(pg_sequence_last_value(c.oid) + q.seqincrement, q.seqstart), q.seqmin), q.seqmax) as next_value
+    select c.oid::regclass as name, q.seqincrement, q.seqmin, q.seqmax
     from pg_class c
     join pg_sequence q on q.seqrelid = c.oid
     where c.relnamespace = any (rollcall.application_schemas()) and pg_has_role(c.relowner, 'usage')
@@ -142,7 +141,9 @@ begin
       )
     order by c.oid
   loop
-    execute format('alter sequence %s restart with %s', sequence.name, sequence.next_value);
+    execute format('select least(greatest(q.last_value + case when q.is_called then %s else 0 end, %s), %s) from %s q',
+      sequence.seqincrement, sequence.seqmin, sequence.seqmax, sequence.name) into next_value;
+    execute format('alter sequence %s restart with %s', sequence.name, next_value);
   end loop;
 
   perform set_config('search_path', 'auth, pg_temp', true);
@@ -185,7 +186,7 @@ returns table (
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off set lock_timeout = '1s' as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
-  domain text := 'example.invalid';
+  at_domain text := 'example.invalid';
   person jsonb;
   written_before jsonb;
   is_expected boolean;
@@ -225,7 +226,7 @@ begin
   where y.typcategory <> 'D';
 
   loop
-    select x.users_row into person from rollcall.sample_users(domain) x where x.kind = p_kind;
+    select x.users_row into person from rollcall.sample_users(at_domain) x where x.kind = p_kind;
     begin
       select jsonb_object_agg(w.relid, w.n_tup_ins + w.n_tup_upd + w.n_tup_del) into written_before from pg_stat_xact_user_tables w;
       perform rollcall.sign_up(person, true);
@@ -281,11 +282,11 @@ begin
           else 'blocked'
         end;
     end;
-    exit when outcome <> 'refused_by_rule' or domain <> 'example.invalid' or person ->> 'email' is null;
+    exit when outcome <> 'refused_by_rule' or at_domain <> 'example.invalid' or person ->> 'email' is null;
     -- an address at a domain from which somebody could sign up before
-    select split_part(u.email, '@', 2) into domain
+    select split_part(u.email, '@', 2) into at_domain
     from auth.users u where u.email_confirmed_at is not null and u.email like '%@%' order by u.created_at desc nulls last limit 1;
-    exit when domain is null;
+    exit when at_domain is null;
     code := null;
   end loop;
   constraint_name := (
@@ -304,7 +305,7 @@ declare
   keys text[];
   code_keys constant text[] := array(
     select distinct m[1] from rollcall.signup_code() c cross join lateral regexp_matches(c.source, '->>\s*''(\w+)''', 'g') m);
-  domain text := 'example.invalid';
+  at_domain text := 'example.invalid';
   person jsonb;
   who record;
   passed jsonb := '{}';
@@ -340,9 +341,10 @@ begin
         union all select 2, 'plain again', 'email', '{}'
         union all select 3, 'full', 'email', keys
         union all select 4, 'phone', 'phone', '{}'
-        union all select 5, 'anonymous', 'anonymous', '{}'
+        union all select 5, 'phone again', 'phone', '{}'
+        union all select 6, 'anonymous', 'anonymous', '{}'
         -- tried where a value of one key spoils it for all
-        union all select 6, 'key ' || k, 'email', array[k] from unnest(code_keys) k where not rollcall.is_privilege(k)
+        union all select 7, 'key ' || k, 'email', array[k] from unnest(code_keys) k where not rollcall.is_privilege(k)
       ) x order by x.position
     loop
       continue when who.name like 'key %' and passed ? 'full';
@@ -350,7 +352,7 @@ begin
         select u.users_row || jsonb_build_object('raw_user_meta_data', coalesce((
             select jsonb_object_agg(k, 'rc' || left(md5(k || (u.users_row ->> 'id')), 8)) from unnest(who.metadata_keys) k), '{}'))
           into person
-        from rollcall.sample_users(domain) u where u.kind = who.kind;
+        from rollcall.sample_users(at_domain) u where u.kind = who.kind;
         exit when person is null;
         begin
           perform rollcall.sign_up(person, false);
@@ -358,7 +360,7 @@ begin
           exit;
         exception when raise_exception or sqlstate 'RC002' then
           exit when who.name <> 'plain' or attempt = 2;
-          select coalesce(max(d.domain), domain) into domain from (
+          select coalesce(max(d.domain), at_domain) into at_domain from (
             select split_part(u.email, '@', 2) as domain
             from auth.users u where u.email_confirmed_at is not null and u.email like '%@%' order by u.created_at desc nulls last limit 1) d;
         when others then
@@ -414,7 +416,7 @@ begin
         select u.users_row || jsonb_build_object('raw_user_meta_data', coalesce((
             select jsonb_object_agg(k, 'rc' || left(md5(k || (u.users_row ->> 'id')), 8)) from unnest(keys) k where k <> all (used)), '{}'))
           into person
-        from rollcall.sample_users(domain) u where u.kind = 'email';
+        from rollcall.sample_users(at_domain) u where u.kind = 'email';
         begin
           perform rollcall.sign_up(person, left_out <> '{}');
           passed := passed || jsonb_build_object('without ' || level, person -> 'id');
@@ -435,7 +437,7 @@ begin
       end if;
       example := jsonb_build_object(
         'table', chosen.name, 'key', chosen.key, 'sources', evidence -> 'sources', 'rest', evidence -> 'rest', 'left_out', left_out,
-        'is_complete', passed ? 'full', 'has_borrowed_domain', domain <> 'example.invalid',
+        'is_complete', passed ? 'full', 'has_borrowed_domain', at_domain <> 'example.invalid',
         'also_writes', array(select t::text from unnest(written) t where t <> chosen.id order by 1));
     end if;
     raise exception using errcode = 'RC001', message = 'rollcall: trial over';
