@@ -65,7 +65,7 @@ grant execute on function
   rollcall.missing_user_ids(integer),
   rollcall.recent_errors(integer),
   rollcall.recent_health(interval),
-  rollcall.recent_issues(interval),
+  rollcall.recent_issues(interval, boolean),
   rollcall.recent_window(interval),
   rollcall.record_check(text, text, text[], jsonb),
   rollcall.schema_version(),
