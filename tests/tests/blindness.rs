@@ -121,7 +121,7 @@ async fn with_a_missing_profile(project: &Project) -> Result<Uuid> {
         .await?
         .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
         .await?;
-    project.mend_signups().await?;
+    project.fix_signups().await?;
     Ok(id)
 }
 
