@@ -74,6 +74,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join pg_proc p on true
     join pg_namespace n on n.oid = p.pronamespace
     where n.nspname not in ('pg_catalog', 'information_schema', 'rollcall')
+      and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
       and (m.groups[2] = p.proname or m.groups[1] in (quote_ident(p.proname), format('%I.%I', n.nspname, p.proname)))
     group by 1
     order by 2
