@@ -228,7 +228,11 @@ impl Database {
         // stays so where the future is dropped on the way
         self.given_up = true;
         let begun = if self.looks {
-            timeout(INSTALL_WAIT + COPY_LIMIT + GRACE, self.begin_looking(mode, limit)).await
+            timeout(
+                INSTALL_WAIT + COPY_LIMIT + GRACE,
+                self.begin_looking(mode, limit),
+            )
+            .await
         } else {
             timeout(limit + GRACE, self.begin(mode, limit)).await
         };
@@ -312,8 +316,8 @@ impl Database {
                 Ok(Copied::Busy) => self.wait_for_install(until).await?,
                 // an installation has ended between the snapshot and the lock
                 Err(Error::Statement { sqlstate, .. })
-                    if matches!(sqlstate.as_str(), "40001" | "23505")
-                        && Instant::now() < until => {}
+                    if matches!(sqlstate.as_str(), "40001" | "23505") && Instant::now() < until => {
+                }
                 Err(Error::NotPermitted(_)) => {
                     return Err(Error::LookNotPossible(LookObstacle::MissingPrivilege));
                 }

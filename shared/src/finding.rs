@@ -98,6 +98,15 @@ pub fn blind(error: &Error) -> Finding {
     not_known(error.id(), error.to_string(), error.next_step())
 }
 
+/// A command failed before it could look.
+pub fn failed(message: String) -> Finding {
+    not_known(
+        "command_failed",
+        message,
+        "See what can be typed: rollcall help.",
+    )
+}
+
 /// Users who must have a profile have none.
 pub fn missing_profiles(count: i64) -> Finding {
     Finding::new(

@@ -73,6 +73,14 @@ impl Situation {
         if !self.missing_columns.is_empty() {
             return Err(Error::AuthTooOld(self.missing_columns.join(", ")));
         }
+        self.require_removable()
+    }
+
+    /// Refuses a database whose schema `rollcall` this program does not know.
+    ///
+    /// # Errors
+    /// [`Error::SchemaTaken`], and [`Error::OtherVersion`] where a newer program has been.
+    pub(crate) fn require_removable(&self) -> Result<()> {
         if self.schema_is_taken {
             return Err(Error::SchemaTaken);
         }
