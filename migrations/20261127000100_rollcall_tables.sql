@@ -189,7 +189,7 @@ comment on column rollcall.run.started_by is 'The role that connected.';
 comment on column rollcall.run.is_replay is 'Whether profiles are made by the application''s own signup triggers instead of the definition.';
 comment on column rollcall.run.overrides is 'Column values that replace the definition''s; only the owner may give any.';
 comment on column rollcall.run.signed_up_before is 'Users who signed up later are left to the next run.';
-comment on column rollcall.run.pass is '0: users who never failed; 1: users who failed before; 2: users who became visible meanwhile.';
+comment on column rollcall.run.pass is '0: users who never failed; 1: those who failed before this run, and those who became visible meanwhile.';
 comment on column rollcall.run.busy is 'Users of this round whom another transaction kept locked; the pass begins again for them.';
 comment on column rollcall.run.skipped is 'Of the failed, those whose failure is known and for whom nothing changed since; not tried again.';
 comment on column rollcall.run.throttle is 'Share of the time that may be spent on batches; the rest is pause.';

@@ -198,7 +198,7 @@ comment on function rollcall.audit_counts() is
 
 -- Lists -----------------------------------------------------------------------------------------------------------
 
-create or replace function rollcall.recent_issues(p_window interval)
+create or replace function rollcall.recent_issues(p_window interval, p_with_log boolean default true)
 returns table (user_id uuid, email text, action text, created_at timestamptz, has_auth_user boolean, has_profile boolean)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
@@ -213,7 +213,7 @@ begin
      logged as materialized (
        select distinct on (l.user_id) l.user_id, l.email, l.action, l.created_at
        from rollcall.audit_events(now() - $1) l
-       where l.user_id is not null
+       where $3 and l.user_id is not null
        -- a recorded deletion explains why the user is gone
        order by l.user_id, (l.action = ''user_deleted'') desc, l.created_at
      )
@@ -227,11 +227,11 @@ begin
      from logged l
      where l.action <> ''user_deleted'' and not exists (select from auth.users u where u.id = l.user_id)
      order by 4 desc'
-    using p_window, rollcall.is_trusted();
+    using p_window, rollcall.is_trusted(), p_with_log;
 end
 $$;
-comment on function rollcall.recent_issues(interval) is
-  'Signups of the last so many minutes that have no profile although the grace period is over, or whose user vanished without a recorded deletion; newest first. E-mail addresses only for a trusted role.';
+comment on function rollcall.recent_issues(interval, boolean) is
+  'Signups of the last so many minutes that have no profile although the grace period is over, and with the audit log those whose user vanished without a recorded deletion; newest first. E-mail addresses only for a trusted role.';
 
 create or replace function rollcall.mismatches(p_limit bigint default null, p_with_healthy boolean default false)
 returns table (

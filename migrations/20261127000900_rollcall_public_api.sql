@@ -206,7 +206,7 @@ begin
   select r.* into result from rollcall.repair_users(array[p_user_id], 'backfill_user_profile', overrides) r;
   if result.outcome in ('failed', 'busy') then
     return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', result.code,
-      'error', rollcall.failure_text(result.code, result.constraint_name, result.column_name));
+      'error', rollcall.failure_text(result.code, result.constraint_name, result.column_name, result.functions));
   end if;
   execute 'select to_jsonb(t) from ' || s.target_table || ' t where ' || rollcall.key_match(s, '$1') into profile using p_user_id;
   return jsonb_build_object(
@@ -252,9 +252,14 @@ begin
        order by f.last_failed_at nulls first, e._user_id limit $1)'
     into users using batch_size;
   if coalesce(p_dry_run, true) then
-    select jsonb_build_object('would_succeed', count(*) filter (where r.outcome = 'created'), 'would_fail', count(*) filter (where r.outcome = 'failed'))
+    answer := rollcall.preview_users(users, batch_size);
+    if jsonb_array_length(answer -> 'not_tried_because') > 0 then
+      return jsonb_build_object('dry_run', true, 'total_missing', total, 'batch_size', batch_size,
+        'message', format('Would backfill up to %s profiles', cardinality(users)), 'not_tried_because', answer -> 'not_tried_because');
+    end if;
+    select jsonb_build_object('would_succeed', count(*) filter (where r ->> 'outcome' = 'created'), 'would_fail', count(*) filter (where r ->> 'outcome' = 'failed'))
       into answer
-    from rollcall.preview_users(users) r;
+    from jsonb_array_elements(answer -> 'results') r;
     return answer || jsonb_build_object(
       'dry_run', true, 'total_missing', total, 'batch_size', batch_size,
       'message', format('Would backfill %s profiles', answer ->> 'would_succeed'));
@@ -267,7 +272,7 @@ begin
           case r.outcome
             when 'created' then jsonb_build_object('user_id', r.user_id, 'success', true, 'action', 'backfilled')
             else jsonb_build_object('user_id', r.user_id, 'success', false, 'sqlstate', r.code,
-              'error', rollcall.failure_text(r.code, r.constraint_name, r.column_name))
+              'error', rollcall.failure_text(r.code, r.constraint_name, r.column_name, r.functions))
           end
           order by r.outcome desc, r.user_id
         ) filter (where r.position <= max_results), '[]'))

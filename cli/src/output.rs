@@ -193,7 +193,7 @@ impl Output {
         self.error(error);
         if self.format == Format::Json {
             let findings = [match error.downcast_ref::<Error>() {
-                Some(known) => finding::blind(known),
+                Some(known) => finding::check_failed(known),
                 None => finding::failed(format!("{error:#}")),
             }];
             let report = JsonReport {
@@ -218,7 +218,7 @@ impl Output {
 
     /// The report of a check that could not look: the verdict is `unknown`.
     pub(crate) fn blind(&self, error: &Error) -> anyhow::Result<Exit> {
-        let findings = [finding::blind(error)];
+        let findings = [finding::check_failed(error)];
         let report = JsonReport {
             verdict: Verdict::Unknown,
             findings: &findings,
@@ -290,6 +290,15 @@ fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
         }
     }
     text
+}
+
+/// A line of a plan: what becomes of something, and what that is.
+pub(crate) fn labelled(label: &str, words: &str) -> String {
+    let options = Options::new(width())
+        .word_splitter(WordSplitter::NoHyphenation)
+        .subsequent_indent("              ");
+    let line = format!("  {label:<12}{}", one_line(words));
+    format!("{}\n", textwrap::fill(&line, options))
 }
 
 /// `Audit log: …`, and what that costs where it is not written.
