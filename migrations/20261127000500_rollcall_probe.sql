@@ -120,11 +120,7 @@ declare
   sequence record;
   next_value bigint;
 begin
-  -- a function without a search_path of its own would find the caller's temporary tables, and write to them as the owner
-  if not rollcall.is_owner() and exists (select from pg_class c where c.relnamespace = pg_my_temp_schema()) then
-    raise exception 'rollcall: a signup is not tried in a session with temporary tables'
-      using errcode = 'insufficient_privilege', hint = 'Connect anew.';
-  end if;
+  perform rollcall.refuse_temporary_objects();
   -- A sequence that is restarted at the number where it stands gets a file of its own for this transaction; the rollback
   -- brings the old one back untouched.
   for sequence in

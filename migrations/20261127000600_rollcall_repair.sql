@@ -307,6 +307,7 @@ declare
   context text;
   last_context text;
 begin
+  perform rollcall.refuse_temporary_objects();
   created := '{}'; failures := '{}'; writes := '{}';
   if p_replay then
     create temporary table rollcall_replay (like auth.users) on commit drop;
