@@ -3,7 +3,7 @@
 --
 -- @target public.profiles id
 -- @also public.profile_history
--- @form full_name=  Person   {n} ; birth_date=1990-02-0{d}; marketing=true
+-- @form full_name=  Person   {n} ; birth_date=1990-02-1{d}; marketing=true
 
 create table public.profiles (
   id uuid primary key references auth.users on delete cascade,

@@ -3,7 +3,7 @@
 --
 -- @target none
 -- @candidates public.newsletter_subscriptions
--- @server insert into public.newsletter_subscriptions (user_id, email) select u.id, u.email from auth.users u where u.id = $1 and u.email is not null and right(u.id::text, 1) = '3'
+-- @by-server insert into public.newsletter_subscriptions (user_id, email) select u.id, u.email from auth.users u where u.id = $1 and u.email is not null and right(u.id::text, 1) = '3'
 
 create table public.articles (
   id bigint generated always as identity primary key,

@@ -3,7 +3,7 @@
 --
 -- @target public.users id
 -- @form full_name=Person {n}; avatar_url=https://img.example.com/{n}.png
--- @server insert into public.customers (id, stripe_customer_id) select u.id, 'cus_' || right(u.id::text, 6) from public.users u where u.id = $1 and right(u.id::text, 1) in ('2', '4', '6')
+-- @by-server insert into public.customers (id, stripe_customer_id) select u.id, 'cus_' || right(u.id::text, 6) from public.users u where u.id = $1 and right(u.id::text, 1) in ('2', '4', '6')
 
 /**
 * Users: what the account page shows and stores.

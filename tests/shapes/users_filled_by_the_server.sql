@@ -2,7 +2,7 @@
 --
 -- @target none
 -- @candidates public.users
--- @server insert into public.users (id, email) select u.id, coalesce(u.email, u.phone, '') from auth.users u where u.id = $1 and right(u.id::text, 1) in ('1', '3', '5', '7')
+-- @by-server insert into public.users (id, email) select u.id, coalesce(u.email, u.phone, '') from auth.users u where u.id = $1 and right(u.id::text, 1) in ('1', '3', '5', '7')
 
 create table public.users (
   id uuid primary key,
