@@ -23,10 +23,12 @@ create table if not exists rollcall.settings (
   columns name[],
   query text,
   actual_query text,
+  insert_query text,
   is_draft boolean not null default true,
   defined_at timestamptz,
   defined_by name,
-  replaced_api jsonb not null default '{}'
+  decided_at jsonb not null default '{}',
+  replaced jsonb not null default '{}'
 );
 comment on table rollcall.settings is
   'One row: the settings, and the definition of who must have a profile. Change the settings with update rollcall.settings set …, the definition with rollcall.define().';
@@ -39,10 +41,12 @@ comment on column rollcall.settings.key_is_uuid is 'Whether the key is a uuid; o
 comment on column rollcall.settings.columns is 'The columns that a created profile is given, the key among them.';
 comment on column rollcall.settings.query is 'One row for each user who must have a profile: _user_id, _signed_up_at, and the columns of a new profile.';
 comment on column rollcall.settings.actual_query is 'One row for each profile that belongs to a user: _user_id, email, _created_at. Made by rollcall.define().';
+comment on column rollcall.settings.insert_query is 'The statement that creates the profiles of the users $1: rollcall.insert_sql() when the definition was put in force.';
 comment on column rollcall.settings.is_draft is 'Whether Rollcall drafted the definition. One that a person has set is never replaced.';
 comment on column rollcall.settings.defined_at is 'When the definition was put in force.';
 comment on column rollcall.settings.defined_by is 'The role that put it in force.';
-comment on column rollcall.settings.replaced_api is 'Functions and views of the application''s whose names were taken over on request, as the SQL that makes them again.';
+comment on column rollcall.settings.decided_at is 'For each check, which moment the newest report speaks of that alerts were decided on.';
+comment on column rollcall.settings.replaced is 'Functions and views of the application''s that were taken over or guarded on request, by name, as the SQL that makes them again.';
 insert into rollcall.settings default values on conflict do nothing;
 
 create table if not exists rollcall.migration (
@@ -185,7 +189,7 @@ comment on column rollcall.run.started_by is 'The role that connected.';
 comment on column rollcall.run.is_replay is 'Whether profiles are made by the application''s own signup triggers instead of the definition.';
 comment on column rollcall.run.overrides is 'Column values that replace the definition''s; only the owner may give any.';
 comment on column rollcall.run.signed_up_before is 'Users who signed up later are left to the next run.';
-comment on column rollcall.run.pass is '0: users who never failed; 1: users who failed before; 2: users who became visible meanwhile.';
+comment on column rollcall.run.pass is '0: users who never failed; 1: those who failed before this run, and those who became visible meanwhile.';
 comment on column rollcall.run.busy is 'Users of this round whom another transaction kept locked; the pass begins again for them.';
 comment on column rollcall.run.skipped is 'Of the failed, those whose failure is known and for whom nothing changed since; not tried again.';
 comment on column rollcall.run.throttle is 'Share of the time that may be spent on batches; the rest is pause.';

@@ -10,7 +10,8 @@
 --
 -- SQLSTATEs of Rollcall's own: RC001 ends a trial, RC002 a trigger discarded a row or changed its key, RC003 a value for
 -- a column that the definition does not have, RC005 a value that its column cannot take, RC006 an idempotency key that was
--- used for another request, RC007 no such run, RC008 a run that has not ended, RC009 there is no definition.
+-- used for another request, RC007 no such run, RC008 a run that has not ended, RC009 there is no definition, RC010 an unclaimed row has the user's
+-- e-mail address, RC011 a repair would do what no rollback takes back.
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
@@ -27,14 +28,15 @@ $$;
 comment on function rollcall.refuse_api_roles() is
   'Raises 42501 where PostgREST acts for anon or authenticated, whatever rights these have been given.';
 
-create or replace function rollcall.is_owner() returns boolean
+create or replace function rollcall.is_trusted() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select pg_has_role(
-    case when current_setting('role', true) in ('none', '') then session_user else current_setting('role', true)::name end,
-    (select n.nspowner from pg_namespace n where n.nspname = 'rollcall'), 'member')
+  select r.name = 'service_role' or pg_has_role(r.name, (select n.nspowner from pg_namespace n where n.nspname = 'rollcall'), 'member')
+  from (
+    select case when current_setting('role', true) in ('none', '') then session_user else current_setting('role', true)::name end as name
+  ) r
 $$;
-comment on function rollcall.is_owner() is
-  'Whether whoever connected, or the role they have set, may act as the owner of the schema rollcall.';
+comment on function rollcall.is_trusted() is
+  'Whether the role that asks may see e-mail addresses and choose values: service_role, and everybody who may act as the owner of the schema rollcall. False for rollcall_monitor and rollcall_repairer.';
 
 -- Columns of the target -------------------------------------------------------------------------------------------
 
@@ -271,7 +273,8 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
   s rollcall.settings;
   hint constant text := 'Start from a draft: rollcall definition draft TABLE. Nothing was changed.';
-  query constant text := regexp_replace(btrim(p_query, E' \t\r\n'), ';$', '');
+  -- the line break ends a comment on the last line, wherever the text is put
+  query constant text := regexp_replace(btrim(p_query, E' \t\r\n'), ';$', '') || E'\n';
   kind "char";
   wrong text;
   reason text;
@@ -383,6 +386,7 @@ begin
   set
     target_table = d.target_table, key_column = d.key_column, key_is_uuid = d.key_is_uuid, columns = d.columns,
     query = d.query, actual_query = d.actual_query, is_draft = p_is_draft, defined_at = now(), defined_by = session_user;
+  update rollcall.settings s set insert_query = rollcall.insert_sql();
 end
 $$;
 comment on function rollcall.put_in_force(regclass, text, boolean) is

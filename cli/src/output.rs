@@ -123,7 +123,7 @@ impl Output {
 
     /// The report of a check that could not look: the verdict is `unknown`.
     pub(crate) fn blind(&self, error: &Error) -> anyhow::Result<Exit> {
-        let findings = [finding::blind(error)];
+        let findings = [finding::check_failed(error)];
         let report = JsonReport {
             verdict: Verdict::Unknown,
             findings: &findings,

@@ -5,6 +5,9 @@
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+/// SQLSTATE of Rollcall's own: there is no definition.
+const NO_DEFINITION: &str = "RC009";
+
 /// Result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -45,13 +48,33 @@ pub enum Error {
     #[error("the database did not answer in time")]
     Timeout,
     /// The schema `rollcall` is not there, or not as a whole.
-    #[error(
-        "Rollcall's migrations are not applied to this database, or something that they need was dropped"
-    )]
+    #[error("Rollcall is not installed in this database, or something that it needs was dropped")]
     NotMigrated,
+    /// Rollcall is not installed, and the report cannot look through a copy that is rolled back.
+    #[error(
+        "Rollcall is not installed in this database, and looking without installing is not possible: {0}"
+    )]
+    LookNotPossible(LookObstacle),
     /// There is no `auth.users`.
     #[error("this database is not a Supabase project: it has no table auth.users")]
     NotSupabase,
+    /// Supabase Auth is so old that something is missing that nothing replaces.
+    #[error("Supabase Auth is too old here: auth.users has no column {0}")]
+    AuthTooOld(String),
+    /// A schema named `rollcall` is there, and it is somebody else's.
+    #[error("this database has a schema named rollcall that is not Rollcall's")]
+    SchemaTaken,
+    /// Another installation, rollback or look did not end in time.
+    #[error("another installation, rollback or look at this database has not ended yet")]
+    InstallInProgress,
+    /// There is no definition of who must have a profile.
+    #[error("{message}")]
+    NoDefinition {
+        /// The server's message, without its prefix.
+        message: String,
+        /// The server's hint.
+        hint: Option<String>,
+    },
     /// The migrations are of another version than the program.
     #[error("the database has Rollcall's migrations up to {found}, this program needs {needed}")]
     OtherVersion {
@@ -78,6 +101,38 @@ pub enum Error {
     UnexpectedAnswer,
 }
 
+/// Why a report cannot look where Rollcall is not installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookObstacle {
+    /// The role may not create a schema.
+    #[error("the role needs the privilege CREATE on the database, which it does not have")]
+    MissingPrivilege,
+    /// The server is a standby.
+    #[error("the server is a standby, where nothing can be written, not even for a moment")]
+    Standby,
+    /// Transactions are read-only by a setting.
+    #[error(
+        "transactions are read-only here (default_transaction_read_only), so nothing can be written, not even for a moment"
+    )]
+    ReadOnly,
+}
+
+impl LookObstacle {
+    fn next_step(self) -> &'static str {
+        match self {
+            Self::MissingPrivilege => {
+                "Connect as the database's owner (on Supabase: postgres), or let them run: rollcall migrate."
+            }
+            Self::Standby => {
+                "Connect to the primary; or install Rollcall there (rollcall migrate), then a standby can be asked, too."
+            }
+            Self::ReadOnly => {
+                "Connect as a role whose transactions may write; all that a look writes is rolled back. A Supabase project is read-only while its disk is full."
+            }
+        }
+    }
+}
+
 impl Error {
     /// Whether the database, as far as this error tells, can be asked for something else: it was reached, knows us, and
     /// has our migrations.
@@ -87,6 +142,7 @@ impl Error {
             Self::ConnectionLost
                 | Self::Timeout
                 | Self::NotPermitted(_)
+                | Self::NoDefinition { .. }
                 | Self::Statement { .. }
                 | Self::UnexpectedAnswer
         )
@@ -105,7 +161,12 @@ impl Error {
             Self::ConnectionLost => "connection_lost",
             Self::Timeout => "database_timeout",
             Self::NotMigrated => "not_migrated",
+            Self::LookNotPossible(_) => "look_not_possible",
             Self::NotSupabase => "not_supabase",
+            Self::AuthTooOld(_) => "auth_too_old",
+            Self::SchemaTaken => "schema_taken",
+            Self::InstallInProgress => "install_in_progress",
+            Self::NoDefinition { .. } => "no_definition",
             Self::OtherVersion { .. } => "other_version",
             Self::NotPermitted(_) => "not_permitted",
             Self::Statement { .. } => "statement_refused",
@@ -138,9 +199,15 @@ impl Error {
             Self::Refused(_) => "Check the database's name and its connection limit, then try again.",
             Self::ConnectionLost | Self::Timeout => "Try again; if it stays so, look at the database's load and status.",
             Self::NotMigrated => {
-                "Apply them: rollcall migrate --again. Check that the connection string names the right database."
+                "Check that the connection string names the right database; then install: rollcall migrate."
             }
+            Self::LookNotPossible(obstacle) => obstacle.next_step(),
             Self::NotSupabase => "Check that the connection string names the right server and database.",
+            Self::AuthTooOld(_) => "Update Supabase Auth (self-hosted: the image supabase/gotrue), then try again. Nothing was changed.",
+            Self::SchemaTaken => "Rename that schema, or check that the connection string names the right database. Nothing was changed.",
+            Self::InstallInProgress => "Try again when it has ended; see it in pg_stat_activity.",
+            Self::NoDefinition { hint: Some(hint), .. } => return hint.clone(),
+            Self::NoDefinition { .. } => "See the candidates: rollcall definition draft. Then choose one: rollcall definition set FILE.",
             Self::OtherVersion { found, needed } if found.as_str() > *needed => "Update this program to the version of the database.",
             Self::OtherVersion { .. } => "Bring the database up to date: rollcall migrate.",
             Self::NotPermitted(_) => {
@@ -282,6 +349,10 @@ impl From<tokio_postgres::Error> for Error {
             SqlState::INTERNAL_ERROR if pooler_code(database.message()).is_some() => {
                 Self::ConnectionLost
             }
+            _ if sqlstate == NO_DEFINITION && ours.is_some() => Self::NoDefinition {
+                message: ours.unwrap_or_default().to_owned(),
+                hint: database.hint().map(ToOwned::to_owned),
+            },
             SqlState::UNDEFINED_FUNCTION
             | SqlState::UNDEFINED_TABLE
             | SqlState::INVALID_SCHEMA_NAME
@@ -329,6 +400,9 @@ fn is_transient(code: &str) -> bool {
 fn meaning(sqlstate: &str) -> &'static str {
     match (class(sqlstate), sqlstate) {
         (_, "55P03") => "a lock was not free in time",
+        (_, "25006") => {
+            "nothing can be written here: it is a standby, or transactions are read-only (default_transaction_read_only)"
+        }
         (_, "42P01" | "42703" | "42704" | "42883" | "3F000") => {
             "an object that it names does not exist"
         }

@@ -39,7 +39,7 @@ pub struct Finding {
     pub evidence: Vec<String>,
     /// What to do next.
     pub next_step: String,
-    /// The SQL that mends it, where SQL can.
+    /// The SQL that fixes it, where SQL can do so safely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
     #[serde(skip)]
@@ -94,8 +94,29 @@ fn not_known(
 }
 
 /// Something could not be looked at.
-pub fn blind(error: &Error) -> Finding {
-    not_known(error.id(), error.to_string(), error.next_step())
+pub fn check_failed(error: &Error) -> Finding {
+    let finding = not_known(error.id(), error.to_string(), error.next_step());
+    if matches!(error, Error::NoDefinition { .. }) {
+        // nothing is wrong with the project: a person has yet to say where its profiles are
+        Finding {
+            severity: Severity::Warning,
+            ..finding
+        }
+    } else {
+        finding
+    }
+}
+
+/// Profiles exist, and by the definition nobody must have one.
+pub fn definition_expects_nobody(profiles: i64) -> Finding {
+    not_known(
+        "definition_expects_nobody",
+        format!(
+            "the definition expects nobody to have a profile, and there are {}",
+            counted(profiles, "profile")
+        ),
+        "Compare the definition with the rows: rollcall definition check. Then correct its \"where\": rollcall definition set FILE.",
+    )
 }
 
 /// Users who must have a profile have none.
@@ -114,7 +135,7 @@ pub fn user_not_expected() -> Finding {
     not_known(
         "user_not_expected",
         "this user is not in auth.users, or is not expected to have a profile",
-        "Check the id. Who must have a profile is said by the view rollcall.expected_profile.",
+        "Check the id. Who must have a profile: rollcall definition show.",
     )
 }
 
@@ -127,7 +148,7 @@ pub fn user_not_found() -> Finding {
     )
 }
 
-/// A user is gone, and the audit log says that somebody deleted him.
+/// A user is gone, and the audit log says that somebody deleted them.
 pub fn user_deleted() -> Finding {
     Finding::new(
         "user_deleted",
@@ -155,7 +176,7 @@ pub fn no_profile_expected() -> Finding {
         "no_profile_expected",
         Severity::Info,
         "no profile is expected for this user",
-        "Who must have one is said by the view rollcall.expected_profile; soft-deleted users need none.",
+        "Who must have one: rollcall definition show. Soft-deleted users need none.",
     )
 }
 
@@ -165,11 +186,11 @@ pub fn profile_may_still_come() -> Finding {
         "profile_may_still_come",
         Severity::Info,
         "this user signed up a moment ago, and the profile may still come",
-        "Look again after the settle time (select rollcall.settle_time()).",
+        "Look again after the grace period (grace_period in rollcall.settings).",
     )
 }
 
-/// Supabase Auth lets a user not in, whatever profile there is.
+/// Supabase Auth does not let a user in, whatever profile there is.
 pub fn user_banned() -> Finding {
     Finding::new(
         "user_banned",
@@ -180,18 +201,26 @@ pub fn user_banned() -> Finding {
 }
 
 /// The newest attempt to make a user's profile failed. Names are from the catalog.
-pub fn profile_refused(code: &str, constraint: Option<&str>, column: Option<&str>) -> Finding {
+pub fn profile_refused(
+    code: &str,
+    constraint: Option<&str>,
+    column: Option<&str>,
+    functions: &[String],
+) -> Finding {
     let mut summary = format!("the database refused this user's profile (SQLSTATE {code}");
     for (name, value) in [("constraint", constraint), ("column", column)] {
         if let Some(value) = value {
             summary += &format!(", {name} {value}");
         }
     }
+    if let Some(function) = functions.first() {
+        summary += &format!(", in {function}");
+    }
     Finding::new(
         "profile_refused",
         Severity::Warning,
         summary + ")",
-        "Mend what the code names, in the table or in the view rollcall.expected_profile; then: rollcall backfill --apply.",
+        "Fix what the code names, in the table, its triggers or the definition (rollcall definition show). Then: rollcall backfill --apply.",
     )
 }
 
@@ -215,16 +244,6 @@ pub fn vanished_users(count: i64, window_minutes: i64) -> Finding {
         "Somebody may have deleted rows of auth.users by SQL; ask your team.",
     )
     .counting(count)
-}
-
-/// A check of many users leaves the audit log alone, so nobody looked for users who are gone.
-pub fn vanished_users_not_looked_for() -> Finding {
-    Finding::new(
-        "vanished_users_not_looked_for",
-        Severity::Info,
-        "users who signed up and are gone again were not looked for: with so many users, a scheduled check reads no audit log",
-        "To look for them now: rollcall recent.",
-    )
 }
 
 /// Profiles belong to nobody.
@@ -255,7 +274,7 @@ pub(crate) fn signups_blocked(kinds: &[String]) -> Finding {
         "signups_blocked",
         Severity::Critical,
         format!("the database refuses the signup of: {}", kinds.join(", ")),
-        "Supabase Auth answers \"Database error saving new user\" to them. Find the cause and what mends it: rollcall doctor.",
+        "Supabase Auth answers \"Database error saving new user\" to them. Find the cause: rollcall doctor.",
     )
 }
 
@@ -265,7 +284,7 @@ pub(crate) fn signups_without_profile(kinds: &[String]) -> Finding {
         "signups_without_profile",
         Severity::Critical,
         format!("a signup gets no profile for: {}", kinds.join(", ")),
-        "Find the cause and what mends it: rollcall doctor. Then repair who was missed: rollcall backfill --apply.",
+        "Find the cause: rollcall doctor. Then repair who was missed: rollcall backfill --apply.",
     )
 }
 
@@ -275,10 +294,10 @@ pub(crate) fn signups_with_wrong_profile(kinds: &[String]) -> Finding {
         "signups_with_wrong_profile",
         Severity::Critical,
         format!(
-            "a signup gets another profile than rollcall.expected_profile says for: {}",
+            "a signup gets another profile than the definition says for: {}",
             kinds.join(", ")
         ),
-        "Let the trigger that makes profiles fill these columns as the view does, or edit the view rollcall.expected_profile.",
+        "Compare the definition with what the trigger writes: rollcall definition check.",
     )
 }
 
@@ -296,7 +315,7 @@ pub(crate) fn probe_refused(_kinds: &[String]) -> Finding {
     not_known(
         "probe_refused",
         "a signup was not tried: what it does beyond the database could not be taken back",
-        "See what: select rollcall.beyond_rollback(). Let a signup queue such calls (pg_net), so that a rollback takes them back.",
+        "See what: rollcall probe names it. Let a signup queue such calls (pg_net), so that a rollback takes them back.",
     )
 }
 

@@ -32,25 +32,13 @@ macro_rules! migration {
 
 /// All migrations in order.
 pub const ALL: &[Migration] = &[
-    migration!("20261122000100", "rollcall_definition"),
-    migration!("20261122000200", "rollcall_events"),
-    migration!("20261122000300", "rollcall_repair"),
-    migration!("20261122000400", "rollcall_signup_trigger"),
-    migration!("20261122000500", "rollcall_backfill_api"),
-    migration!("20261122000600", "rollcall_checks"),
-    migration!("20261122000700", "rollcall_diagnostics_api"),
-    migration!("20261124000100", "rollcall_roles"),
-    migration!("20261124000200", "rollcall_doctor"),
-    migration!("20261124000300", "rollcall_probe"),
-    migration!("20261124000400", "rollcall_runs"),
-    migration!("20261124000500", "rollcall_incidents"),
-    migration!("20261124000600", "rollcall_check_runs"),
-    migration!("20261124000610", "rollcall_explain"),
-    migration!("20261124000700", "rollcall_ledger"),
-    migration!("20261125000100", "rollcall_signup_statement"),
-    migration!("20261125000200", "rollcall_repair_cost"),
-    migration!("20261125000300", "rollcall_check_cost"),
-    migration!("20261125000400", "rollcall_audit_ledger"),
+    migration!("20261127000100", "rollcall_tables"),
+    migration!("20261127000200", "rollcall_definition"),
+    migration!("20261127000400", "rollcall_checks"),
+    migration!("20261127000700", "rollcall_signup_trigger"),
+    migration!("20261127000800", "rollcall_alerts"),
+    migration!("20261127000900", "rollcall_public_api"),
+    migration!("20261127000990", "rollcall_rights"),
 ];
 
 /// The newest version that this program knows.

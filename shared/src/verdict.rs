@@ -73,14 +73,14 @@ mod tests {
 
     #[test]
     fn what_could_not_be_seen_is_unknown() {
-        let blind = finding::blind(&Error::NotMigrated);
+        let blind = finding::check_failed(&Error::NotMigrated);
         assert_eq!(Verdict::from_findings(&[blind]), Verdict::Unknown);
     }
 
     #[test]
     fn a_known_fault_outranks_blindness() {
         let findings = [
-            finding::blind(&Error::NotMigrated),
+            finding::check_failed(&Error::NotMigrated),
             finding::missing_profiles(1),
         ];
         assert_eq!(Verdict::from_findings(&findings), Verdict::Inconsistent);

@@ -13,7 +13,6 @@
 //! - [`dashboard`] is the page that `rollcall dashboard` serves.
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
 //! - [`lambda`] puts the two together with a topic that takes every alert.
-//! - [`ledger`] is a project whose scheduled checks read the ledger of signups.
 //! - [`missing`] is what a machine may lack, and what becomes of the tests that need it.
 //! - [`random`] is random input that can be had again.
 //! - [`picture`] draws what a terminal shows, for the documentation.
@@ -32,7 +31,6 @@ pub mod function_process;
 pub mod http;
 pub mod inbox;
 pub mod lambda;
-pub mod ledger;
 mod local_server;
 pub mod missing;
 pub mod moto;

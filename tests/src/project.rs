@@ -44,7 +44,7 @@ impl Project {
         Ok(Self { database })
     }
 
-    /// A project with all of Rollcall's migrations, and nobody in it.
+    /// A project whose profiles are Rollcall's: its table, its definition and its signup trigger, and nobody in it.
     pub async fn migrated() -> Result<Self> {
         Self::migrated_on(server()?).await
     }
@@ -52,6 +52,24 @@ impl Project {
     /// The same on a server that the test does not share.
     pub async fn migrated_on(server: &Server) -> Result<Self> {
         let project = Self::without_rollcall_on(server).await?;
+        project.migrate().await?;
+        project
+            .connect()
+            .await?
+            .batch_execute("select rollcall.create_profile_table(); select rollcall.install_signup_trigger()")
+            .await?;
+        Ok(project)
+    }
+
+    /// A project with a profile table and a signup trigger of its own, as Supabase's guide has them, which Rollcall
+    /// watches: it has no trigger there.
+    pub async fn watched() -> Result<Self> {
+        let project = Self::without_rollcall().await?;
+        project
+            .connect()
+            .await?
+            .batch_execute(include_str!("project/application.sql"))
+            .await?;
         project.migrate().await?;
         Ok(project)
     }
@@ -107,7 +125,7 @@ impl Project {
     }
 
     /// Switches the signup trigger on again.
-    pub async fn mend_signups(&self) -> Result<()> {
+    pub async fn fix_signups(&self) -> Result<()> {
         let client = self.connect_as_superuser().await?;
         client
             .batch_execute("alter table auth.users enable trigger on_auth_user_created")

@@ -91,7 +91,7 @@ async fn everything_is_unknown(
         ensure!(fits(&error), "{check}: {error:?}");
         ensure!(!error.next_step().is_empty());
         ensure!(!error.is_retryable(), "{check}: {error:?}");
-        let findings = [finding::blind(&error)];
+        let findings = [finding::check_failed(&error)];
         assert_eq!(
             Verdict::from_findings(&findings),
             Verdict::Unknown,
@@ -121,7 +121,7 @@ async fn with_a_missing_profile(project: &Project) -> Result<Uuid> {
         .await?
         .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
         .await?;
-    project.mend_signups().await?;
+    project.fix_signups().await?;
     Ok(id)
 }
 
@@ -314,7 +314,7 @@ async fn a_database_of_another_version_is_unknown() -> Result<()> {
         };
         ensure!(error.next_step().contains(says), "{}", error.next_step());
         assert_eq!(
-            Verdict::from_findings(&[finding::blind(&error)]),
+            Verdict::from_findings(&[finding::check_failed(&error)]),
             Verdict::Unknown
         );
     }
@@ -385,7 +385,7 @@ async fn a_check_that_runs_into_a_lock_is_unknown() -> Result<()> {
     let error = report.err().context("a verdict")?;
     ensure!(error.is_retryable(), "{error:?}");
     assert_eq!(
-        Verdict::from_findings(&[finding::blind(&error)]),
+        Verdict::from_findings(&[finding::check_failed(&error)]),
         Verdict::Unknown
     );
     Ok(())

@@ -182,7 +182,7 @@ async fn inconsistent_project() -> Result<(Project, Uuid)> {
     .await?;
     auth.sign_up(SignupKind::PhoneAutoconfirm, &Person::numbered(1))
         .await?;
-    project.mend_signups().await?;
+    project.fix_signups().await?;
 
     project
         .connect()

@@ -281,7 +281,7 @@ async fn live(project: &Project, people: usize) -> Result<()> {
         auth.sign_up(kind, &Person::numbered(number)).await?;
     }
     assert_eq!(verdict().await?, Verdict::Inconsistent);
-    project.mend_signups().await?;
+    project.fix_signups().await?;
     let outcome = rollcall::backfill::apply(
         &mut project.session()?,
         &rollcall_tests::backfills::order(5, None, None),

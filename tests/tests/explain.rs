@@ -133,7 +133,7 @@ async fn the_timeline_tells_every_source_in_order() -> Result<()> {
         .await?
         .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
         .await?;
-    project.mend_signups().await?;
+    project.fix_signups().await?;
     rollcall(
         &[("DATABASE_URL", &project.url())],
         &["backfill", "--apply", "--yes"],

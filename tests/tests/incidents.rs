@@ -43,7 +43,7 @@ async fn fail_a_signup(project: &Project, number: u32) -> Result<()> {
         .await?
         .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(number))
         .await?;
-    project.mend_signups().await
+    project.fix_signups().await
 }
 
 async fn repair(project: &Project) -> Result<()> {

@@ -114,7 +114,7 @@ async fn a_missing_user(project: &Project) -> Result<Uuid> {
     let id = auth
         .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
         .await?;
-    project.mend_signups().await?;
+    project.fix_signups().await?;
     Ok(id)
 }
 

@@ -55,7 +55,7 @@ async fn project_with_a_failed_signup() -> Result<(Project, String)> {
     let id = auth
         .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(2))
         .await?;
-    project.mend_signups().await?;
+    project.fix_signups().await?;
     Ok((project, id.to_string()))
 }
 

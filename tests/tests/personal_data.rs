@@ -156,7 +156,7 @@ async fn plant() -> Result<Planted> {
     for _ in 0..2 {
         users.push(auth.sign_up(SignupKind::Saml, &shared).await?);
     }
-    project.mend_signups().await?;
+    project.fix_signups().await?;
 
     let admin = project.connect_as_superuser().await?;
     for user in &users {

@@ -573,7 +573,7 @@ async fn the_events_are_of_the_known_kinds() -> Result<()> {
              select public.backfill_all_missing_profiles(10, false)",
         )
         .await?;
-    cast.project.mend_signups().await?;
+    cast.project.fix_signups().await?;
     cast.project
         .auth()
         .await?

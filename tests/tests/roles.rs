@@ -47,7 +47,7 @@ async fn project() -> Result<(Project, Uuid)> {
     let missed = auth
         .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(2))
         .await?;
-    project.mend_signups().await?;
+    project.fix_signups().await?;
     Ok((project, missed))
 }
 

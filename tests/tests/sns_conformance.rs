@@ -32,7 +32,7 @@ async fn project_with_failed_signups() -> Result<Project> {
         auth.sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(number))
             .await?;
     }
-    project.mend_signups().await?;
+    project.fix_signups().await?;
     Ok(project)
 }
 

@@ -75,7 +75,7 @@ async fn project_with_a_failed_signup() -> Result<Project> {
         .await?
         .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
         .await?;
-    project.mend_signups().await?;
+    project.fix_signups().await?;
     Ok(project)
 }
 

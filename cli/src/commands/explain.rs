@@ -23,7 +23,7 @@ pub(crate) async fn run(
         UserName::Id(user_id) => *user_id,
         UserName::Email(email) => {
             let found = session
-                .run(async |database| explain::users_by_email(database, email).await)
+                .run(async |database| explain::users_by_contact(database, email).await)
                 .await;
             match found {
                 Ok(users) => the_only(&users)?,

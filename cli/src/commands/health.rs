@@ -50,7 +50,6 @@ fn text(report: &HealthReport) -> String {
             "Signup trigger",
             or_dash(report.signup_trigger.as_deref()).replace('_', " "),
         ),
-        ("Audit log", or_dash(report.audit_log.as_deref())),
     ]);
     text
 }

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use rollcall::checks::recent::RecentReport;
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
+use rollcall::wording::counted;
 
 use crate::exit::Exit;
-use crate::output::{Output, audit_log_line, verdict_and_findings};
+use crate::output::{Output, verdict_and_findings};
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -25,13 +26,10 @@ fn text(report: &RecentReport) -> String {
     let Some(issues) = report.issues.as_deref() else {
         return text;
     };
-    text += &audit_log_line(
-        report.audit_log.as_deref(),
-        "users who vanished are not available",
-    );
     if issues.is_empty() {
         text += &format!(
-            "\nNo signup of the last {} minutes went wrong.\n",
+            "\n{} in the last {} minutes, each with its profile. A signup that was refused leaves no trace here: rollcall probe.\n",
+            counted(report.signups_count.unwrap_or(0), "signup"),
             report.window.minutes
         );
         return text;

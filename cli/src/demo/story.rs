@@ -114,9 +114,9 @@ async fn alert(session: &mut Session, report: &HealthReport) -> anyhow::Result<O
         .run(async |database| store::missing_user_ids(database).await)
         .await?;
     observation.name_users(user_ids);
-    let (settings, claimant) = (Settings::default(), Uuid::new_v4());
-    let outcome = store::record(session, &observation, &settings, claimant, None).await?;
-    Ok(outcome.claim.map(|claim| claim.notice))
+    let (settings, lease_owner) = (Settings::default(), Uuid::new_v4());
+    let outcome = store::record(session, &observation, &settings, lease_owner, None).await?;
+    Ok(outcome.lease.map(|lease| lease.notice))
 }
 
 async fn migrate(settings: &ConnectionSettings, again: bool) -> anyhow::Result<usize> {

@@ -29,7 +29,7 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
         .with_session(end_of_work(&event.context), async |session| {
             session
                 .run(async |database| {
-                    let report = HealthReport::take_scheduled(database).await?;
+                    let report = HealthReport::take(database).await?;
                     if probes() {
                         Ok(report.with_probe(ProbeReport::take(database).await))
                     } else {

@@ -2,15 +2,11 @@
 //!
 //! Takes any event, since a schedule has nothing to tell; answers with the report, and tells
 //! `CRITICAL_TOPIC_ARN` (else `ALERT_TOPIC_ARN`) when an incident opens, changes, lasts, or is over.
-//! In the time that is left after that, goes on with a backfill that nobody is at any more.
-
-mod leftover;
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::alert::Observation;
 use rollcall::checks::recent::RecentReport;
-use rollcall::verdict::Verdict;
 use rollcall_lambda::function::{Function, end_of_work};
 use rollcall_lambda::logging;
 use rollcall_lambda::metrics::Metrics;
@@ -43,15 +39,10 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
     metrics.verdict(report.verdict);
     metrics.count("RecentSignups", report.signups_count);
     metrics.count("RecentMissing", observation.missing);
-    let mut answer = function
+    let answer = function
         .answer(&report, observation, is_reachable, &event.context)
         .await?;
     function.record(check_run, &event.context).await;
     metrics.print();
-    if report.verdict != Verdict::Unknown
-        && let Some(slice) = leftover::go_on(function, &event.context).await
-    {
-        answer["backfill"] = slice;
-    }
     Ok(answer)
 }

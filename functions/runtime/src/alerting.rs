@@ -86,7 +86,7 @@ struct Memory {
     /// Its messages that no topic has taken.
     unsent: Vec<Notice>,
     /// Messages that a topic took and the database does not know of.
-    unsettled: HashSet<i64>,
+    unacknowledged: HashSet<i64>,
 }
 
 impl Alerting {
@@ -128,14 +128,20 @@ impl Alerting {
         is_reachable: bool,
         until: Instant,
     ) -> Told {
-        let claimant = Uuid::new_v4();
+        let lease_owner = Uuid::new_v4();
         let kept = if is_reachable {
             let limit = Instant::now() + STORE_LIMIT.min(time_until(until) / 3);
             name_users(function, &mut observation, limit).await;
             let kept = function
                 .with_session(limit, async |session| {
-                    store::record(session, &observation, &self.settings, claimant, Some(limit))
-                        .await
+                    store::record(
+                        session,
+                        &observation,
+                        &self.settings,
+                        lease_owner,
+                        Some(limit),
+                    )
+                    .await
                 })
                 .await;
             if let Err(error) = &kept {
@@ -170,17 +176,17 @@ impl Alerting {
             memory.unsent.remove(0);
         }
         let mut open = memory.open.is_some();
-        let mut is_being_told = false;
+        let mut is_being_published = false;
         if let Some(outcome) = kept {
             open |= outcome.open.is_some();
-            is_being_told = outcome.is_being_told;
+            is_being_published = outcome.is_being_published;
             let told = self
                 .publish_kept(
                     function,
                     observation.check,
                     outcome,
-                    claimant,
-                    &mut memory.unsettled,
+                    lease_owner,
+                    &mut memory.unacknowledged,
                     (publish_until, until),
                 )
                 .await;
@@ -193,7 +199,7 @@ impl Alerting {
         ]
         .into_iter()
         .find(|outcome| attempts.iter().any(|attempt| attempt.outcome == *outcome))
-        .unwrap_or(match (is_being_told, open) {
+        .unwrap_or(match (is_being_published, open) {
             (true, _) => AlertOutcome::BeingSent,
             (false, true) => AlertOutcome::AlreadySent,
             (false, false) => AlertOutcome::NotNeeded,
@@ -207,40 +213,46 @@ impl Alerting {
         function: &Function,
         check: CheckName,
         outcome: Outcome,
-        claimant: Uuid,
-        unsettled: &mut HashSet<i64>,
+        lease_owner: Uuid,
+        unacknowledged: &mut HashSet<i64>,
         (publish_until, until): (Instant, Instant),
     ) -> Vec<Attempt> {
         let mut attempts = Vec::new();
-        let mut next = outcome.claim;
-        while let Some(claim) = next.take() {
-            let is_sent = unsettled.contains(&claim.message_id) || {
-                let attempt = self.publish(&claim.notice, publish_until).await;
+        let mut next = outcome.lease;
+        while let Some(lease) = next.take() {
+            let is_sent = unacknowledged.contains(&lease.message_id) || {
+                let attempt = self.publish(&lease.notice, publish_until).await;
                 let is_sent = attempt.outcome == AlertOutcome::Sent;
                 attempts.push(attempt);
                 is_sent
             };
             if is_sent {
-                unsettled.insert(claim.message_id);
+                unacknowledged.insert(lease.message_id);
             }
-            let settled = function
+            let acknowledged = function
                 .with_session(until, async |session| {
                     session
                         .run(async |database| {
-                            store::settle(database, check, claim.message_id, claimant, is_sent)
-                                .await
+                            store::acknowledge(
+                                database,
+                                check,
+                                lease.message_id,
+                                lease_owner,
+                                is_sent,
+                            )
+                            .await
                         })
                         .await
                 })
                 .await;
-            match settled {
+            match acknowledged {
                 Ok(following) => {
-                    unsettled.remove(&claim.message_id);
+                    unacknowledged.remove(&lease.message_id);
                     next = following;
                 }
                 Err(error) => tracing::warn!(
                     error.id = error.id(),
-                    message_id = claim.message_id,
+                    message_id = lease.message_id,
                     is_sent,
                     "what became of an alert could not be recorded; another instance may send it again"
                 ),

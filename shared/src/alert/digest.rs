@@ -66,9 +66,6 @@ impl Digest {
                 counted(users.expected, "user")
             );
         }
-        if let Some(state) = &report.audit_log {
-            let _ = writeln!(facts, "Audit log: {state}.");
-        }
         Self {
             headline,
             facts,

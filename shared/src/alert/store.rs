@@ -29,9 +29,9 @@ const LIST_LIMIT: Duration = Duration::from_secs(10);
 /// a message whose invocation died.
 const LEASE_SECONDS: f64 = 20.0;
 
-/// A message that is ours to publish.
+/// A message that is ours to publish, until the lease ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct Lease {
     /// Its number.
     pub message_id: i64,
     /// What it says.
@@ -44,9 +44,9 @@ pub struct Outcome {
     /// The incident that is open now, if one is.
     pub open: Option<Incident>,
     /// The first message to publish, of this report or of an earlier one that no topic took.
-    pub claim: Option<Claim>,
+    pub lease: Option<Lease>,
     /// Another invocation publishes a message now.
-    pub is_being_told: bool,
+    pub is_being_published: bool,
 }
 
 /// The newest users without a profile: as many as a message names.
@@ -70,7 +70,7 @@ pub async fn missing_user_ids(database: &mut Database) -> Result<Vec<Uuid>> {
         .await
 }
 
-/// Decides what `observation` means, keeps that, and leases the first message to `claimant`, an id that no other
+/// Decides what `observation` means, keeps that, and leases the first message to `lease_owner`, an id that no other
 /// invocation has. Safe to run twice with the same one. What may pass by itself, such as another invocation that decides
 /// right now, is waited for until `until`.
 ///
@@ -80,13 +80,13 @@ pub async fn record(
     session: &mut Session,
     observation: &Observation,
     settings: &Settings,
-    claimant: Uuid,
+    lease_owner: Uuid,
     until: Option<Instant>,
 ) -> Result<Outcome> {
     patience::run_on(session, until, async |database| {
         database
             .write(LIMIT, async |queries| {
-                record_in(queries, observation, settings, claimant).await
+                record_in(queries, observation, settings, lease_owner).await
             })
             .await
     })
@@ -97,7 +97,7 @@ async fn record_in(
     queries: &Queries<'_>,
     observation: &Observation,
     settings: &Settings,
-    claimant: Uuid,
+    lease_owner: Uuid,
 ) -> Result<Outcome> {
     let check = observation.check.as_str();
     let (previous, now) = begin(queries, check).await?;
@@ -112,10 +112,11 @@ async fn record_in(
         )
         .await?;
     }
-    let claim = claim_in(queries, observation.check, claimant).await?;
+    let lease = lease_in(queries, observation.check, lease_owner).await?;
     Ok(Outcome {
-        is_being_told: claim.is_none() && (previous.has_unsent || !decision.notices.is_empty()),
-        claim,
+        is_being_published: lease.is_none()
+            && (previous.has_unsent || !decision.notices.is_empty()),
+        lease,
         open: decision
             .incident
             .filter(|incident| incident.resolved_at.is_none()),
@@ -173,17 +174,17 @@ async fn keep(
         .map(drop)
 }
 
-async fn claim_in(
+async fn lease_in(
     queries: &Queries<'_>,
     check: CheckName,
-    claimant: Uuid,
-) -> Result<Option<Claim>> {
+    lease_owner: Uuid,
+) -> Result<Option<Lease>> {
     let rows = queries
         .rows(
-            "select c.message_id, c.notice from rollcall.alert_claim($1, $2, make_interval(secs => $3)) c",
+            "select c.message_id, c.notice from rollcall.lease_message($1, $2, make_interval(secs => $3)) c",
             &[
                 (&check.as_str(), Type::TEXT),
-                (&claimant, Type::UUID),
+                (&lease_owner, Type::UUID),
                 (&LEASE_SECONDS, Type::FLOAT8),
             ],
         )
@@ -191,7 +192,7 @@ async fn claim_in(
     rows.first()
         .map(|row| {
             let notice: Value = column(row, "notice")?;
-            Ok(Claim {
+            Ok(Lease {
                 message_id: column(row, "message_id")?,
                 notice: serde_json::from_value(notice).map_err(|_| Error::UnexpectedAnswer)?,
             })
@@ -203,27 +204,27 @@ async fn claim_in(
 ///
 /// # Errors
 /// What the database refuses.
-pub async fn settle(
+pub async fn acknowledge(
     database: &mut Database,
     check: CheckName,
     message_id: i64,
-    claimant: Uuid,
+    lease_owner: Uuid,
     is_sent: bool,
-) -> Result<Option<Claim>> {
+) -> Result<Option<Lease>> {
     database
         .write(LIMIT, async |queries| {
             queries
                 .row(
-                    "select rollcall.alert_settle($1, $2, $3)",
+                    "select rollcall.acknowledge_message($1, $2, $3)",
                     &[
                         (&message_id, Type::INT8),
-                        (&claimant, Type::UUID),
+                        (&lease_owner, Type::UUID),
                         (&is_sent, Type::BOOL),
                     ],
                 )
                 .await?;
             if is_sent {
-                claim_in(queries, check, claimant).await
+                lease_in(queries, check, lease_owner).await
             } else {
                 Ok(None)
             }

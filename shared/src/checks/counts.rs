@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::ledger::LedgerReport;
 use crate::database::{Queries, column};
 use crate::error::Result;
 use crate::finding::{self, Finding};
@@ -14,7 +13,7 @@ pub struct UserCounts {
     pub total: i64,
     /// Of these, soft-deleted: kept without personal data, no profile expected.
     pub soft_deleted: i64,
-    /// Users who must have a profile, by `rollcall.expected_profile`.
+    /// Users who must have a profile, by the definition.
     pub expected: i64,
     /// Rows of the profile table.
     pub profiles: i64,
@@ -52,28 +51,12 @@ impl UserCounts {
         })
     }
 
-    /// Those of the last full proof, with the missing as they are now.
-    pub(super) fn by_ledger(ledger: &LedgerReport) -> Result<Self> {
-        let missing = ledger.count("missing")?;
-        let expected = ledger.count("expected")?.max(missing);
-        Ok(Self {
-            total: ledger.count("users")?,
-            soft_deleted: ledger.count("soft_deleted")?,
-            expected,
-            profiles: ledger.count("profiles")?,
-            healthy: expected - missing,
-            missing,
-            missing_anonymous: ledger.count("missing_anonymous")?,
-            missing_phone: ledger.count("missing_phone")?,
-            missing_sso: ledger.count("missing_sso")?,
-            missing_unconfirmed: ledger.count("missing_unconfirmed")?,
-            orphaned: ledger.count("orphaned")?,
-        })
-    }
-
     /// What these numbers mean.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
+        if self.expected == 0 && self.profiles > 0 && self.total > self.soft_deleted {
+            findings.push(finding::definition_expects_nobody(self.profiles));
+        }
         if self.missing > 0 {
             findings.push(finding::missing_profiles(self.missing));
         }
@@ -117,7 +100,7 @@ impl AuditLog {
                 recorded_deletions: None,
             });
         }
-        let row = queries.row("select c.signups, c.audit_only, c.recorded_deletions from rollcall.audit_census() c", &[]).await?;
+        let row = queries.row("select c.signups, c.audit_only, c.recorded_deletions from rollcall.audit_counts() c", &[]).await?;
         Ok(Self {
             state,
             signups: Some(column(&row, "signups")?),

@@ -30,6 +30,8 @@ pub struct RecentError {
     pub constraint: Option<String>,
     /// Column that was refused.
     pub column: Option<String>,
+    /// Functions in which it failed, innermost first.
+    pub functions: Vec<String>,
 }
 
 /// Everything that is known about the project's consistency. What could not be looked at is null.
@@ -49,7 +51,7 @@ pub struct Diagnosis {
     pub signups: Option<SignupHealth>,
     /// What the audit log tells.
     pub audit_log: Option<AuditLog>,
-    /// State of the signup trigger: `in_place`, `left_to_application`, `disabled`, `foreign` or `missing`.
+    /// State of the signup trigger: `in_place`, `application`, `disabled` or `missing`.
     pub signup_trigger: Option<String>,
     /// Newest errors, newest first.
     pub recent_errors: Option<Vec<RecentError>>,
@@ -63,7 +65,15 @@ impl Diagnosis {
     pub async fn take(database: &mut Database) -> Result<Self> {
         database
             .read(LIMIT, async |queries| {
-                let users = UserCounts::read(queries).await?;
+                // An error ends the transaction, and this one needs no definition.
+                let mut findings = doctor::critical_findings(queries).await?;
+                let users = match UserCounts::read(queries).await {
+                    Err(error @ Error::NoDefinition { .. }) => {
+                        return Ok(Self::without_definition(&error, findings));
+                    }
+                    users => users?,
+                };
+                findings.splice(0..0, users.findings());
                 let email_mismatches: Option<i64> = column(
                     &queries
                         .row("select rollcall.email_mismatches() as count", &[])
@@ -85,12 +95,11 @@ impl Diagnosis {
                             sqlstate: column(row, "sqlstate")?,
                             constraint: column(row, "constraint_name")?,
                             column: column(row, "column_name")?,
+                            functions: column(row, "functions")?,
                         })
                     })
                     .collect::<Result<_>>()?;
 
-                let mut findings = users.findings();
-                findings.extend(doctor::grave_findings(queries, &audit_log.state).await?);
                 if let Some(count @ 1..) = email_mismatches {
                     findings.push(finding::email_mismatches(count));
                 }
@@ -109,11 +118,19 @@ impl Diagnosis {
             .await
     }
 
+    /// What the catalog shows is known, and whose profile is missing is not.
+    fn without_definition(error: &Error, findings: Vec<Finding>) -> Self {
+        let mut report = Self::unknown(error, Timestamp::now());
+        report.findings.extend(findings);
+        report.verdict = Verdict::from_findings(&report.findings);
+        report
+    }
+
     /// The report of a check that could not look.
     pub fn unknown(error: &Error, now: Timestamp) -> Self {
         Self {
             verdict: Verdict::Unknown,
-            findings: vec![finding::blind(error)],
+            findings: vec![finding::check_failed(error)],
             check_time: now,
             users: None,
             email_mismatches: None,

@@ -96,7 +96,7 @@ impl DoctorReport {
     pub fn unknown(error: &Error, now: Timestamp) -> Self {
         Self {
             verdict: Verdict::Unknown,
-            findings: vec![finding::blind(error)],
+            findings: vec![finding::check_failed(error)],
             check_time: now,
             checks: None,
         }
@@ -136,35 +136,8 @@ fn read_finding(row: &Row) -> Result<Finding> {
 
 /// What belongs into every report: all but the warnings, which lock nobody out. Users are counted there anyway, and the
 /// state of the audit log is known.
-pub(super) async fn grave_findings(queries: &Queries<'_>, audit_log: &str) -> Result<Vec<Finding>> {
-    let mut findings = catalog_findings(queries).await?;
-    findings.extend(of_audit_log(queries, audit_log).await?);
-    Ok(findings)
-}
-
-/// As [`grave_findings`], but that a catalog in which nothing was written since it was last found sound is not looked at
-/// again. Second: the state of the catalog, where it was looked at and found sound now.
-pub(super) async fn grave_findings_since(
-    queries: &Queries<'_>,
-    audit_log: &str,
-) -> Result<(Vec<Finding>, Option<String>)> {
-    let known = queries
-        .row(
-            "select k.is_sound, case when not k.is_sound then rollcall.catalog_state() end as state
-             from (select rollcall.catalog_is_sound() as is_sound) k",
-            &[],
-        )
-        .await?;
-    let mut sound = None;
-    let mut findings = Vec::new();
-    if !column::<bool>(&known, "is_sound")? {
-        findings = catalog_findings(queries).await?;
-        if findings.is_empty() {
-            sound = column(&known, "state")?;
-        }
-    }
-    findings.extend(of_audit_log(queries, audit_log).await?);
-    Ok((findings, sound))
+pub(super) async fn critical_findings(queries: &Queries<'_>) -> Result<Vec<Finding>> {
+    catalog_findings(queries).await
 }
 
 /// What the catalog shows, but the warnings.
@@ -172,21 +145,6 @@ pub(super) async fn catalog_findings(queries: &Queries<'_>) -> Result<Vec<Findin
     let mut findings = findings(queries, false).await?;
     findings.retain(|finding| finding.severity != Severity::Warning);
     Ok(findings)
-}
-
-async fn of_audit_log(queries: &Queries<'_>, state: &str) -> Result<Vec<Finding>> {
-    if state == "on" {
-        return Ok(Vec::new());
-    }
-    queries
-        .rows(
-            "select 'audit_log_not_written' as id, f.* from rollcall.audit_log_finding($1) f",
-            &[(&state, Type::TEXT)],
-        )
-        .await?
-        .iter()
-        .map(read_finding)
-        .collect()
 }
 
 /// The state of the signup trigger, in the words of `rollcall.signup_trigger_state()`.

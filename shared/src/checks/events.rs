@@ -23,7 +23,7 @@ pub struct UserEvent {
     /// `auth_user_created`, `profile_bootstrap_ok`, `profile_bootstrap_error`, `profile_backfilled` or
     /// `profile_backfill_error`.
     pub kind: String,
-    /// `source`, and for errors `sqlstate`, `constraint`, `column`.
+    /// `source`, and for errors `sqlstate`, `constraint`, `column`, `functions`.
     pub payload: EventPayload,
     /// When it happened. None: a table of events from before Rollcall may not say.
     pub created_at: Option<Timestamp>,
@@ -36,7 +36,14 @@ pub struct EventPayload(Option<Value>);
 
 impl EventPayload {
     /// Fields that Rollcall writes; ids and codes only.
-    const OWN: [&str; 4] = ["source", "sqlstate", "constraint", "column"];
+    const OWN: [&str; 6] = [
+        "source",
+        "sqlstate",
+        "constraint",
+        "column",
+        "functions",
+        "run_id",
+    ];
 
     pub(super) fn new(value: Option<Value>) -> Self {
         Self(value)
@@ -112,7 +119,7 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<UserEvent
                 .rows(
                     "select e.event_id, e.kind, e.payload,
                        case when isfinite(e.created_at) then e.created_at end as created_at
-                     from public.get_user_signup_events($1) e",
+                     from rollcall.user_events($1) e",
                     &[(&user_id, Type::UUID)],
                 )
                 .await?

@@ -42,12 +42,12 @@ pub struct TimelineEntry {
 pub struct UserFacts {
     /// In `auth.users`.
     pub is_user: bool,
-    /// By `rollcall.expected_profile`.
+    /// By the definition.
     pub is_expected: bool,
     /// In the profile table.
     pub has_profile: bool,
-    /// Inside the settle time.
-    pub is_settling: bool,
+    /// In the grace period after the signup.
+    pub is_in_grace: bool,
     /// Kept in `auth.users` without personal data.
     pub is_soft_deleted: bool,
     /// Signed up without a name.
@@ -83,6 +83,8 @@ pub struct ProfileFailure {
     pub constraint: Option<String>,
     /// Column that was refused.
     pub column: Option<String>,
+    /// Functions in which it failed, innermost first.
+    pub functions: Vec<String>,
     /// How often it was tried.
     pub attempts: i32,
     /// The last time.
@@ -98,23 +100,23 @@ pub struct Explanation {
     pub findings: Vec<Finding>,
     /// The user.
     pub user_id: Uuid,
-    /// What is known of him.
+    /// What is known of them.
     pub facts: UserFacts,
     /// What happened, oldest first, the newest 200 entries.
     pub timeline: Vec<TimelineEntry>,
 }
 
-/// The users who have an address, at most 10: several where single sign-on is in use.
+/// The users who have an e-mail address or a phone number, at most 10: several where single sign-on is in use.
 ///
 /// # Errors
 /// What the database refuses.
-pub async fn users_by_email(database: &mut Database, email: &str) -> Result<Vec<Uuid>> {
+pub async fn users_by_contact(database: &mut Database, contact: &str) -> Result<Vec<Uuid>> {
     database
         .read(LIMIT, async |queries| {
             queries
                 .rows(
-                    "select u as user_id from rollcall.users_by_email($1) u",
-                    &[(&email, Type::TEXT)],
+                    "select u as user_id from rollcall.users_by_contact($1) u",
+                    &[(&contact, Type::TEXT)],
                 )
                 .await?
                 .iter()
@@ -171,7 +173,7 @@ fn conclude(facts: &UserFacts, is_on_record: bool) -> Vec<Finding> {
     }
     if !facts.is_expected {
         findings.push(finding::no_profile_expected());
-    } else if !facts.has_profile && facts.is_settling {
+    } else if !facts.has_profile && facts.is_in_grace {
         findings.push(finding::profile_may_still_come());
     } else if !facts.has_profile {
         findings.push(finding::missing_profiles(1));
@@ -180,6 +182,7 @@ fn conclude(facts: &UserFacts, is_on_record: bool) -> Vec<Finding> {
                 &failure.sqlstate,
                 failure.constraint.as_deref(),
                 failure.column.as_deref(),
+                &failure.functions,
             )
         }));
     } else if facts.email_differs {
@@ -214,6 +217,8 @@ impl UserFacts {
                 sqlstate,
                 constraint: column(&row, "failure_constraint")?,
                 column: column(&row, "failure_column")?,
+                functions: column::<Option<Vec<String>>>(&row, "failure_functions")?
+                    .unwrap_or_default(),
                 attempts: column(&row, "failure_attempts")?,
                 last_failed_at: column(&row, "failure_last_at")?,
             }),
@@ -222,7 +227,7 @@ impl UserFacts {
             is_user: column(&row, "is_user")?,
             is_expected: column(&row, "is_expected")?,
             has_profile: column(&row, "has_profile")?,
-            is_settling: column(&row, "is_settling")?,
+            is_in_grace: column(&row, "is_in_grace")?,
             is_soft_deleted: column(&row, "is_soft_deleted")?,
             is_anonymous: column(&row, "is_anonymous")?,
             is_sso: column(&row, "is_sso")?,
@@ -248,7 +253,7 @@ mod tests {
             is_user: true,
             is_expected: true,
             has_profile: true,
-            is_settling: false,
+            is_in_grace: false,
             is_soft_deleted: false,
             is_anonymous: false,
             is_sso: false,
@@ -278,6 +283,7 @@ mod tests {
             sqlstate: "23514".to_owned(),
             constraint: Some("name_length".to_owned()),
             column: None,
+            functions: Vec::new(),
             attempts: 2,
             last_failed_at: Timestamp::UNIX_EPOCH,
         };
@@ -312,7 +318,7 @@ mod tests {
         assert_eq!(
             ids(
                 &UserFacts {
-                    is_settling: true,
+                    is_in_grace: true,
                     ..missing.clone()
                 },
                 true

@@ -7,17 +7,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::history::{CheckName, CheckRun};
-use super::ledger::{self, Basis, Ledger, LedgerReport};
 use super::probe::ProbeReport;
-use super::{AuditLog, UserCounts, doctor};
+use super::{UserCounts, doctor};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
 
 const LIMIT: Duration = Duration::from_secs(40);
-
-const WINDOW_MINUTES: i32 = 60;
 
 /// The verdict on the whole project. What could not be looked at is null.
 #[derive(Clone, Debug, Serialize)]
@@ -36,16 +33,8 @@ pub struct HealthReport {
     pub health_percentage: Option<f64>,
     /// All users against all profiles.
     pub users: Option<UserCounts>,
-    /// State of the audit log: `on`, `stale` or `off`.
-    pub audit_log: Option<String>,
-    /// State of the signup trigger: `in_place`, `left_to_application`, `disabled`, `foreign` or `missing`.
+    /// State of the signup trigger: `in_place`, `application`, `disabled` or `missing`.
     pub signup_trigger: Option<String>,
-    /// What it was read from. By the ledger, all counts but the missing are those of the last full proof.
-    pub basis: Option<Basis>,
-    /// Why the ledger was not trusted, in a word, where there is reason to read it: in scheduled checks of many users.
-    pub ledger_doubt: Option<String>,
-    /// When all users were last compared with all profiles.
-    pub last_full_proof: Option<Timestamp>,
 }
 
 /// Signups of the last hour.
@@ -64,26 +53,17 @@ pub struct SignupHealth {
 impl SignupHealth {
     pub(super) async fn read(queries: &Queries<'_>) -> Result<Self> {
         let row = queries.row(include_str!("signup_health.sql"), &[]).await?;
+        let (signups, missing) = (column(&row, "signups")?, column(&row, "missing")?);
         Ok(Self {
             check_time: column(&row, "check_time")?,
-            recent_signups_count: column(&row, "recent_signups_count")?,
-            signups_missing_profiles: column(&row, "signups_missing_profiles")?,
-            health_percentage: column(&row, "health_percentage")?,
-        })
-    }
-
-    fn by_ledger(ledger: &LedgerReport) -> Self {
-        let (signups, missing) = (ledger.signups, ledger.signups_missing);
-        Self {
-            check_time: ledger.check_time,
             recent_signups_count: signups,
             signups_missing_profiles: missing,
             health_percentage: share(signups, missing),
-        }
+        })
     }
 }
 
-/// As `public.monitor_signup_health()` has it: 100.00 says that nobody is missing.
+/// In percent; 100.00 says that nobody is missing.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a share in percent, of counts far below 2^52"
@@ -97,91 +77,32 @@ fn share(signups: i64, missing: i64) -> f64 {
 }
 
 impl HealthReport {
-    /// Takes the check from all rows, as a person wants it who asks.
+    /// Takes the check: compares all users with all profiles, and looks at the catalog.
     ///
     /// # Errors
     /// What the database refuses; [`Self::unknown`] makes a report of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        database.read(LIMIT, Self::read_everything).await
+        database.read(LIMIT, Self::read).await
     }
 
-    /// Takes the check as a schedule does, at a cost that does not grow with the project: by the ledger of signups where
-    /// there are many users and it can be trusted, else as [`Self::take`].
-    ///
-    /// # Errors
-    /// As [`Self::take`].
-    pub async fn take_scheduled(database: &mut Database) -> Result<Self> {
-        let (by_ledger, doubt) = database
-            .read(LIMIT, async |queries| {
-                match Ledger::read(queries, WINDOW_MINUTES, WINDOW_MINUTES).await? {
-                    Ledger::NotNeeded => Ok((None, None)),
-                    Ledger::Doubted(doubt) => Ok((None, Some(doubt))),
-                    Ledger::Trusted(ledger) => {
-                        let (report, catalog) = Self::by_ledger(queries, &ledger).await?;
-                        Ok((Some((report, ledger, catalog)), None))
-                    }
-                }
-            })
-            .await?;
-        if let Some((report, ledger, sound_catalog)) = by_ledger {
-            ledger.read_on(database, sound_catalog.as_deref()).await;
-            ledger::prove_audit_log(database).await;
-            return Ok(report);
-        }
-        if let Some(doubt) = &doubt {
-            ledger::prove(database, doubt).await;
-        }
-        let report = Self::take(database).await?;
-        Ok(Self {
-            ledger_doubt: doubt,
-            ..report
-        })
-    }
-
-    async fn read_everything(queries: &Queries<'_>) -> Result<Self> {
-        let signups = SignupHealth::read(queries).await?;
-        let users = UserCounts::read(queries).await?;
-        let audit_log = AuditLog::state(queries).await?;
-        let grave = doctor::grave_findings(queries, &audit_log).await?;
-        Self::conclude(queries, signups, users, audit_log, grave)
-            .await
-            .map(|report| Self {
-                basis: Some(Basis::Full),
-                last_full_proof: Some(report.check_time),
-                ..report
-            })
-    }
-
-    /// Second: the state of the catalog, where it was found sound now.
-    async fn by_ledger(
-        queries: &Queries<'_>,
-        ledger: &LedgerReport,
-    ) -> Result<(Self, Option<String>)> {
-        let signups = SignupHealth::by_ledger(ledger);
-        let users = UserCounts::by_ledger(ledger)?;
-        let (grave, sound_catalog) =
-            doctor::grave_findings_since(queries, &ledger.audit_log).await?;
-        let report =
-            Self::conclude(queries, signups, users, ledger.audit_log.clone(), grave).await?;
-        let report = Self {
-            basis: Some(Basis::Ledger),
-            last_full_proof: Some(ledger.last_full_proof),
-            ..report
-        };
-        Ok((report, sound_catalog))
-    }
-
-    /// `grave`: what the doctor found. A trigger that raises an error leaves no row to count.
-    async fn conclude(
-        queries: &Queries<'_>,
-        signups: SignupHealth,
-        users: UserCounts,
-        audit_log: String,
-        grave: Vec<Finding>,
-    ) -> Result<Self> {
+    async fn read(queries: &Queries<'_>) -> Result<Self> {
+        // An error ends the transaction, and these two need no definition.
         let signup_trigger = doctor::signup_trigger(queries).await?;
+        // A trigger that raises an error leaves no row to count.
+        let critical = doctor::critical_findings(queries).await?;
+        let signups = match SignupHealth::read(queries).await {
+            Err(error @ Error::NoDefinition { .. }) => {
+                let mut report = Self::unknown(&error, Timestamp::now());
+                report.signup_trigger = Some(signup_trigger);
+                report.findings.extend(critical);
+                report.verdict = Verdict::from_findings(&report.findings);
+                return Ok(report);
+            }
+            signups => signups?,
+        };
+        let users = UserCounts::read(queries).await?;
         let mut findings = users.findings();
-        findings.extend(grave);
+        findings.extend(critical);
         Ok(Self {
             verdict: Verdict::from_findings(&findings),
             findings,
@@ -190,11 +111,7 @@ impl HealthReport {
             signups_missing_profiles: Some(signups.signups_missing_profiles),
             health_percentage: Some(signups.health_percentage),
             users: Some(users),
-            audit_log: Some(audit_log),
             signup_trigger: Some(signup_trigger),
-            basis: None,
-            ledger_doubt: None,
-            last_full_proof: None,
         })
     }
 
@@ -224,7 +141,6 @@ impl HealthReport {
                 "health_percentage": self.health_percentage,
                 "expected": self.users.as_ref().map(|users| users.expected),
                 "missing": self.users.as_ref().map(|users| users.missing),
-                "basis": self.basis,
             }),
         )
     }
@@ -233,17 +149,13 @@ impl HealthReport {
     pub fn unknown(error: &Error, now: Timestamp) -> Self {
         Self {
             verdict: Verdict::Unknown,
-            findings: vec![finding::blind(error)],
+            findings: vec![finding::check_failed(error)],
             check_time: now,
             recent_signups_count: None,
             signups_missing_profiles: None,
             health_percentage: None,
             users: None,
-            audit_log: None,
             signup_trigger: None,
-            basis: None,
-            ledger_doubt: None,
-            last_full_proof: None,
         }
     }
 }

@@ -69,7 +69,7 @@ impl CheckRun {
         }
     }
 
-    /// Keeps it in the database.
+    /// Keeps it in the database, under the time of the server's clock.
     ///
     /// # Errors
     /// What the database refuses.
@@ -78,10 +78,9 @@ impl CheckRun {
             .write(LIMIT, async |queries| {
                 queries
                     .row(
-                        "select rollcall.record_check($1, $2, $3, $4, $5)",
+                        "select rollcall.record_check($1, $2, $3, $4)",
                         &[
                             (&self.check.as_str(), Type::TEXT),
-                            (&self.checked_at, Type::TIMESTAMPTZ),
                             (&self.verdict.as_str(), Type::TEXT),
                             (&self.finding_ids, Type::TEXT_ARRAY),
                             (&self.counts, Type::JSONB),

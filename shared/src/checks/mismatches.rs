@@ -1,4 +1,4 @@
-//! Who is affected: users without a profile, and users of the audit log who are gone.
+//! Missing users: those without a profile, and users of the audit log who are gone.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ pub async fn list(database: &mut Database, limit: u32) -> Result<MismatchReport>
                     "select m.user_id, m.status, m.audit_email, m.auth_email, m.missing, m.total,
                        case when isfinite(m.audit_created_at) then m.audit_created_at end as audit_created_at,
                        case when isfinite(m.user_created_at) then m.user_created_at end as user_created_at
-                     from rollcall.affected($1) m",
+                     from rollcall.mismatches($1) m",
                     &[(&limit.max(1), Type::INT8)],
                 )
                 .await?;

@@ -12,7 +12,5 @@ pub mod recent;
 pub mod verification;
 
 mod counts;
-mod ledger;
 
 pub use counts::{AuditLog, UserCounts};
-pub use ledger::Basis;

@@ -187,7 +187,7 @@ impl ProbeReport {
     pub fn unknown(error: &Error, now: Timestamp) -> Self {
         Self {
             verdict: Verdict::Unknown,
-            findings: vec![finding::blind(error)],
+            findings: vec![finding::check_failed(error)],
             check_time: now,
             signups: None,
             not_seen: NOT_SEEN,

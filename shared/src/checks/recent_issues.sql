@@ -1,10 +1,12 @@
--- $1 window in minutes, $2 how many to list. The counts are of all issues; without any, one row of nulls comes back.
+-- $1 window in minutes, $2 how many to list, $3 whether to read the audit log. The counts are of all; without any issue,
+-- one row of nulls comes back.
 with issue as materialized (
   select i.user_id, i.action, i.created_at, i.has_auth_user, i.has_profile
-  from rollcall.recent_issues(make_interval(mins => $1)) i
+  from rollcall.recent_issues(make_interval(mins => $1), $3) i
 )
 select
   now() as check_time,
+  (select h.signups from rollcall.recent_health(make_interval(mins => $1)) h) as signups,
   counts.missing,
   counts.vanished,
   listed.user_id,

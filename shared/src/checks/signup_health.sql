@@ -1,3 +1,3 @@
--- The one row of the compatible function; numeric has no counterpart in the program, two decimals fit a double.
-select m.check_time, m.recent_signups_count, m.signups_missing_profiles, m.health_percentage::float8 as health_percentage
-from public.monitor_signup_health() m
+-- Signups of the last hour: see the comment on rollcall.recent_health().
+select h.check_time, h.signups, h.missing
+from rollcall.recent_health(interval '1 hour') h

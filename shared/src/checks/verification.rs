@@ -49,13 +49,7 @@ impl Verification {
     pub async fn take(database: &mut Database) -> Result<Self> {
         database
             .read(LIMIT, async |queries| {
-                let rows = queries
-                    .rows(
-                        "select now() as check_time, v.check_name, v.status, v.count, v.details
-                         from public.verify_profile_completeness() v",
-                        &[],
-                    )
-                    .await?;
+                let rows = queries.rows(include_str!("verification.sql"), &[]).await?;
                 let check_time =
                     column(rows.first().ok_or(Error::UnexpectedAnswer)?, "check_time")?;
                 let checks: Vec<Check> = rows
@@ -85,7 +79,7 @@ impl Verification {
     pub fn unknown(error: &Error, now: Timestamp) -> Self {
         Self {
             verdict: Verdict::Unknown,
-            findings: vec![finding::blind(error)],
+            findings: vec![finding::check_failed(error)],
             check_time: now,
             checks: Vec::new(),
             audit_log: None,

@@ -53,8 +53,7 @@ impl Overview {
     /// What the database refuses for the first, the check of everyone, and a connection that was lost;
     /// [`Self::unknown`] makes an overview of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        // a page that is left open asks again and again: at the cost of a scheduled check
-        let mut health = HealthReport::take_scheduled(database).await?;
+        let mut health = HealthReport::take(database).await?;
         let mut blind = Vec::new();
         let recent = seen(RecentReport::take_scheduled(database).await, &mut blind)?;
         let history = seen(History::read(database, health.check_time).await, &mut blind)?;
@@ -132,7 +131,7 @@ fn seen<T>(outcome: Result<T>, blind: &mut Vec<Finding>) -> Result<Option<T>> {
         // worth another try with all of them
         Err(error) if error.is_connection_lost() => Err(error),
         Err(error) => {
-            let finding = finding::blind(&error);
+            let finding = finding::check_failed(&error);
             if !blind.contains(&finding) {
                 blind.push(finding);
             }

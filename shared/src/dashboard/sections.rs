@@ -8,7 +8,6 @@ use super::history::History;
 use super::incidents::OpenIncident;
 use super::overview::{Overview, RecentSignups, capitalised};
 use super::repairs::Repair;
-use crate::checks::Basis;
 use crate::finding::{Finding, Severity};
 use crate::verdict::Verdict;
 
@@ -43,9 +42,6 @@ pub(super) fn report(overview: &Overview) -> Markup {
     html! {
         p.when {
             "Checked " (time(overview.health.check_time))
-            @if let (Some(Basis::Ledger), Some(proof)) = (overview.health.basis, overview.health.last_full_proof) {
-                ", by the ledger of signups; last full proof " (time(proof))
-            }
         }
         @if overview.health.users.is_some() {
             (figures(overview))
@@ -104,14 +100,6 @@ pub(super) fn figures(overview: &Overview) -> Markup {
                 .signup_trigger
                 .as_deref()
                 .map_or_else(|| NOT_KNOWN.to_owned(), |state| state.replace('_', " ")),
-            false,
-        ),
-        (
-            "Audit log",
-            health
-                .audit_log
-                .clone()
-                .unwrap_or_else(|| NOT_KNOWN.to_owned()),
             false,
         ),
     ];

@@ -61,9 +61,6 @@ fn health(missing: i64, signup_trigger: &str) -> Observation {
         users: Some(users),
         audit_log: Some("off".to_owned()),
         signup_trigger: Some(signup_trigger.to_owned()),
-        basis: None,
-        ledger_doubt: None,
-        last_full_proof: None,
     });
     if missing > 0 {
         let listed = 1..=u128::try_from(missing.min(10)).expect("positive");

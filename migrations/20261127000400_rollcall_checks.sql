@@ -1,0 +1,521 @@
+-- What the checks and reports read.
+--
+-- Truth is auth.users against the profile table, by the definition. The audit log is read on request and never decides:
+-- hosted projects may switch it off. It has no index, so whoever reads it reads all of it.
+--
+-- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
+
+-- Users against profiles ------------------------------------------------------------------------------------------
+
+create or replace function rollcall.in_grace(p_settings rollcall.settings) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select case
+    when (p_settings).grace_period = interval '0' then 'false'
+    -- a date that nobody can have signed up at yet is no sign of a signup in flight
+    else format('coalesce(e._signed_up_at between now() - %L::interval and now() + interval ''5 minutes'', false)', (p_settings).grace_period)
+  end
+$$;
+comment on function rollcall.in_grace(rollcall.settings) is
+  'SQL text of the condition that the user e signed up so recently that a missing profile may still come.';
+
+create or replace function rollcall.user_counts()
+returns table (
+  users bigint, soft_deleted bigint, expected bigint, profiles bigint, healthy bigint, missing bigint,
+  missing_anonymous bigint, missing_phone bigint, missing_sso bigint, missing_unconfirmed bigint, orphaned bigint
+)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+begin
+  return query execute
+    'select
+       (select count(*) from auth.users),
+       (select count(*) from auth.users u where u.deleted_at is not null),
+       count(*) filter (where pair.expected_id is not null),
+       (select count(*) from ' || s.target_table || '),
+       count(*) filter (where pair.expected_id is not null and pair.profile_id is not null),
+       count(*) filter (where pair.is_missing),
+       count(*) filter (where (pair.person ->> ''is_anonymous'')::boolean),
+       count(*) filter (where pair.person ->> ''email'' is null and pair.person ->> ''phone'' is not null),
+       count(*) filter (where (pair.person ->> ''is_sso_user'')::boolean),
+       count(*) filter (where pair.is_missing and pair.person ->> ''confirmed_at'' is null
+         and not coalesce((pair.person ->> ''is_anonymous'')::boolean, false)),
+       count(*) filter (where pair.expected_id is null and not exists (select from auth.users u where u.id = pair.profile_id))
+     from (
+       select m.*,
+         -- only those who are missing are looked at
+         case when m.is_missing then (select to_jsonb(u) from auth.users u where u.id = m.expected_id) end as person
+       from (
+         select e._user_id as expected_id, a._user_id as profile_id,
+           e._user_id is not null and a._user_id is null and not ' || rollcall.in_grace(s) || ' as is_missing
+         from (' || s.query || ') e
+         full join (' || s.actual_query || ') a on a._user_id = e._user_id
+       ) m
+       offset 0
+     ) pair';
+end
+$$;
+comment on function rollcall.user_counts() is
+  'All users against all profiles, both ways: users, soft-deleted ones, users who must have a profile, profiles, users with theirs, users without (and how many of these are anonymous, have a phone only, came by single sign-on, are unconfirmed), profiles whose user is gone. Users in the grace period who have no profile yet are neither healthy nor missing.';
+
+create or replace function rollcall.missing_user_ids(p_limit integer) returns setof uuid
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+begin
+  return query execute
+    'select e._user_id from (' || s.query || ') e
+     where not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id) and not ' || rollcall.in_grace(s) || '
+     order by e._signed_up_at desc nulls last, e._user_id limit $1'
+    using least(p_limit, 1000);
+end
+$$;
+comment on function rollcall.missing_user_ids(integer) is
+  'The newest users without a profile, ids only, at most 1,000.';
+
+create or replace function rollcall.email_mismatches() returns bigint
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+  mismatches bigint;
+begin
+  if 'email' = any (s.columns) then
+    execute
+      'select count(*) from (' || s.query || ') e join (' || s.actual_query || ') a on a._user_id = e._user_id
+       where lower(e.email::text) is distinct from lower(a.email)'
+      into mismatches;
+  end if;
+  return mismatches;
+end
+$$;
+comment on function rollcall.email_mismatches() is
+  'Profiles whose e-mail address is not the user''s, but for case. Null: the definition has no column email.';
+
+create or replace function rollcall.recent_health(p_window interval)
+returns table (check_time timestamptz, signups bigint, missing bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+begin
+  return query execute
+    'select now(), count(*), count(*) filter (
+       where not ' || rollcall.in_grace(s) || ' and not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id))
+     from (' || s.query || ') e
+     where e._signed_up_at between now() - $1 and now() + interval ''5 minutes'''
+    using p_window;
+end
+$$;
+comment on function rollcall.recent_health(interval) is
+  'Signups of the last so many minutes that must have a profile, and how many of them have none although the grace period is over.';
+
+-- The audit log ---------------------------------------------------------------------------------------------------
+
+create or replace function rollcall.audit_events(p_since timestamptz default null, p_user_id uuid default null)
+returns table (action text, user_id uuid, email text, created_at timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp set row_security = off rows 100000 as $$
+begin
+  if to_regclass('auth.audit_log_entries') is null then
+    return;
+  end if;
+  return query
+    select
+      parsed.action,
+      -- an administrator acted on somebody else
+      coalesce(about.id, nullif(actor.id, '00000000-0000-0000-0000-000000000000')),
+      case when about.id is not null then nullif(parsed.traits ->> 'user_email', '') when parsed.actor_username like '%@%' then parsed.actor_username end,
+      entry.created_at
+    from (
+      select l.created_at, l.payload::text as body
+      from auth.audit_log_entries l
+      where (p_since is null or l.created_at between p_since and now() + interval '5 minutes')
+        -- most entries are sign-ins: a look at the text spares them the parser
+        and strpos(l.payload::text, '"user_') > 0 and ltrim(l.payload::text, E' \t\n\r') like '{%'
+        and (p_user_id is null or strpos(lower(l.payload::text), p_user_id::text) > 0)
+    ) entry
+    cross join lateral json_to_record(
+      -- \u0000 and lone surrogates are valid in json and cannot become text; they stand in names only
+      case when strpos(entry.body, '\u') > 0
+        then regexp_replace(entry.body, '\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\u003f', 'g') else entry.body end::json
+    ) parsed (action text, actor_id text, actor_username text, traits json)
+    cross join lateral (
+      select case when json_typeof(parsed.traits) = 'object' and parsed.traits ->> 'user_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+        then (parsed.traits ->> 'user_id')::uuid end as id
+    ) about
+    cross join lateral (
+      select case when parsed.actor_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then parsed.actor_id::uuid end as id
+    ) actor
+    where parsed.action in ('user_signedup', 'user_invited', 'user_confirmation_requested', 'user_deleted')
+      and (p_user_id is null or coalesce(about.id, actor.id) = p_user_id);
+end
+$$;
+comment on function rollcall.audit_events(timestamptz, uuid) is
+  'Signups and deletions in auth.audit_log_entries with their subject: traits.user_id if it is a uuid (an administrator acted), else the actor. user_id is null where the entry names nobody. Reads the whole log.';
+
+create or replace function rollcall.audit_log_state() returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  newest timestamptz;
+  activity timestamptz;
+begin
+  if to_regclass('auth.audit_log_entries') is not null then
+    select max(l.created_at) into newest from auth.audit_log_entries l;
+  end if;
+  if newest is null then
+    return 'off';
+  elsif newest >= now() - interval '1 hour' then
+    return 'on';
+  end if;
+  -- a signup or a sign-in writes an entry within its own request; anonymous ones write none, and have no address
+  select max(greatest(u.created_at, u.last_sign_in_at)) into activity
+  from auth.users u
+  where (u.email is not null or u.phone is not null) and greatest(u.created_at, u.last_sign_in_at) < now() + interval '5 minutes';
+  return case when newest < activity - interval '1 hour' then 'stale' else 'on' end;
+end
+$$;
+comment on function rollcall.audit_log_state() is
+  'on: the audit log is written to PostgreSQL; stale: users are newer than its newest entry by over an hour; off: it has no entry. Hosted projects may switch it off (Authentication, Audit Logs).';
+
+create or replace function rollcall.audit_counts()
+returns table (signups bigint, audit_only bigint, recorded_deletions bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+begin
+  return query
+    select
+      count(*) filter (where l.signed_up),
+      count(*) filter (where l.signed_up and u.id is null),
+      count(*) filter (where l.signed_up and l.deleted)
+    from (
+      select e.user_id, bool_or(e.action <> 'user_deleted') as signed_up, bool_or(e.action = 'user_deleted') as deleted
+      from rollcall.audit_events() e
+      where e.user_id is not null
+      group by e.user_id
+    ) l
+    left join auth.users u on u.id = l.user_id;
+end
+$$;
+comment on function rollcall.audit_counts() is
+  'Users in the audit log: with a signup, of these without a row in auth.users, of these with a recorded deletion (soft or hard).';
+
+-- Lists -----------------------------------------------------------------------------------------------------------
+
+create or replace function rollcall.recent_issues(p_window interval, p_with_log boolean default true)
+returns table (user_id uuid, email text, action text, created_at timestamptz, has_auth_user boolean, has_profile boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+begin
+  return query execute
+    'with missing_user as materialized (
+       select e._user_id, e._signed_up_at from (' || s.query || ') e
+       where e._signed_up_at between now() - $1 and now() + interval ''5 minutes'' and not ' || rollcall.in_grace(s) || '
+         and not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id)
+     ),
+     logged as materialized (
+       select distinct on (l.user_id) l.user_id, l.email, l.action, l.created_at
+       from rollcall.audit_events(now() - $1) l
+       where $3 and l.user_id is not null
+       -- a recorded deletion explains why the user is gone
+       order by l.user_id, (l.action = ''user_deleted'') desc, l.created_at
+     )
+     select m._user_id, case when $2 then coalesce(u.email::text, l.email) end, l.action, m._signed_up_at, true, false
+     from missing_user m
+     join auth.users u on u.id = m._user_id
+     left join logged l on l.user_id = m._user_id and l.action <> ''user_deleted''
+     union all
+     select l.user_id, case when $2 then l.email end, l.action, l.created_at, false,
+       exists (select from (' || s.actual_query || ') a where a._user_id = l.user_id)
+     from logged l
+     where l.action <> ''user_deleted'' and not exists (select from auth.users u where u.id = l.user_id)
+     order by 4 desc'
+    using p_window, rollcall.is_trusted(), p_with_log;
+end
+$$;
+comment on function rollcall.recent_issues(interval, boolean) is
+  'Signups of the last so many minutes that have no profile although the grace period is over, and with the audit log those whose user vanished without a recorded deletion; newest first. E-mail addresses only for a trusted role.';
+
+create or replace function rollcall.mismatches(p_limit bigint default null, p_with_healthy boolean default false)
+returns table (
+  user_id uuid, audit_email text, action text, audit_created_at timestamptz, auth_user_id uuid, auth_email text, user_created_at timestamptz,
+  profile_id uuid, profile_email text, profile_created_at timestamptz, status text, missing bigint, total bigint
+)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+begin
+  return query execute
+    'with signup as materialized (
+       select distinct on (l.user_id) l.user_id, l.email, l.action, l.created_at
+       from rollcall.audit_events() l
+       where l.user_id is not null and l.action <> ''user_deleted''
+       order by l.user_id, l.created_at
+     ),
+     pair as materialized (
+       select e._user_id as user_id, a._user_id as profile_id, a.email as profile_email, a._created_at as profile_created_at,
+         case when a._user_id is null then ''auth_only'' else ''healthy'' end as status
+       from (' || s.query || ') e
+       left join (' || s.actual_query || ') a on a._user_id = e._user_id
+       where case when a._user_id is null then not ' || rollcall.in_grace(s) || ' else $2 end
+     ),
+     gone as materialized (
+       select l.user_id, a._user_id as profile_id, a.email as profile_email, a._created_at as profile_created_at, ''audit_only'' as status
+       from signup l
+       left join (' || s.actual_query || ') a on a._user_id = l.user_id
+       -- a user who is there without being expected to have a profile (soft-deleted, say) is none of these
+       where not exists (select from auth.users u where u.id = l.user_id)
+     ),
+     listed as (select * from pair union all select * from gone)
+     select
+       w.user_id, case when $3 then l.email end, l.action, l.created_at,
+       u.id, case when $3 then u.email::text end, u.created_at,
+       w.profile_id, case when $3 then w.profile_email end, w.profile_created_at, w.status,
+       (select count(*) from pair where pair.status = ''auth_only''),
+       (select count(*) from pair where pair.status = ''auth_only'') + (select count(*) from gone)
+     from listed w
+     left join auth.users u on u.id = w.user_id
+     left join signup l on l.user_id = w.user_id
+     order by coalesce(u.created_at, l.created_at) desc nulls last, w.user_id
+     limit $1'
+    using p_limit, p_with_healthy, rollcall.is_trusted();
+end
+$$;
+comment on function rollcall.mismatches(bigint, boolean) is
+  'Users without a profile (auth_only) and users of the audit log who are gone (audit_only), newest first, with p_with_healthy also everybody else who must have a profile; at most p_limit (null: all). Each row also says how many are missing and how many are listed in all. E-mail addresses only for a trusted role. Reads the whole audit log.';
+
+create or replace function rollcall.recent_errors(p_limit integer default 10)
+returns table (created_at timestamptz, user_id uuid, kind text, sqlstate text, constraint_name text, column_name text, functions text[])
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select
+    e.created_at, e.user_id, e.kind, e.payload ->> 'sqlstate', e.payload ->> 'constraint', e.payload ->> 'column',
+    case when jsonb_typeof(e.payload -> 'functions') = 'array' then array(select jsonb_array_elements_text(e.payload -> 'functions')) else '{}' end
+  from rollcall.event e
+  where e.kind in ('profile_bootstrap_error', 'profile_backfill_error')
+  order by e.created_at desc, e.id desc
+  limit p_limit
+$$;
+comment on function rollcall.recent_errors(integer) is
+  'The newest events of profiles that could not be created, by signup or repair: error codes, and the functions in which it failed.';
+
+-- One user --------------------------------------------------------------------------------------------------------
+
+create or replace function rollcall.users_by_contact(p_contact text) returns setof uuid
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+begin
+  return query
+    select u.id
+    from auth.users u
+    where lower(u.email::text) = lower(btrim(p_contact))
+      -- Supabase Auth stores numbers without the plus sign
+      or u.phone::text = nullif(regexp_replace(p_contact, '[^0-9]', '', 'g'), '') and p_contact !~ '@'
+    order by u.created_at, u.id
+    limit 10;
+end
+$$;
+comment on function rollcall.users_by_contact(text) is
+  'Users with this e-mail address, but for case, or phone number; several where single sign-on is in use. At most 10.';
+
+create or replace function rollcall.user_events(p_user_id uuid)
+returns table (event_id bigint, kind text, payload jsonb, created_at timestamptz)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  theirs constant regclass := (
+    -- the application's own table of that name, where it has the same columns
+    select c.oid
+    from pg_class c
+    where c.oid = to_regclass('public.user_events') and c.relkind in ('r', 'p') and rollcall.is_trusted()
+      and 5 = (
+        select count(*) from pg_attribute a
+        where a.attrelid = c.oid and not a.attisdropped
+          and (a.attname, format_type(a.atttypid, null)) in (
+            ('id', 'bigint'), ('user_id', 'uuid'), ('kind', 'text'), ('payload', 'jsonb'), ('created_at', 'timestamp with time zone')))
+  );
+begin
+  return query execute
+    'select v.* from (
+       select e.id, e.kind, e.payload, e.created_at from rollcall.event e where e.user_id = $1'
+    || case when theirs is not null then
+      ' union all select t.id, t.kind, t.payload, t.created_at from public.user_events t where t.user_id = $1' else '' end
+    || ') v (event_id, kind, payload, created_at) order by v.created_at, v.event_id'
+    using p_user_id;
+end
+$$;
+comment on function rollcall.user_events(uuid) is
+  'What happened between a user''s signup and profile, oldest first; for a trusted role with the rows of a table public.user_events of the application''s, if it has the same columns.';
+
+create or replace function rollcall.user_facts(p_user_id uuid)
+returns table (
+  is_user boolean, is_expected boolean, has_profile boolean, is_in_grace boolean, is_soft_deleted boolean,
+  is_anonymous boolean, is_sso boolean, is_confirmed boolean, is_banned boolean, email text, phone_only boolean,
+  email_differs boolean, signup_logged boolean, deletion_logged boolean, audit_log text,
+  failure_sqlstate text, failure_constraint text, failure_column text, failure_functions text[], failure_attempts integer, failure_last_at timestamptz
+)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+  person constant jsonb := (select to_jsonb(u) from auth.users u where u.id = p_user_id);
+begin
+  execute
+    'select exists (select from (' || s.query || ') e where e._user_id = $1),
+            exists (select from (' || s.actual_query || ') a where a._user_id = $1),
+            exists (select from (' || s.query || ') e where e._user_id = $1 and ' || rollcall.in_grace(s) || ')'
+    into is_expected, has_profile, is_in_grace using p_user_id;
+  email_differs := false;
+  if 'email' = any (s.columns) then
+    execute
+      'select exists (select from (' || s.query || ') e join (' || s.actual_query || ') a on a._user_id = e._user_id
+         where e._user_id = $1 and lower(e.email::text) is distinct from lower(a.email))'
+      into email_differs using p_user_id;
+  end if;
+  is_user := person is not null;
+  is_soft_deleted := coalesce(person ->> 'deleted_at' is not null, false);
+  is_anonymous := coalesce((person ->> 'is_anonymous')::boolean, false);
+  is_sso := coalesce((person ->> 'is_sso_user')::boolean, false);
+  is_confirmed := coalesce(person ->> 'confirmed_at' is not null, false);
+  is_banned := coalesce((person ->> 'banned_until')::timestamptz > now(), false);
+  email := case when rollcall.is_trusted() then person ->> 'email' end;
+  phone_only := coalesce(person ->> 'email' is null and person ->> 'phone' is not null, false);
+  select coalesce(bool_or(l.action <> 'user_deleted'), false), coalesce(bool_or(l.action = 'user_deleted'), false)
+    into signup_logged, deletion_logged
+  from rollcall.audit_events(null, p_user_id) l;
+  audit_log := rollcall.audit_log_state();
+  select f.sqlstate, f.constraint_name, f.column_name, f.functions, f.attempts, f.at
+    into failure_sqlstate, failure_constraint, failure_column, failure_functions, failure_attempts, failure_last_at
+  from (
+    select r.sqlstate, r.constraint_name, r.column_name, r.functions, r.attempts, r.last_failed_at as at
+    from rollcall.failure r
+    where r.user_id = p_user_id
+    union all
+    select x.payload ->> 'sqlstate', x.payload ->> 'constraint', x.payload ->> 'column',
+      array(select jsonb_array_elements_text(coalesce(x.payload -> 'functions', '[]'))), 1, x.created_at
+    from rollcall.event x
+    where x.user_id = p_user_id and x.kind = 'profile_bootstrap_error'
+    order by at desc
+    limit 1
+  ) f;
+  return next;
+end
+$$;
+comment on function rollcall.user_facts(uuid) is
+  'One row on one user: what they are, whether a profile is expected and there, what the audit log knows (signup, deletion), and the newest attempt that failed, by signup or repair, with its SQLSTATE, constraint, column and functions.';
+
+create or replace function rollcall.user_timeline(p_user_id uuid)
+returns table (happened_at timestamptz, source text, happening text, details jsonb, email text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  max_entries constant integer := 200;
+  s constant rollcall.settings := rollcall.require_definition();
+  person constant jsonb := (select to_jsonb(u) from auth.users u where u.id = p_user_id);
+  profile record;
+begin
+  execute 'select a._created_at as made_at, a.email from (' || s.actual_query || ') a where a._user_id = $1 limit 1' into profile using p_user_id;
+  return query
+    with whole as (
+      select e.created_at as at, 'audit log' as source, e.action as happening, null::jsonb as details, e.email, 1 as rank, 0::bigint as position
+      from rollcall.audit_events(null, p_user_id) e
+      union all
+      select (person ->> moment.name)::timestamptz, 'user',
+        moment.happening || case when moment.name <> 'created_at' then ''
+          when (person ->> 'is_anonymous')::boolean then ' (anonymous)' when (person ->> 'is_sso_user')::boolean then ' (single sign-on)'
+          when person ->> 'email' is not null then ' (e-mail)' when person ->> 'phone' is not null then ' (phone)' else ''
+        end,
+        null, case moment.name when 'created_at' then person ->> 'email' end, 2, moment.position
+      from (
+        values
+          (1, 'created_at', 'created'), (2, 'invited_at', 'invited'), (3, 'confirmation_sent_at', 'confirmation sent'),
+          (4, 'email_confirmed_at', 'e-mail confirmed'), (5, 'phone_confirmed_at', 'phone confirmed'),
+          (6, 'last_sign_in_at', 'last sign-in'), (7, 'banned_until', 'banned until'), (8, 'deleted_at', 'soft-deleted')
+      ) moment (position, name, happening)
+      where person ->> moment.name is not null
+      union all
+      select i.created_at, 'identity', format('linked (%s)', i.provider), null, null, 2, 9
+      from auth.identities i
+      where i.user_id = p_user_id
+      union all
+      select profile.made_at, 'profile', 'created', null, profile.email, 4, 0
+      where profile is not null
+      union all
+      select v.created_at, 'event', v.kind, v.payload, null, 3, v.event_id
+      from rollcall.user_events(p_user_id) v
+      union all
+      select f.last_failed_at, 'repair', format('failed (attempt %s)', f.attempts),
+        jsonb_strip_nulls(jsonb_build_object('sqlstate', f.sqlstate, 'constraint', f.constraint_name, 'column', f.column_name, 'functions', to_jsonb(f.functions))),
+        null, 5, 0
+      from rollcall.failure f
+      where f.user_id = p_user_id
+    )
+    select newest.at, newest.source, newest.happening, newest.details, case when rollcall.is_trusted() then newest.email end
+    from (
+      select case when isfinite(w.at) then w.at end as at, w.source, w.happening, w.details, w.email, w.rank, w.position
+      from whole w
+      order by 1 desc nulls last, w.rank desc, w.position desc, w.happening desc
+      limit max_entries
+    ) newest
+    order by newest.at nulls last, newest.rank, newest.position, newest.happening;
+end
+$$;
+comment on function rollcall.user_timeline(uuid) is
+  'What is on record of one user, from all sources, oldest first, at most the 200 newest entries. E-mail addresses only for a trusted role.';
+
+-- What was checked ------------------------------------------------------------------------------------------------
+
+create or replace function rollcall.forget_old() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  -- a little at a time, oldest first
+  at_most constant integer := 1000;
+  before constant timestamptz := (select now() - make_interval(days => s.keep_days) from rollcall.settings s);
+begin
+  delete from rollcall.event x where x.id in (
+    select o.id from rollcall.event o where o.created_at < before order by o.created_at limit at_most for update skip locked);
+  delete from rollcall.check_run x where x.id in (
+    select o.id from rollcall.check_run o where o.checked_at < before order by o.id limit at_most for update skip locked);
+  delete from rollcall.incident x where x.id in (
+    select o.id from rollcall.incident o where o.resolved_at < before order by o.opened_at limit at_most for update skip locked);
+  delete from rollcall.run x where x.run_id in (
+    select o.run_id from rollcall.run o
+    where o.created_at < before and o.state not in ('running', 'paused')
+    order by o.created_at limit 10 for update skip locked);
+end
+$$;
+comment on function rollcall.forget_old() is
+  'Deletes events, checks, resolved incidents and ended runs that are older than rollcall.settings.keep_days, a little at a time. Every scheduled check and every repair calls it.';
+
+create or replace function rollcall.record_check(p_check text, p_verdict text, p_finding_ids text[], p_counts jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  -- what a reader may write stays small, and has the server's time
+  insert into rollcall.check_run (check_name, checked_at, verdict, finding_ids, counts)
+  values (p_check, now(), p_verdict, p_finding_ids[:100], case when length(p_counts::text) <= 4096 then p_counts else '{}' end);
+  perform rollcall.forget_old();
+end
+$$;
+comment on function rollcall.record_check(text, text, text[], jsonb) is
+  'Keeps what a scheduled check said just now.';
+
+create or replace function rollcall.check_history(p_check text, p_since timestamptz)
+returns table (checked_at timestamptz, verdict text, finding_ids text[], counts jsonb)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select r.checked_at, r.verdict, r.finding_ids, r.counts
+  from rollcall.check_run r
+  where r.check_name = p_check and r.checked_at >= p_since
+  order by r.checked_at desc
+  limit 2000
+$$;
+comment on function rollcall.check_history(text, timestamptz) is
+  'Scheduled checks since a moment, newest first, at most 2,000.';
+
+create or replace function rollcall.recent_window(p_shortest interval) returns interval
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select least(
+    greatest(
+      p_shortest,
+      -- half a window of overlap, since a signup is dated when its transaction begins and seen when it ends
+      now() - (
+        -- a clock that was ahead once hides nothing
+        select max(r.checked_at) from rollcall.check_run r where r.check_name = 'recent' and r.verdict <> 'unknown' and r.checked_at <= now()
+      ) + p_shortest / 2
+    ),
+    interval '7 days'
+  )
+$$;
+comment on function rollcall.recent_window(interval) is
+  'How far the check of recent signups has to look back: at least this long, and to a little before the newest one that could look; at most 7 days, which the check of everyone covers.';

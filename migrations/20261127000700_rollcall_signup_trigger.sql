@@ -1,0 +1,267 @@
+-- Stance "make": a trigger of Rollcall's own on auth.users, asked for on purpose, after everybody else's.
+--
+-- Nothing in this file touches auth.users until rollcall.install_signup_trigger() is called. The trigger makes the profile
+-- if it is expected and missing, keeps an event, and catches everything: it blocks no signup. It changes
+-- nothing that the application's own triggers do.
+--
+-- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
+
+create or replace function rollcall.on_signup() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off set lock_timeout = '1s' as $$
+declare
+  s rollcall.settings;
+  made uuid;
+  code text;
+  reason jsonb;
+begin
+  select x.* into s from rollcall.settings x;
+  -- A constraint that is checked at commit would fail after the handler below, and take the signup with it.
+  if s.target_table is null or exists (
+    select from pg_constraint c where c.conrelid = to_regclass(s.target_table) and c.condeferred
+  ) then
+    return new;
+  end if;
+  -- for triggers on the profile table that name their tables without a schema
+  perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
+  execute s.insert_query into made using array[new.id], '{}'::jsonb;
+  if made is not null then
+    insert into rollcall.event (user_id, kind, payload)
+    values (new.id, 'auth_user_created', '{"source": "trigger"}'), (new.id, 'profile_bootstrap_ok', '{"source": "trigger"}');
+  end if;
+  return new;
+exception when others or query_canceled or assert_failure then
+  begin
+    get stacked diagnostics code = pg_exception_context;
+    reason := jsonb_build_object('functions', rollcall.known_functions(code));
+    get stacked diagnostics code = constraint_name;
+    reason := reason || jsonb_build_object('source', 'trigger', 'sqlstate', sqlstate, 'constraint', rollcall.known_constraint(code));
+    get stacked diagnostics code = column_name;
+    insert into rollcall.event (user_id, kind, payload)
+    values (new.id, 'profile_bootstrap_error', jsonb_strip_nulls(reason || jsonb_build_object('column', rollcall.known_column(code))));
+  exception when others or query_canceled or assert_failure then
+    null;
+  end;
+  return new;
+end
+$$;
+comment on function rollcall.on_signup() is
+  'Rollcall: trigger function that makes the profile of a new user if it is expected and missing. Never fails, so a signup is never blocked.';
+
+create or replace function rollcall.trigger_status()
+returns table (trigger_name text, table_name text, function_name text, is_ours boolean, is_enabled boolean, note text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select
+    t.tgname::text, t.tgrelid::regclass::text, p.oid::regprocedure::text, coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %',
+    t.tgenabled in ('O', 'A'),
+    concat_ws(' ',
+      case when t.tgtype::integer & 2 = 2 then 'before' else 'after' end,
+      concat_ws(' or ', case when t.tgtype::integer & 4 = 4 then 'insert' end, case when t.tgtype::integer & 16 = 16 then 'update' end,
+        case when t.tgtype::integer & 8 = 8 then 'delete' end),
+      case when t.tgtype::integer & 1 = 0 then 'for each statement' end,
+      case when t.tginitdeferred then 'at commit' end,
+      case when t.tgqual is not null then 'under a condition' end,
+      case when s.replaced ? ('guard ' || p.oid::regprocedure) then
+        case when p.prosrc like '%rollcall guard%' then '(guarded)' else '(the guard was overwritten)' end end)
+  from pg_trigger t
+  join pg_class c on c.oid = t.tgrelid
+  join pg_proc p on p.oid = t.tgfoid
+  cross join rollcall.settings s
+  where c.relnamespace = to_regnamespace('auth') and not t.tgisinternal
+  order by t.tgrelid::regclass::text, t.tgname collate "C"
+$$;
+comment on function rollcall.trigger_status() is
+  'The triggers on the tables of Supabase Auth, in the order in which they fire: whose they are and what they fire on.';
+
+create or replace function rollcall.signup_trigger_plan(out trigger_name name, out function_name text, out plan text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+  target constant regclass := to_regclass(s.target_table);
+  hint constant text := 'Let the application go on as it does; Rollcall watches and repairs without a trigger of its own.';
+  obstacle text;
+  last_of_theirs text;
+begin
+  select string_agg(quote_ident(c.conname), ', ') into obstacle from pg_constraint c where c.conrelid = target and c.condeferred;
+  if obstacle is not null then
+    raise exception 'rollcall: % is checked at commit, where nothing can catch its failure', obstacle
+      using errcode = 'object_not_in_prerequisite_state',
+        detail = format('If it fails for a profile in %s that the trigger made, the signup fails.', s.target_table), hint = hint;
+  end if;
+  -- A trigger that fires after the insert of the user and makes the same profile by a plain insert would meet ours.
+  select string_agg(format('%s on %s', quote_ident(t.tgname), t.tgrelid::regclass), ', ') into obstacle
+  from pg_trigger t
+  join pg_class c on c.oid = t.tgrelid
+  join pg_proc p on p.oid = t.tgfoid
+  where c.relnamespace = to_regnamespace('auth') and not t.tgisinternal and t.tgenabled in ('O', 'A')
+    and (t.tgrelid <> 'auth.users'::regclass or t.tgtype::integer & 5 <> 5 or t.tginitdeferred)
+    and t.tgtype::integer & 20 <> 0  -- insert or update
+    and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+    and strpos(lower(p.prosrc), (select lower(x.relname) from pg_class x where x.oid = target)) > 0;
+  if obstacle is not null then
+    raise exception 'rollcall: the application makes profiles later, by its trigger %', obstacle
+      using errcode = 'object_not_in_prerequisite_state',
+        detail = 'A profile that is there already could make that trigger fail, and the signup or the confirmation with it.', hint = hint;
+  end if;
+  if exists (select from rollcall.unfilled_columns()) then
+    raise exception 'rollcall: the definition gives no value to %', (select string_agg(quote_ident(c), ', ') from rollcall.unfilled_columns() c)
+      using errcode = 'object_not_in_prerequisite_state', detail = 'Every profile that the trigger made would fail on it.',
+        hint = 'Add the columns to the definition: rollcall definition set FILE.';
+  end if;
+
+  select max(t.tgname::text collate "C") into last_of_theirs
+  from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+  where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal and t.tgtype::integer & 7 = 5  -- for each row, after, insert
+    and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %';
+  -- Triggers fire in the order of their names.
+  if coalesce(last_of_theirs < 'on_auth_user_created' collate "C", true)
+    and not exists (
+      select from pg_proc p
+      where p.proname = 'handle_new_user' and p.pronamespace = 'public'::regnamespace
+        and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %')
+    and not exists (
+      select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid = 'auth.users'::regclass and t.tgname = 'on_auth_user_created'
+        and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %')
+  then
+    trigger_name := 'on_auth_user_created';
+    function_name := 'public.handle_new_user()';
+  else
+    trigger_name := 'zz_rollcall_on_signup';
+    function_name := 'rollcall.on_signup()';
+  end if;
+  if last_of_theirs >= trigger_name::text collate "C" then
+    raise exception 'rollcall: the application''s trigger % fires after Rollcall''s would', quote_ident(last_of_theirs)
+      using errcode = 'object_not_in_prerequisite_state',
+        detail = 'If it makes the same profile by a plain insert, it would fail on Rollcall''s, and the signup with it.', hint = hint;
+  end if;
+  plan := format('create the trigger %I on auth.users, after insert for each row, after all others; it runs %s, which makes a profile in %s where one is expected and missing',
+    trigger_name, function_name, s.target_table);
+end
+$$;
+comment on function rollcall.signup_trigger_plan() is
+  'Under which names Rollcall''s trigger would be made, and a sentence about it. Raises an error with the reason where it could harm.';
+
+create or replace function rollcall.remove_signup_trigger() returns text
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  theirs text;
+  ours record;
+  removed text[] := '{}';
+begin
+  select string_agg(format('%I on %s', t.tgname, t.tgrelid::regclass), ', ') into theirs
+  from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+  where coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %'
+    and (t.tgrelid <> 'auth.users'::regclass or t.tgname not in ('on_auth_user_created', 'zz_rollcall_on_signup'));
+  if theirs is not null then
+    raise exception 'rollcall: other triggers run Rollcall''s function: %', theirs
+      using errcode = 'dependent_objects_still_exist', hint = 'Drop them first; nothing was changed.';
+  end if;
+  for ours in
+    select t.tgname, p.oid::regprocedure as function, pg_get_functiondef(p.oid) as definition, obj_description(p.oid, 'pg_proc') as comment
+    from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+    where t.tgrelid = 'auth.users'::regclass and coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %'
+  loop
+    -- A trigger can be dropped by the owner of its table alone; it goes with its function.
+    execute format('drop function %s cascade', ours.function);
+    if ours.function::text = 'rollcall.on_signup()' then
+      execute ours.definition;
+      execute format('comment on function rollcall.on_signup() is %L', ours.comment);
+      revoke all on function rollcall.on_signup() from public;
+    end if;
+    removed := removed || format('the trigger %I on auth.users', ours.tgname);
+  end loop;
+  return case when removed = '{}' then 'there was no trigger of Rollcall''s' else 'removed ' || array_to_string(removed, ', ') end;
+end
+$$;
+comment on function rollcall.remove_signup_trigger() is
+  'Takes Rollcall''s trigger off auth.users, with the public function that it runs. Nothing of the application''s is touched.';
+
+create or replace function rollcall.install_signup_trigger() returns text
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  wanted constant record := rollcall.signup_trigger_plan();
+begin
+  perform rollcall.remove_signup_trigger();
+  if wanted.function_name = 'public.handle_new_user()' then
+    execute replace(pg_get_functiondef('rollcall.on_signup()'::regprocedure), 'FUNCTION rollcall.on_signup()', 'FUNCTION public.handle_new_user()');
+    execute format('comment on function public.handle_new_user() is %L', obj_description('rollcall.on_signup()'::regprocedure, 'pg_proc'));
+    revoke all on function public.handle_new_user() from public, anon, authenticated, service_role;
+  end if;
+  execute format('create trigger %I after insert on auth.users for each row execute function %s', wanted.trigger_name, wanted.function_name);
+  return format('created the trigger %I on auth.users, which runs %s', wanted.trigger_name, wanted.function_name);
+end
+$$;
+comment on function rollcall.install_signup_trigger() is
+  'Adds Rollcall''s trigger to auth.users, after everybody else''s; refuses where it could harm. Returns what was done.';
+
+-- The guard -------------------------------------------------------------------------------------------------------
+
+create or replace function rollcall.guard_function(p_function regprocedure, p_apply boolean default false) returns text
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  f constant record := (select p from pg_proc p where p.oid = p_function);
+  code constant text := regexp_replace(regexp_replace(f.prosrc, '--[^\n]*', '', 'g'), '/\*.*?\*/', '', 'g');
+  guarded constant text :=
+    E'begin -- rollcall guard: the original is kept, and "rollcall trigger unguard" gives it back\n'
+    || regexp_replace(btrim(f.prosrc, E' \t\r\n'), ';?$', E';\n')
+    || E'exception when others or query_canceled or assert_failure then\n'
+    || E'  begin\n'
+    || E'    perform rollcall.log_guarded_failure(new.id, sqlstate);\n'
+    || E'  exception when others or query_canceled or assert_failure then null;\n'
+    || E'  end;\n'
+    || E'  return new;\nend\n';
+begin
+  if f.prosrc like '%rollcall guard%' then
+    return format('%s is guarded already', p_function);
+  end if;
+  if (select l.lanname from pg_language l where l.oid = f.prolang) <> 'plpgsql'
+    or not exists (select from pg_trigger t where t.tgfoid = p_function and t.tgrelid = 'auth.users'::regclass and t.tgtype::integer & 7 = 5)
+  then
+    raise exception 'rollcall: % is no PL/pgSQL function of an after-insert trigger on auth.users', p_function
+      using errcode = 'wrong_object_type', hint = 'List them: rollcall trigger status.';
+  end if;
+  if code ~* '\mraise\s+(exception|sqlstate|''|using|[a-z_]+\s*;)|\mreturn\s+null\M|\massert\M|\mraise\s*;' then
+    raise exception 'rollcall: % refuses signups on purpose', p_function
+      using errcode = 'object_not_in_prerequisite_state',
+        detail = 'It raises errors of its own. A guard would let through those that it keeps out.',
+        hint = 'Put what may fail into a block of its own inside the function, with an exception handler.';
+  end if;
+  if p_apply then
+    update rollcall.settings s set replaced = s.replaced || jsonb_build_object('guard ' || p_function, pg_get_functiondef(p_function));
+    execute replace(pg_get_functiondef(p_function), f.prosrc, guarded);
+    return format('guarded %s: if it fails, the signup goes through, and the failure is kept as an event', p_function);
+  end if;
+  return format('replace the body of %s by:', p_function) || E'\n' || guarded;
+end
+$$;
+comment on function rollcall.guard_function(regprocedure, boolean) is
+  'Puts the body of a signup trigger function of the application''s into a block that catches, keeps and passes over its errors, or only says so. Refuses a function that raises errors on purpose.';
+
+create or replace function rollcall.unguard_function(p_function regprocedure) returns text
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  key constant text := 'guard ' || p_function;
+  original constant text := (select s.replaced ->> key from rollcall.settings s);
+  is_ours constant boolean := (select p.prosrc like '%rollcall guard%' from pg_proc p where p.oid = p_function);
+begin
+  if original is null then
+    return format('%s has no guard', p_function);
+  end if;
+  if is_ours then
+    execute original;
+  end if;
+  update rollcall.settings s set replaced = s.replaced - key;
+  return case when is_ours then format('%s is as it was before the guard', p_function)
+    else format('the guard of %s had been overwritten; the function stays as it is', p_function) end;
+end
+$$;
+comment on function rollcall.unguard_function(regprocedure) is
+  'Gives a guarded function back its original body, unless it was replaced since.';
+
+create or replace function rollcall.log_guarded_failure(p_user_id uuid, p_sqlstate text) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  insert into rollcall.event (user_id, kind, payload)
+  values (p_user_id, 'profile_bootstrap_error', jsonb_build_object('source', 'guard', 'sqlstate', left(p_sqlstate, 5)))
+$$;
+comment on function rollcall.log_guarded_failure(uuid, text) is
+  'Keeps the failure of a guarded signup trigger as an event.';

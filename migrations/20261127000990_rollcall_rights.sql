@@ -1,0 +1,94 @@
+-- Who may do what.
+--
+--   service_role        the public API, and what stands behind its views
+--   rollcall_monitor    takes every report; sees no e-mail address and changes nothing but what it may record
+--   rollcall_repairer   takes every report, and creates missing profiles by the definition; can change nothing else
+--
+-- The two roles reach the data through functions of the schema rollcall alone: neither has a right on auth.* or on the
+-- profile table. They are made without login; give one a password to use it (alter role rollcall_monitor login password …).
+-- Roles belong to the cluster: one that is there already keeps its password and its settings.
+--
+-- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
+
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['rollcall_monitor', 'rollcall_repairer'] loop
+    begin
+      execute format('create role %I nologin inherit', name);
+      -- longer than any check takes, shorter than anyone would wait for a connection that it holds
+      execute format('alter role %I set statement_timeout = ''60s''', name);
+      execute format('alter role %I set lock_timeout = ''2s''', name);
+      execute format('alter role %I set idle_in_transaction_session_timeout = ''60s''', name);
+    exception when duplicate_object or unique_violation then
+      null;
+    end;
+  end loop;
+  comment on role rollcall_monitor is 'Rollcall: takes every report; sees no e-mail address. Made without login.';
+  comment on role rollcall_repairer is 'Rollcall: takes every report, and creates missing profiles by the definition. Made without login.';
+  grant rollcall_monitor to rollcall_repairer;
+exception when insufficient_privilege then
+  raise warning 'rollcall: the roles rollcall_monitor and rollcall_repairer belong to somebody else, and stay as they are';
+end
+$$;
+
+-- closed by default
+revoke all on schema rollcall from public, anon, authenticated, service_role;
+revoke all on all tables in schema rollcall from public, anon, authenticated, service_role, rollcall_monitor, rollcall_repairer;
+revoke all on all sequences in schema rollcall from public, anon, authenticated, service_role, rollcall_monitor, rollcall_repairer;
+revoke all on all functions in schema rollcall from public, anon, authenticated, service_role, rollcall_monitor, rollcall_repairer;
+
+-- What the public views call is called as the one who reads them.
+grant usage on schema rollcall to service_role, rollcall_monitor, rollcall_repairer;
+grant select on rollcall.event to service_role;
+grant execute on function rollcall.list_signups(), rollcall.list_users() to service_role;
+
+create or replace function rollcall.schema_version() returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$ select '20261127000990' $$;
+comment on function rollcall.schema_version() is
+  'The newest migration that was applied as a whole.';
+revoke all on function rollcall.schema_version() from public;
+
+grant execute on function
+  rollcall.audit_counts(),
+  rollcall.audit_log_state(),
+  rollcall.check_history(text, timestamptz),
+  rollcall.definition_fault(),
+  rollcall.email_mismatches(),
+  rollcall.incident_begin(text),
+  rollcall.incident_record(text, timestamptz, jsonb, jsonb),
+  rollcall.incidents(timestamptz),
+  rollcall.lease_message(text, uuid, interval),
+  rollcall.acknowledge_message(bigint, uuid, boolean),
+  rollcall.mismatches(bigint, boolean),
+  rollcall.count_missing(timestamptz),
+  rollcall.is_expected(uuid),
+  rollcall.missing_among(uuid[]),
+  rollcall.missing_user_ids(integer),
+  rollcall.recent_errors(integer),
+  rollcall.recent_health(interval),
+  rollcall.recent_issues(interval, boolean),
+  rollcall.recent_window(interval),
+  rollcall.record_check(text, text, text[], jsonb),
+  rollcall.schema_version(),
+  rollcall.trigger_status(),
+  rollcall.unfilled_columns(),
+  rollcall.run_failures(uuid, integer),
+  rollcall.run_reports(integer, text),
+  rollcall.user_counts(),
+  rollcall.user_events(uuid),
+  rollcall.user_facts(uuid),
+  rollcall.user_timeline(uuid),
+  rollcall.users_by_contact(text)
+to rollcall_monitor;
+
+grant execute on function
+  rollcall.advance_run(uuid, uuid, integer),
+  rollcall.change_run(uuid, text, integer, real, integer),
+  rollcall.hold_run(uuid, uuid, integer, text, text),
+  rollcall.preview_users(uuid[], integer, jsonb, boolean, integer),
+  rollcall.repair_users(uuid[], text, jsonb),
+  rollcall.start_run(text, jsonb, uuid),
+  rollcall.undo_batch(uuid, integer, boolean)
+to rollcall_repairer;

@@ -1,0 +1,12 @@
+-- One row a line of the proof: what was checked, how it went, how many rows break it.
+select now() as check_time, v.check_name, v.status, v.count, v.details
+from (
+  select rollcall.email_mismatches() as emails, c.missing, c.orphaned from rollcall.user_counts() c
+) u
+cross join lateral (
+  values
+    ('Auth users without profiles', case when u.missing = 0 then 'PASS' else 'FAIL' end, u.missing, u.missing || ' users missing profiles'),
+    ('Profiles without auth users', case when u.orphaned = 0 then 'PASS' else 'WARNING' end, u.orphaned, u.orphaned || ' profiles orphaned'),
+    ('Email consistency', case when coalesce(u.emails, 0) = 0 then 'PASS' else 'WARNING' end, coalesce(u.emails, 0),
+      coalesce(u.emails || ' mismatched emails', 'not applicable: the profiles have no e-mail'))
+) v (check_name, status, count, details)
