@@ -115,15 +115,15 @@ comment on function rollcall.missing_among(uuid[]) is
   'Those of these users who must have a profile and have none.';
 
 create or replace function rollcall.count_missing(p_signed_up_before timestamptz default 'infinity') returns bigint
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
   answer bigint;
 begin
   execute
-    'select count(*) from (' || s.query || ') e
-     where (e._signed_up_at <= $1 or e._signed_up_at is null or e._signed_up_at > now() + interval ''5 minutes'')
-       and not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id)'
+    'with unmatched as materialized (' || rollcall.unmatched_sql(s) || ')
+     select count(*) from unmatched m join (' || s.query || ') e on e._user_id = m.user_id
+     where e._signed_up_at <= $1 or e._signed_up_at is null or e._signed_up_at > now() + interval ''5 minutes'''
     into answer using p_signed_up_before;
   return answer;
 end
