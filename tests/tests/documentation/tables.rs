@@ -95,10 +95,10 @@ fn the_fields_of_a_request_and_their_defaults_are_those_of_the_code() -> Result<
         };
         let field = field.trim_matches('`');
         let value = &defaults[field];
-        let shown = if value.is_null() {
-            String::new()
-        } else {
-            format!("`{value}`")
+        let shown = match value.as_str() {
+            Some(text) => format!("`{text}`"),
+            None if value.is_null() => String::new(),
+            None => format!("`{value}`"),
         };
         assert_eq!(*default, shown, "{field}");
     }
