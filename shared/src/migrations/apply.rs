@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio_postgres::types::Type;
 
 use super::plan::{Facts, Plan};
 use super::{ALL, Situation};
 use crate::database::{Database, Queries};
-use crate::error::Result;
-use crate::patience;
+use crate::error::{Error, Result};
+use crate::{definition, patience};
 
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long trying signups may take before the definition is drafted without them.
+const EXAMPLE_LIMIT: Duration = Duration::from_secs(15);
 
 /// What [`apply`] would do: the migrations are applied in a transaction that is rolled back.
 ///
@@ -18,9 +22,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// As [`apply`].
 pub async fn plan(database: &mut Database, replace_api: bool) -> Result<Plan> {
     patience::run(database, async |database| {
+        let example = example(database).await?;
         forget_notices(database);
         let (before, after) = database
-            .try_out(LIMIT, async |queries| install(queries, replace_api).await)
+            .try_out(LIMIT, async |queries| {
+                install(queries, replace_api, example.as_ref()).await
+            })
             .await?;
         Ok(Plan::between(&before, &after, database.take_warnings()))
     })
@@ -30,7 +37,8 @@ pub async fn plan(database: &mut Database, replace_api: bool) -> Result<Plan> {
 /// Applies all migrations in one transaction, where one of them is new or changed or something of theirs is missing, and
 /// writes the history. With `replace_api`, names of the public API that the application uses are taken over.
 ///
-/// Only Rollcall's own objects are locked, and each of them for a moment; where one is in use, tries again.
+/// Only Rollcall's own objects are locked, and each of them for a moment; where one is in use, tries again. Before, signups
+/// are tried and rolled back, for the draft of a definition, unless a person has set one.
 ///
 /// # Errors
 /// [`crate::error::Error::NotSupabase`], [`crate::error::Error::AuthTooOld`], [`crate::error::Error::SchemaTaken`],
@@ -38,13 +46,41 @@ pub async fn plan(database: &mut Database, replace_api: bool) -> Result<Plan> {
 /// [`crate::error::Error::InstallInProgress`], and what the server refuses; then nothing was changed.
 pub async fn apply(database: &mut Database, replace_api: bool) -> Result<Plan> {
     patience::run(database, async |database| {
+        let example = example(database).await?;
         forget_notices(database);
         let (before, after) = database
-            .write(LIMIT, async |queries| install(queries, replace_api).await)
+            .write(LIMIT, async |queries| {
+                install(queries, replace_api, example.as_ref()).await
+            })
             .await?;
         Ok(Plan::between(&before, &after, database.take_warnings()))
     })
     .await
+}
+
+/// What signups that are tried and rolled back tell about the profile table; none where nothing is to be drafted, or
+/// nothing can be tried.
+async fn example(database: &mut Database) -> Result<Option<Value>> {
+    let tried = database
+        .try_out(EXAMPLE_LIMIT, async |queries| {
+            queries.lock_install().await?;
+            Situation::read(queries).await?.require_fitting()?;
+            let before = Facts::read(queries).await?;
+            if before.has_definition_of_a_person() || !before.needs_work(false) {
+                return Ok(None);
+            }
+            for migration in ALL {
+                queries.script(migration.sql).await?;
+            }
+            definition::example_in(queries, None).await
+        })
+        .await;
+    match tried {
+        Ok(example) => Ok(example),
+        // the application's own code takes too long, or fails in a way that a trial cannot catch
+        Err(Error::Timeout | Error::Statement { .. }) if database.is_usable() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Those of a try before.
@@ -53,7 +89,11 @@ fn forget_notices(database: &mut Database) {
     database.take_notices();
 }
 
-async fn install(queries: &Queries<'_>, replace_api: bool) -> Result<(Facts, Facts)> {
+async fn install(
+    queries: &Queries<'_>,
+    replace_api: bool,
+    example: Option<&Value>,
+) -> Result<(Facts, Facts)> {
     queries.lock_install().await?;
     Situation::read(queries).await?.require_fitting()?;
     let before = Facts::read(queries).await?;
@@ -78,6 +118,14 @@ async fn install(queries: &Queries<'_>, replace_api: bool) -> Result<(Facts, Fac
                     (&migration.name, Type::TEXT),
                     (&migration.checksum(), Type::TEXT),
                 ],
+            )
+            .await?;
+    }
+    if example.is_some() {
+        queries
+            .rows(
+                "select rollcall.adopt_draft($1)",
+                &[(&example, Type::JSONB)],
             )
             .await?;
     }

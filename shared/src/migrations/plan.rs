@@ -209,6 +209,13 @@ impl Facts {
         }
     }
 
+    /// Whether the definition is one that is never replaced.
+    pub(super) fn has_definition_of_a_person(&self) -> bool {
+        self.definition
+            .as_ref()
+            .is_some_and(|definition| !definition.is_draft)
+    }
+
     /// What the history says is there, and is not.
     fn missing(&self) -> Vec<String> {
         let is_recorded = |file: &&Migration| self.state_of(file) == FileState::Applied;
