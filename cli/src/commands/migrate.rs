@@ -36,7 +36,7 @@ pub(crate) async fn run(
         output.say("Nothing was changed.");
         return Ok(Exit::Failure);
     }
-    let done = migrations::apply(&mut database, arguments.replace_api).await?;
+    let done = migrations::apply_planned(&mut database, arguments.replace_api, &plan).await?;
     for warning in &done.warnings {
         output.warning(warning);
     }

@@ -16,7 +16,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How long trying signups may take before the definition is drafted without them.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(15);
 
-/// What [`apply`] would do: the migrations are applied in a transaction that is rolled back.
+/// What [`apply`] would do: the migrations are applied in a transaction that is rolled back. Before, signups are tried and
+/// rolled back, too, for the draft of a definition.
 ///
 /// # Errors
 /// As [`apply`].
@@ -29,7 +30,10 @@ pub async fn plan(database: &mut Database, replace_api: bool) -> Result<Plan> {
                 install(queries, replace_api, example.as_ref()).await
             })
             .await?;
-        Ok(Plan::between(&before, &after, database.take_warnings()))
+        Ok(Plan {
+            example,
+            ..Plan::between(&before, &after, database.take_warnings())
+        })
     })
     .await
 }
@@ -37,20 +41,38 @@ pub async fn plan(database: &mut Database, replace_api: bool) -> Result<Plan> {
 /// Applies all migrations in one transaction, where one of them is new or changed or something of theirs is missing, and
 /// writes the history. With `replace_api`, names of the public API that the application uses are taken over.
 ///
-/// Only Rollcall's own objects are locked, and each of them for a moment; where one is in use, tries again. Before, signups
-/// are tried and rolled back, for the draft of a definition, unless a person has set one.
+/// Only Rollcall's own objects are locked, and each of them for a moment; where one is in use, tries again.
 ///
 /// # Errors
-/// [`crate::error::Error::NotSupabase`], [`crate::error::Error::AuthTooOld`], [`crate::error::Error::SchemaTaken`],
-/// [`crate::error::Error::OtherVersion`] for a database that is newer than the program,
-/// [`crate::error::Error::InstallInProgress`], and what the server refuses; then nothing was changed.
+/// [`Error::NotSupabase`], [`Error::AuthTooOld`], [`Error::SchemaTaken`], [`Error::OtherVersion`] for a database that is
+/// newer than the program, [`Error::InstallInProgress`], and what the server refuses; then nothing was changed.
 pub async fn apply(database: &mut Database, replace_api: bool) -> Result<Plan> {
+    let example = patience::run(database, example).await?;
+    write(database, replace_api, example.as_ref()).await
+}
+
+/// The same, with what the plan has found out by trying signups. The answer is what was done.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn apply_planned(
+    database: &mut Database,
+    replace_api: bool,
+    plan: &Plan,
+) -> Result<Plan> {
+    write(database, replace_api, plan.example.as_ref()).await
+}
+
+async fn write(
+    database: &mut Database,
+    replace_api: bool,
+    example: Option<&Value>,
+) -> Result<Plan> {
     patience::run(database, async |database| {
-        let example = example(database).await?;
         forget_notices(database);
         let (before, after) = database
             .write(LIMIT, async |queries| {
-                install(queries, replace_api, example.as_ref()).await
+                install(queries, replace_api, example).await
             })
             .await?;
         Ok(Plan::between(&before, &after, database.take_warnings()))
@@ -66,7 +88,7 @@ async fn example(database: &mut Database) -> Result<Option<Value>> {
             queries.lock_install().await?;
             Situation::read(queries).await?.require_fitting()?;
             let before = Facts::read(queries).await?;
-            if before.has_definition_of_a_person() || !before.needs_work(false) {
+            if !before.needs_example() {
                 return Ok(None);
             }
             for migration in ALL {
