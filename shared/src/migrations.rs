@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-pub use apply::{apply, plan};
+pub use apply::{apply, apply_planned, plan};
 pub use plan::{DefinitionChange, FileChange, FileState, NameChange, NameState, Plan, RoleChange};
 pub use rollback::{Extent, RolledBack, plan_roll_back, roll_back};
 pub(crate) use situation::Situation;
