@@ -10,8 +10,8 @@
 --
 -- SQLSTATEs of Rollcall's own: RC001 ends a trial, RC002 a trigger discarded a row or changed its key, RC003 a value for
 -- a column that the definition does not have, RC005 a value that its column cannot take, RC006 an idempotency key that was
--- used for another request, RC007 no such run, RC008 a run that has not ended, RC009 there is no definition, RC010 an unclaimed row has the user's
--- e-mail address, RC011 a repair would do what no rollback takes back.
+-- used for another request, RC007 no such run, RC008 a run that has not ended, RC009 there is no definition, RC010 an
+-- unclaimed row has the user's e-mail address, RC011 a repair would do what no rollback takes back.
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
@@ -46,6 +46,21 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function rollcall.is_ours(oid) is
   'Whether a function under a name that an application could use is Rollcall''s, and was not replaced by the application since.';
+
+create or replace function rollcall.refuse_temporary_objects() returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  if not rollcall.is_trusted() and (
+    exists (select from pg_class c where c.relnamespace = pg_my_temp_schema())
+    or exists (select from pg_type t where t.typnamespace = pg_my_temp_schema())
+  ) then
+    raise exception 'rollcall: the triggers of the application are not run in a session with temporary objects'
+      using errcode = 'insufficient_privilege', hint = 'Connect anew.';
+  end if;
+end
+$$;
+comment on function rollcall.refuse_temporary_objects() is
+  'Refuses to run triggers of the application for rollcall_monitor and rollcall_repairer in a session with temporary objects: a trigger that names things without a schema could find those, and would run what they hide with the owner''s rights.';
 
 -- Columns of the target -------------------------------------------------------------------------------------------
 

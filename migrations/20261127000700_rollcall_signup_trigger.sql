@@ -230,7 +230,6 @@ create or replace function rollcall.guard_function(p_function regprocedure, p_ap
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
   f constant record := (select p from pg_proc p where p.oid = p_function);
-  code constant text := regexp_replace(regexp_replace(f.prosrc, '--[^\n]*', '', 'g'), '/\*.*?\*/', '', 'g');
   guarded constant text :=
     E'begin -- rollcall guard: the original is kept, and "rollcall trigger unguard" gives it back\n'
     || regexp_replace(btrim(f.prosrc, E' \t\r\n'), ';?$', E';\n')
@@ -240,6 +239,7 @@ declare
     || E'  exception when others or query_canceled or assert_failure then null;\n'
     || E'  end;\n'
     || E'  return new;\nend\n';
+  refusing text;
 begin
   if f.prosrc like '%rollcall guard%' then
     return format('%s is guarded already', p_function);
@@ -250,8 +250,31 @@ begin
     raise exception 'rollcall: % is no PL/pgSQL function of an after-insert trigger on auth.users', p_function
       using errcode = 'wrong_object_type', hint = 'List them: rollcall trigger status.';
   end if;
-  if code ~* '\mraise\s+(exception|sqlstate|''|using|[a-z_]+\s*;)|\mreturn\s+null\M|\massert\M|\mraise\s*;' then
-    raise exception 'rollcall: % refuses signups on purpose', p_function
+  if exists (select from pg_trigger t where t.tgfoid = p_function and t.tgtype::integer & 66 <> 0) then  -- before, instead of
+    raise exception 'rollcall: % is also run before a row is written', p_function
+      using errcode = 'object_not_in_prerequisite_state', detail = 'There its result decides what becomes of the row.',
+        hint = 'Give the triggers a function each.';
+  end if;
+  -- what it calls, and what fires on the tables that it names
+  with recursive code (id, source) as (
+    select p_function::oid, f.prosrc
+    union
+    select p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
+    from code
+    join pg_proc p on p.pronamespace = any (rollcall.application_schemas())
+      and (
+        strpos(lower(code.source), lower(p.proname)) > 0
+        or exists (
+          select from pg_trigger g join pg_class c on c.oid = g.tgrelid
+          where g.tgfoid = p.oid and c.relnamespace = any (rollcall.application_schemas()) and strpos(lower(code.source), lower(c.relname)) > 0)
+      )
+  )
+  select string_agg(code.id::regprocedure::text, ', ') into refusing
+  from code
+  where regexp_replace(regexp_replace(code.source, '--[^\n]*', '', 'g'), '/\*.*?\*/', '', 'g')
+    ~* '\mraise\M(?!\s+(debug|log|info|notice|warning)\M)|\massert\M|\minto\s+strict\M';
+  if refusing is not null then
+    raise exception 'rollcall: signups are refused on purpose in %', refusing
       using errcode = 'object_not_in_prerequisite_state',
         detail = 'It raises errors of its own. A guard would let through those that it keeps out.',
         hint = 'Put what may fail into a block of its own inside the function, with an exception handler.';
