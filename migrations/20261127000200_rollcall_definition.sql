@@ -38,6 +38,15 @@ $$;
 comment on function rollcall.is_trusted() is
   'Whether the role that asks may see e-mail addresses and choose values: service_role, and everybody who may act as the owner of the schema rollcall. False for rollcall_monitor and rollcall_repairer.';
 
+create or replace function rollcall.is_ours(p_function oid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- "create or replace" keeps the comment of what it replaces
+  select coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and strpos(p.prosrc, 'rollcall.') > 0
+  from pg_proc p where p.oid = p_function
+$$;
+comment on function rollcall.is_ours(oid) is
+  'Whether a function under a name that an application could use is Rollcall''s, and was not replaced by the application since.';
+
 create or replace function rollcall.refuse_temporary_objects() returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin

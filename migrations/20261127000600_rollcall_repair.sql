@@ -74,7 +74,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join pg_proc p on true
     join pg_namespace n on n.oid = p.pronamespace
     where n.nspname not in ('pg_catalog', 'information_schema', 'rollcall')
-      and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+      and not rollcall.is_ours(p.oid)
       and (m.groups[2] = p.proname or m.groups[1] in (quote_ident(p.proname), format('%I.%I', n.nspname, p.proname)))
     group by 1
     order by 2
@@ -234,7 +234,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join pg_proc p on p.oid = g.tgfoid
     cross join unnest(p.proconfig) c
     where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal and g.tgenabled in ('O', 'A') and g.tgtype::integer & 4 = 4
-      and c like 'search_path=%' and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+      and c like 'search_path=%' and not rollcall.is_ours(p.oid)
   ) theirs
 $$;
 comment on function rollcall.application_path() is
@@ -262,7 +262,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   ) reason
   where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal and g.tgenabled in ('O', 'A')
     and g.tgtype::integer & 6 = 4  -- after insert
-    and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+    and not rollcall.is_ours(p.oid)
   order by g.tgname collate "C"
 $$;
 comment on function rollcall.replay_triggers() is
