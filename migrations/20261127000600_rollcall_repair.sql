@@ -74,7 +74,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join pg_proc p on true
     join pg_namespace n on n.oid = p.pronamespace
     where n.nspname not in ('pg_catalog', 'information_schema', 'rollcall')
-      and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+      and not rollcall.is_ours(p.oid)
       and (m.groups[2] = p.proname or m.groups[1] in (quote_ident(p.proname), format('%I.%I', n.nspname, p.proname)))
     group by 1
     order by 2
@@ -115,15 +115,15 @@ comment on function rollcall.missing_among(uuid[]) is
   'Those of these users who must have a profile and have none.';
 
 create or replace function rollcall.count_missing(p_signed_up_before timestamptz default 'infinity') returns bigint
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
   answer bigint;
 begin
   execute
-    'select count(*) from (' || s.query || ') e
-     where (e._signed_up_at <= $1 or e._signed_up_at is null or e._signed_up_at > now() + interval ''5 minutes'')
-       and not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id)'
+    'with unmatched as materialized (' || rollcall.unmatched_sql(s) || ')
+     select count(*) from unmatched m join (' || s.query || ') e on e._user_id = m.user_id
+     where e._signed_up_at <= $1 or e._signed_up_at is null or e._signed_up_at > now() + interval ''5 minutes'''
     into answer using p_signed_up_before;
   return answer;
 end
@@ -234,7 +234,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join pg_proc p on p.oid = g.tgfoid
     cross join unnest(p.proconfig) c
     where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal and g.tgenabled in ('O', 'A') and g.tgtype::integer & 4 = 4
-      and c like 'search_path=%' and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+      and c like 'search_path=%' and not rollcall.is_ours(p.oid)
   ) theirs
 $$;
 comment on function rollcall.application_path() is
@@ -262,7 +262,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   ) reason
   where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal and g.tgenabled in ('O', 'A')
     and g.tgtype::integer & 6 = 4  -- after insert
-    and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+    and not rollcall.is_ours(p.oid)
   order by g.tgname collate "C"
 $$;
 comment on function rollcall.replay_triggers() is
