@@ -71,14 +71,14 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
         ..RunOptions::new(Source::Cli)
     };
     let dry_run = backfill::dry_run(&mut session, &options, None).await?;
-    say(&backfill_command::text::dry_run(&dry_run, output))?;
+    say(&backfill_command::text::of_dry_run(&dry_run, true, output))?;
 
     chapter("7. The repair: rollcall backfill --apply --replay")?;
     let result = backfill::apply(&mut session, &options, None, |_| {
         std::ops::ControlFlow::Continue(())
     })
     .await?;
-    say(&backfill_command::text::result(&result))?;
+    say(&backfill_command::text::of_result(&result))?;
     say(&locked_out.table(database).await?)?;
 
     chapter("8. Is everything in order now? More people sign up, then: rollcall verify, rollcall health")?;
