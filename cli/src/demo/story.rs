@@ -1,8 +1,10 @@
 //! The steps of the demo.
 
+use std::ops::ControlFlow;
+
 use anyhow::Context;
 use rollcall::alert::{Notice, Observation, Settings, store};
-use rollcall::backfill::{self, Face, IdRange, Order};
+use rollcall::backfill::{self, RunOptions, Source};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::verification::Verification;
@@ -74,15 +76,17 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     say(&diagnose::text(&diagnosis))?;
 
     chapter("6. What would a repair do? rollcall backfill")?;
-    let preview = backfill::dry_run(&mut session, IdRange::EVERYONE, None, None, None).await?;
-    say(&backfill_command::dry_run_text(&preview, output))?;
+    let options = RunOptions::new(Source::Cli);
+    let preview = backfill::dry_run(&mut session, &options, None).await?;
+    say(&backfill_command::text::of_dry_run(&preview, false, output))?;
 
     chapter(
         "7. First the cause, then the damage: rollcall migrate --again, rollcall backfill --apply",
     )?;
     migrate(&settings).await?;
-    let outcome = backfill::apply(&mut session, &Order::new(Face::Cli), None, |_| ()).await?;
-    say(&backfill_command::outcome_text(&outcome))?;
+    let result =
+        backfill::apply(&mut session, &options, None, |_| ControlFlow::Continue(())).await?;
+    say(&backfill_command::text::of_result(&result))?;
     say(&locked_out.table(database).await?)?;
 
     chapter(
