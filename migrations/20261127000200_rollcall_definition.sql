@@ -38,6 +38,15 @@ $$;
 comment on function rollcall.is_trusted() is
   'Whether the role that asks may see e-mail addresses and choose values: service_role, and everybody who may act as the owner of the schema rollcall. False for rollcall_monitor and rollcall_repairer.';
 
+create or replace function rollcall.is_ours(p_function oid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- "create or replace" keeps the comment of what it replaces
+  select coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and strpos(p.prosrc, 'rollcall.') > 0
+  from pg_proc p where p.oid = p_function
+$$;
+comment on function rollcall.is_ours(oid) is
+  'Whether a function under a name that an application could use is Rollcall''s, and was not replaced by the application since.';
+
 create or replace function rollcall.refuse_temporary_objects() returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -377,12 +386,14 @@ begin
   drop view rollcall.definition_on_trial;
 
   s.query := query;
-  select format('select %s as _user_id, %s as email, %s as _created_at from %s t where t.%I is not null',
+  select format('select %s as _user_id, %s as email, %s as _created_at from %s t%s',
       rollcall.key_as_uuid(s.key_column, s.key_is_uuid),
       coalesce(max(format('t.%I::text', a.attname)) filter (where a.attname = 'email'), 'null::text'),
       coalesce(max(format('t.%I::timestamptz', a.attname)) filter (
         where a.attname = 'created_at' and rollcall.base_type(a.atttypid) in ('timestamptz'::regtype, 'timestamp'::regtype)), 'null::timestamptz'),
-      s.target_table, s.key_column)
+      s.target_table,
+      -- rows that nobody has claimed belong to nobody
+      case when bool_or(a.attname = s.key_column and not a.attnotnull) then format(' where t.%I is not null', s.key_column) else '' end)
     into s.actual_query
   from pg_attribute a
   where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped;

@@ -111,16 +111,12 @@ $$;
 comment on function rollcall.failed_functions(text) is
   'The functions that the context of an error names, innermost first: those only that the catalog knows.';
 
--- In Supabase Auth's order of statements, and with its search_path.
-create or replace function rollcall.sign_up(p_user jsonb, p_confirm boolean) returns void
+create or replace function rollcall.keep_sequences() returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
-  user_id constant uuid := p_user ->> 'id';
-  person_identity jsonb;
   sequence record;
   next_value bigint;
 begin
-  perform rollcall.refuse_temporary_objects();
   -- A sequence that is restarted at the number where it stands gets a file of its own for this transaction; the rollback
   -- brings the old one back untouched.
   for sequence in
@@ -134,6 +130,9 @@ begin
         where strpos(code.source, c.relname) > 0
           or (code.kind = 'table' and exists (
             select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = code.object_id and d.deptype in ('a', 'i')))
+        union all
+        select from pg_depend d, rollcall.settings s
+        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = to_regclass(s.target_table) and d.deptype in ('a', 'i')
       )
     order by c.oid
   loop
@@ -141,7 +140,20 @@ begin
       sequence.seqincrement, sequence.seqmin, sequence.seqmax, sequence.name) into next_value;
     execute format('alter sequence %s restart with %s', sequence.name, next_value);
   end loop;
+end
+$$;
+comment on function rollcall.keep_sequences() is
+  'Lets the rollback of this transaction, or subtransaction, take back what the application''s sequences of a signup advance from here on. Others who draw numbers wait until then.';
 
+-- In Supabase Auth's order of statements, and with its search_path.
+create or replace function rollcall.sign_up(p_user jsonb, p_confirm boolean) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  user_id constant uuid := p_user ->> 'id';
+  person_identity jsonb;
+begin
+  perform rollcall.refuse_temporary_objects();
+  perform rollcall.keep_sequences();
   perform set_config('search_path', 'auth, pg_temp', true);
   execute (
     select format('insert into auth.users (%1$s) select %1$s from pg_catalog.jsonb_populate_record(null::auth.users, $1)', string_agg(quote_ident(a.attname), ', '))

@@ -32,7 +32,7 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     chapter(
         "1. A Supabase project gets Rollcall's migrations, as `rollcall migrate` applies them.",
     )?;
-    let applied = migrate(&settings, false).await?;
+    let applied = migrate(&settings).await?;
     say(&format!(
         "{applied} migrations applied; public.profiles made, since there was none.\n"
     ))?;
@@ -80,7 +80,7 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     chapter(
         "7. First the cause, then the damage: rollcall migrate --again, rollcall backfill --apply",
     )?;
-    migrate(&settings, true).await?;
+    migrate(&settings).await?;
     let outcome = backfill::apply(&mut session, &Order::new(Face::Cli), None, |_| ()).await?;
     say(&backfill_command::outcome_text(&outcome))?;
     say(&locked_out.table(database).await?)?;
@@ -119,12 +119,9 @@ async fn alert(session: &mut Session, report: &HealthReport) -> anyhow::Result<O
     Ok(outcome.lease.map(|lease| lease.notice))
 }
 
-async fn migrate(settings: &ConnectionSettings, again: bool) -> anyhow::Result<usize> {
+async fn migrate(settings: &ConnectionSettings) -> anyhow::Result<usize> {
     let mut database = rollcall::database::Database::connect(settings).await?;
-    Ok(migrations::apply(&mut database, again)
-        .await?
-        .migrations
-        .len())
+    Ok(migrations::apply(&mut database, false).await?.files.len())
 }
 
 fn quoted(text: &str) -> String {
