@@ -40,12 +40,14 @@ const PLANT: &str = "
         execute format('create domain pg_temp.%I as pg_catalog.%1$I check (pg_temp.evil())', o.name);
       end loop;
       for o in
-        select distinct on (c.relname) c.relname::text as name, format('%I.%I', n.nspname, c.relname) as source
+        select distinct on (c.relname) c.relname::text as name, format('%I.%I', n.nspname, c.relname) as source, (
+          select pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ') from pg_catalog.pg_attribute a
+          where a.attrelid = c.oid and a.attnum > 0 and a.atttypid <> 'pg_catalog.anyarray'::regtype) as columns
         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where n.nspname = 'pg_catalog' and c.relkind in ('r', 'v')
           and pg_catalog.has_table_privilege(c.oid, 'select') and not c.relname in (select t.typname from pg_catalog.pg_type t where t.typtype = 'b')
       loop
-        execute format('create view pg_temp.%I as select * from %s where pg_temp.evil()', o.name, o.source);
+        execute format('create view pg_temp.%I as select %s from %s where pg_temp.evil()', o.name, o.columns, o.source);
       end loop;
       for o in
         select distinct c.relname::text as name from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -57,7 +59,7 @@ const PLANT: &str = "
         select distinct p.proname::text as name, pg_catalog.pg_get_function_identity_arguments(p.oid) as arguments, pg_catalog.format_type(p.prorettype, null) as result
         from pg_catalog.pg_proc p
         where p.pronamespace = 'pg_catalog'::regnamespace and p.prokind = 'f' and not p.proretset and p.pronargs between 1 and 2
-          and p.proname in ('lower', 'now', 'format', 'quote_ident', 'to_regclass', 'set_config', 'current_setting', 'left', 'btrim')
+          and p.proname in ('lower', 'now', 'quote_ident', 'to_regclass', 'set_config', 'current_setting', 'left', 'btrim')
       loop
         execute format('create function pg_temp.%I(%s) returns %s language plpgsql as $f$ begin perform pg_temp.evil(); return null; end $f$', o.name, o.arguments, o.result);
       end loop;
@@ -176,7 +178,7 @@ async fn with_an_empty_search_path_it_would_run_as_the_owner() -> Result<()> {
             .iter()
             .filter(|(_, ran_as)| ran_as.contains("postgres"))
             .count();
-        ensure!(as_owner > 20, "{as_owner}: {runs:#?}");
+        ensure!(as_owner >= 15, "{as_owner}: {runs:#?}");
     }
     Ok(())
 }
@@ -222,11 +224,11 @@ fn constants(notices: &str) -> String {
         .collect()
 }
 
-/// Keeps P10 in the database: what a function holds in a variable becomes a constant of the next statement's plan.
+/// Keeps P10 in the database. What a function holds in a variable becomes a constant of the next statement's plan.
 #[tokio::test]
-async fn a_reader_finds_no_value_of_a_user_in_what_postgresql_prints_about_its_plans() -> Result<()>
-{
+async fn a_reader_sees_no_value_of_a_user_in_an_answer_an_error_or_a_printed_plan() -> Result<()> {
     let (project, missing) = project().await?;
+    let mut telling = Vec::new();
     for role in READERS {
         let (reader, mut notices) = listening(&project.database.url_as(role)).await?;
         let mut drain = || {
@@ -244,12 +246,17 @@ async fn a_reader_finds_no_value_of_a_user_in_what_postgresql_prints_about_its_p
             .await?;
         ensure!(drain().contains("canary"));
         for call in calls(&reader, &missing).await? {
-            let _ = reader.batch_execute(&call).await;
-            let seen = drain();
-            for value in ["person2", "encrypted_password"] {
-                ensure!(!seen.contains(value), "{role}: {call}: {seen}");
+            // what it answers, or why it does not
+            let answer = format!("{:?}", reader.simple_query(&call).await);
+            let shown = answer + &drain();
+            if ["person2", "encrypted_password"]
+                .iter()
+                .any(|value| shown.contains(value))
+            {
+                telling.push(format!("{role}: {call}"));
             }
         }
     }
+    assert_eq!(telling, [""; 0]);
     Ok(())
 }
