@@ -284,7 +284,7 @@ async fn recent_issues_are_the_missing_and_the_vanished() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_users_events_come_oldest_first_and_outlive_him() -> Result<()> {
+async fn a_users_events_come_oldest_first_and_outlive_the_user() -> Result<()> {
     let cast = cast().await?;
     for id in [cast.healthy, cast.vanished, cast.deleted, cast.soft_deleted] {
         let kinds: Vec<String> = values(
