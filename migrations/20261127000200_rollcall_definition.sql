@@ -386,12 +386,14 @@ begin
   drop view rollcall.definition_on_trial;
 
   s.query := query;
-  select format('select %s as _user_id, %s as email, %s as _created_at from %s t where t.%I is not null',
+  select format('select %s as _user_id, %s as email, %s as _created_at from %s t%s',
       rollcall.key_as_uuid(s.key_column, s.key_is_uuid),
       coalesce(max(format('t.%I::text', a.attname)) filter (where a.attname = 'email'), 'null::text'),
       coalesce(max(format('t.%I::timestamptz', a.attname)) filter (
         where a.attname = 'created_at' and rollcall.base_type(a.atttypid) in ('timestamptz'::regtype, 'timestamp'::regtype)), 'null::timestamptz'),
-      s.target_table, s.key_column)
+      s.target_table,
+      -- rows that nobody has claimed belong to nobody
+      case when bool_or(a.attname = s.key_column and not a.attnotnull) then format(' where t.%I is not null', s.key_column) else '' end)
     into s.actual_query
   from pg_attribute a
   where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped;

@@ -115,15 +115,15 @@ comment on function rollcall.missing_among(uuid[]) is
   'Those of these users who must have a profile and have none.';
 
 create or replace function rollcall.count_missing(p_signed_up_before timestamptz default 'infinity') returns bigint
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
   answer bigint;
 begin
   execute
-    'select count(*) from (' || s.query || ') e
-     where (e._signed_up_at <= $1 or e._signed_up_at is null or e._signed_up_at > now() + interval ''5 minutes'')
-       and not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id)'
+    'with unmatched as materialized (' || rollcall.unmatched_sql(s) || ')
+     select count(*) from unmatched m join (' || s.query || ') e on e._user_id = m.user_id
+     where e._signed_up_at <= $1 or e._signed_up_at is null or e._signed_up_at > now() + interval ''5 minutes'''
     into answer using p_signed_up_before;
   return answer;
 end
@@ -445,23 +445,24 @@ comment on function rollcall.repair_many(uuid[], jsonb, jsonb, boolean) is
   'Creates the missing profiles of these users, keeps an event for each with this payload, and remembers failures. Waits half a second for a lock, less than PostgreSQL takes to call a deadlock, so that nobody else is its victim.';
 
 create or replace function rollcall.repair_users(p_user_ids uuid[], p_source text, p_overrides jsonb default '{}')
-returns table (user_id uuid, outcome text, code text, constraint_name text, column_name text, functions text[])
+returns table (user_id uuid, outcome text, code text, constraint_name text, column_name text, functions text[], reason text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   made record;
 begin
   if p_overrides <> '{}' and not rollcall.is_trusted() then
-    raise exception 'rollcall: the role % may not choose values of a profile', session_user
+    raise exception 'rollcall: the role % may neither choose values of a profile nor replay signups', session_user
       using errcode = 'insufficient_privilege', hint = 'Leave account_type and email out: the definition says what a profile contains.';
   elsif p_source not in ('backfill', 'backfill_user_profile', 'backfill_all_missing_profiles', 'ensure_profile_exists') then
     raise exception 'rollcall: there is no such source of a repair' using errcode = 'invalid_parameter_value';
   end if;
   made := rollcall.repair_many(p_user_ids, jsonb_build_object('source', p_source), p_overrides, false);
   return query
-    select c, 'created', null::text, null::text, null::text, '{}'::text[] from unnest(made.created) c
+    select c, 'created', null::text, null::text, null::text, '{}'::text[], null::text from unnest(made.created) c
     union all
     select f.user_id, case rollcall.error_kind(f.sqlstate) when 'lock' then 'busy' else 'failed' end,
-      f.sqlstate, f.constraint_name, f.column_name, f.functions
+      f.sqlstate, f.constraint_name, f.column_name, f.functions,
+      rollcall.failure_text(f.sqlstate, f.constraint_name, f.column_name, f.functions)
     from unnest(made.failures) f;
 end
 $$;
@@ -510,7 +511,8 @@ begin
     'not_tried_because', reasons,
     'results', (
       select coalesce(jsonb_agg(jsonb_build_object('user_id', x.user_id, 'outcome', x.outcome, 'sqlstate', x.sqlstate,
-        'constraint', x.constraint_name, 'column', x.column_name, 'functions', x.functions, 'profile', x.profile) order by x.user_id), '[]')
+        'constraint', x.constraint_name, 'column', x.column_name, 'functions', x.functions, 'profile', x.profile,
+        'reason', rollcall.failure_text(x.sqlstate, x.constraint_name, x.column_name, x.functions)) order by x.user_id), '[]')
       from (
         select f.user_id, case rollcall.error_kind(f.sqlstate) when 'lock' then 'busy' else 'failed' end as outcome,
           f.sqlstate, f.constraint_name, f.column_name, f.functions, null as profile
@@ -553,9 +555,10 @@ comment on function rollcall.run_reports(integer, text) is
   'The newest runs, or those whose id begins so.';
 
 create or replace function rollcall.run_failures(p_run_id uuid, p_limit integer)
-returns table (user_id uuid, code text, constraint_name text, column_name text, functions text[])
+returns table (user_id uuid, code text, constraint_name text, column_name text, functions text[], reason text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select f.user_id, f.sqlstate, f.constraint_name, f.column_name, f.functions
+  select f.user_id, f.sqlstate, f.constraint_name, f.column_name, f.functions,
+    rollcall.failure_text(f.sqlstate, f.constraint_name, f.column_name, f.functions)
   from rollcall.failure f
   where f.run_id = p_run_id
   order by f.user_id
@@ -669,7 +672,7 @@ begin
     if not found then
       raise exception 'rollcall: there is no such run' using errcode = 'RC007', hint = 'List them: rollcall runs.';
     elsif r.is_replay and not rollcall.is_trusted() then
-      raise exception 'rollcall: the role % may not replay signups', session_user
+      raise exception 'rollcall: the role % may neither choose values of a profile nor replay signups', session_user
         using errcode = 'insufficient_privilege', hint = 'Connect as the owner of the schema rollcall.';
     elsif r.state <> 'running' then
       outcome := 'stopped';
@@ -826,7 +829,7 @@ comment on function rollcall.change_run(uuid, text, integer, real, integer) is
 -- Undo ------------------------------------------------------------------------------------------------------------
 
 create or replace function rollcall.undo_batch(p_run_id uuid, p_after integer, p_apply boolean)
-returns table (batch integer, removed bigint, gone bigint, kept jsonb)
+returns table (batch integer, removed bigint, gone bigint, skipped jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' set row_security = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use tokio_postgres::types::Type;
 
 use crate::database::{Database, Queries, column};
@@ -17,8 +18,8 @@ pub use file::DefinitionFile;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A draft may try signups of every kind, and asks the rows there are.
-const DRAFT_LIMIT: Duration = Duration::from_secs(60);
+/// How long trying signups may take before a draft goes without.
+const EXAMPLE_LIMIT: Duration = Duration::from_secs(15);
 
 /// The definition in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +47,17 @@ pub struct Candidate {
     pub table: String,
     /// Why.
     pub reason: String,
+    /// Whether it is the likeliest by far, so that an installation takes it.
+    pub stands_out: bool,
+}
+
+/// A definition that nobody has set yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Draft {
+    /// The profile table, with its schema.
+    pub table: String,
+    /// The query, with what is known of it as comments.
+    pub query: String,
 }
 
 /// The definition in force; none where there is none.
@@ -79,7 +91,7 @@ pub async fn current(database: &mut Database) -> Result<Option<Definition>> {
 /// # Errors
 /// What the server refuses.
 pub async fn candidates(database: &mut Database) -> Result<Vec<Candidate>> {
-    database.try_out(DRAFT_LIMIT, candidates_in).await
+    database.read(LIMIT, candidates_in).await
 }
 
 /// The same in a transaction that is open.
@@ -89,15 +101,16 @@ pub async fn candidates(database: &mut Database) -> Result<Vec<Candidate>> {
 pub(crate) async fn candidates_in(queries: &Queries<'_>) -> Result<Vec<Candidate>> {
     queries
         .rows(
-            "select c.table_name::text as candidate, c.reason from rollcall.candidate_tables() c",
+            "select c.table_name, c.reason, c.stands_out from rollcall.candidate_tables() c",
             &[],
         )
         .await?
         .iter()
         .map(|row| {
             Ok(Candidate {
-                table: column(row, "candidate")?,
+                table: column(row, "table_name")?,
                 reason: column(row, "reason")?,
+                stands_out: column(row, "stands_out")?,
             })
         })
         .collect()
@@ -122,20 +135,80 @@ pub async fn find_table(database: &mut Database, name: &str) -> Result<Option<St
         .await
 }
 
-/// A definition for a table, from its columns and rows: a query with what is known of it as comments.
+/// What made-up signups of every kind leave, for a table or for the one that they fill: tried in a transaction that is
+/// rolled back. None where nothing can be tried, where what a signup does could not be rolled back, or where it takes too
+/// long.
+///
+/// # Errors
+/// [`crate::error::Error::ConnectionLost`]: a draft goes without an example that the database refuses.
+async fn example(database: &mut Database, table: Option<&str>) -> Result<Option<Value>> {
+    let tried = database
+        .try_out(EXAMPLE_LIMIT, async |queries| {
+            example_in(queries, table).await
+        })
+        .await;
+    match tried {
+        Err(error) if error.is_connection_lost() || !database.is_usable() => Err(error),
+        tried => Ok(tried.unwrap_or_default()),
+    }
+}
+
+/// The same in a transaction that is open. It must be rolled back: sequences are put back only then.
 ///
 /// # Errors
 /// What the server refuses.
-pub async fn draft(database: &mut Database, table: &str) -> Result<String> {
+pub(crate) async fn example_in(
+    queries: &Queries<'_>,
+    table: Option<&str>,
+) -> Result<Option<Value>> {
+    let row = queries
+        .row(
+            "select rollcall.signup_example($1::regclass) as example",
+            &[(&table, Type::TEXT)],
+        )
+        .await?;
+    column(&row, "example")
+}
+
+/// A definition for a table, from its columns, its rows and signups that are tried and rolled back; without a table for the
+/// one that stands out, that a signup fills, or that is the first of the candidates. None where there is no such table.
+///
+/// # Errors
+/// What the server refuses.
+pub async fn draft(database: &mut Database, table: Option<&str>) -> Result<Option<Draft>> {
+    let example = example(database, table).await?;
+    let table = match table {
+        Some(table) => table.to_owned(),
+        None => {
+            let candidates = candidates(database).await?;
+            let filled = example
+                .as_ref()
+                .and_then(|example| example["table"].as_str());
+            let chosen = candidates
+                .iter()
+                .find(|candidate| candidate.stands_out)
+                .map(|candidate| candidate.table.as_str())
+                .or(filled)
+                .or(candidates.first().map(|candidate| candidate.table.as_str()));
+            match chosen {
+                Some(table) => table.to_owned(),
+                None => return Ok(None),
+            }
+        }
+    };
     database
-        .try_out(DRAFT_LIMIT, async |queries| {
+        .read(LIMIT, async |queries| {
             let row = queries
                 .row(
-                    "select rollcall.draft_definition($1::regclass) as draft",
-                    &[(&table, Type::TEXT)],
+                    "select rollcall.draft_definition($1::regclass, $2) as draft",
+                    &[(&table, Type::TEXT), (&example, Type::JSONB)],
                 )
                 .await?;
-            column(&row, "draft")
+            let query = column(&row, "draft")?;
+            Ok(Some(Draft {
+                table: table.clone(),
+                query,
+            }))
         })
         .await
 }

@@ -98,33 +98,35 @@ fn none(candidates: &[Candidate]) -> Error {
 
 async fn draft(session: &mut Session, name: Option<&str>, output: &Output) -> anyhow::Result<Exit> {
     let table = match name {
-        Some(name) => find(session, name).await?,
-        None => {
-            let candidates = candidates(session).await?;
-            let Some((best, others)) = candidates.split_first() else {
-                return output.blind(&none(&candidates));
-            };
-            output.say(&format!("{}: {}", best.table, best.reason));
-            for other in others {
-                output.say(&format!("or {}: {}", other.table, other.reason));
-            }
-            best.table.clone()
-        }
+        Some(name) => Some(find(session, name).await?),
+        None => None,
     };
-    let query = session
-        .run(async |database| definition::draft(database, &table).await)
+    let draft = session
+        .run(async |database| definition::draft(database, table.as_deref()).await)
         .await?;
-    let file = DefinitionFile {
-        table: Some(table),
-        query,
+    let Some(draft) = draft else {
+        return output.blind(&none(&[]));
     };
+    if table.is_none() {
+        for other in candidates(session).await? {
+            if other.table != draft.table {
+                output.say(&format!(
+                    "Another candidate: {} ({})",
+                    other.table, other.reason
+                ));
+            }
+        }
+    }
     match output.format() {
         // a file for `definition set`, and nothing else
-        Format::Table => output.document(file.text().as_bytes())?,
-        Format::Json => output.data(
-            &json!({ "table": file.table, "query": file.query }),
-            String::new,
-        )?,
+        Format::Table => {
+            let file = DefinitionFile {
+                table: Some(draft.table),
+                query: draft.query,
+            };
+            output.document(file.text().as_bytes())?;
+        }
+        Format::Json => output.data(&draft, String::new)?,
     }
     Ok(Exit::Success)
 }

@@ -36,7 +36,7 @@ pub(crate) async fn run(
         output.say("Nothing was changed.");
         return Ok(Exit::Failure);
     }
-    let done = migrations::apply(&mut database, arguments.replace_api).await?;
+    let done = migrations::apply_planned(&mut database, arguments.replace_api, &plan).await?;
     for warning in &done.warnings {
         output.warning(warning);
     }
@@ -113,7 +113,9 @@ fn text(plan: &Plan, title: &str) -> String {
     for words in definition(&plan.definition) {
         line("definition", &words);
     }
-    if !plan.is_up_to_date {
+    if names_of(NameState::Replaced).is_some() {
+        text += "Nothing else of the application's is changed, and no trigger is made.\n";
+    } else if !plan.is_up_to_date {
         text += "No table, function, trigger or right of the application's is changed, and no trigger is made.\n";
     }
     text

@@ -70,9 +70,11 @@ pub async fn check(database: &mut Database) -> Result<Comparison> {
                         columns: Vec::new(),
                     });
                 }
-                if let Some(last) = kinds.last_mut() {
+                // none where nobody of the kind has a profile
+                let name: Option<String> = column(&row, "column_name")?;
+                if let (Some(last), Some(name)) = (kinds.last_mut(), name) {
                     last.columns.push(Shares {
-                        column: column(&row, "column_name")?,
+                        column: name,
                         same: column(&row, "same")?,
                         only_profile: column(&row, "only_profile")?,
                         only_definition: column(&row, "only_definition")?,

@@ -4,8 +4,11 @@
 with s as materialized (
   select (rollcall.require_definition()).*
 ), compared as (
-  select
-    string_agg(format('(%L, (e.%I::%s)::text, t.%I::text)', c.column_name, c.column_name, c.target_type, c.column_name), ', ') as pairs
+  -- three lists of one length: the names, what a created profile would have, what the profiles have
+  select format('array[%s]::text[], array[%s]::text[], array[%s]::text[]',
+    string_agg(quote_literal(c.column_name), ', ' order by c.column_name),
+    string_agg(format('(e.%I::%s)::text', c.column_name, c.target_type), ', ' order by c.column_name),
+    string_agg(format('t.%I::text', c.column_name), ', ' order by c.column_name)) as lists
   from rollcall.profile_columns() c
   where c.target_type is not null and c.column_name <> (select s.key_column from s)
 )
@@ -41,7 +44,7 @@ select
      ) e
      join kinds k on k.id = e._user_id
      join ' || s.target_table || ' t on ' || rollcall.key_match(s::rollcall.settings, 'e._user_id') || '
-     cross join lateral (select x.* from (values ' || coalesce(compared.pairs, '(null, null, null)') || ') with ordinality x (name, wanted, found, position)) pair
+     cross join lateral unnest(' || compared.lists || ') with ordinality pair (name, wanted, found, position)
      group by k.kind, pair.position, pair.name
    )
    select
@@ -49,6 +52,6 @@ select
      c.users, c.expected, c.with_profile, c.unexpected,
      h.name as column_name, h.same, h.only_profile, h.only_definition, h.other
    from counts c
-   left join shares h on h.kind = c.kind and h.name is not null
+   left join shares h on h.kind = c.kind
    order by c.kind, h.position' as statement
 from s, compared

@@ -1,6 +1,7 @@
 //! What an installation changes, and what stays as it is: the difference between what is read before and after.
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio_postgres::types::Type;
 
 use super::{ALL, Migration};
@@ -43,6 +44,9 @@ pub struct Plan {
     pub application_triggers: Vec<String>,
     /// What Rollcall's SQL warns of.
     pub warnings: Vec<Warning>,
+    /// What tried signups told about the profile table.
+    #[serde(skip)]
+    pub(super) example: Option<Value>,
 }
 
 /// A migration file.
@@ -209,6 +213,15 @@ impl Facts {
         }
     }
 
+    /// Whether a definition is to be drafted, and there is a trigger that may show what a profile contains.
+    pub(super) fn needs_example(&self) -> bool {
+        let is_of_a_person = self
+            .definition
+            .as_ref()
+            .is_some_and(|definition| !definition.is_draft);
+        !is_of_a_person && !self.application_triggers.is_empty() && self.needs_work(false)
+    }
+
     /// What the history says is there, and is not.
     fn missing(&self) -> Vec<String> {
         let is_recorded = |file: &&Migration| self.state_of(file) == FileState::Applied;
@@ -276,6 +289,7 @@ impl Plan {
             definition: definition_change(before, after),
             application_triggers: after.application_triggers.clone(),
             warnings,
+            example: None,
         }
     }
 }

@@ -87,3 +87,58 @@ fn said(database: &mut Database) -> RolledBack {
         warnings: database.take_warnings(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::ALL;
+    use super::*;
+
+    /// The text of every function, by its name.
+    fn functions() -> BTreeMap<&'static str, String> {
+        let mut functions: BTreeMap<&str, String> = BTreeMap::new();
+        for migration in ALL {
+            for part in migration
+                .sql
+                .split("\ncreate or replace function rollcall.")
+                .skip(1)
+            {
+                let name = part.split('(').next().expect("a name");
+                let body = part.split("\ncomment on function").next().expect("a body");
+                *functions.entry(name).or_default() += body;
+            }
+        }
+        functions
+    }
+
+    /// What the script drops by name.
+    fn diagnostics() -> Vec<&'static str> {
+        let script = Extent::Diagnostics.script();
+        let list = script.split("array[").nth(1).expect("the list");
+        let list = list.split("];").next().expect("its end");
+        list.split('\'').skip(1).step_by(2).collect()
+    }
+
+    #[test]
+    fn what_the_diagnostics_script_drops_is_there_and_nothing_that_stays_needs_it() {
+        let (functions, dropped) = (functions(), diagnostics());
+        assert!(dropped.len() > 20, "{dropped:?}");
+        let views = ["auth_profile_mismatch", "signup_audit_summary"];
+        for name in &dropped {
+            assert!(
+                functions.contains_key(name) || views.contains(name),
+                "{name}"
+            );
+        }
+        for (name, body) in functions.iter().filter(|(name, _)| !dropped.contains(name)) {
+            for used in body.split("rollcall.").skip(1) {
+                let used = used
+                    .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .next()
+                    .expect("a word");
+                assert!(!dropped.contains(&used), "{name} needs {used}");
+            }
+        }
+    }
+}
