@@ -1,7 +1,7 @@
 //! Users without a profile by the number, and orders to repair them.
 
 use anyhow::Result;
-use rollcall::backfill::{Face, Order};
+use rollcall::backfill::{RunOptions, Source};
 use uuid::Uuid;
 
 use crate::project::Project;
@@ -48,12 +48,12 @@ pub async fn project_with_missing(number: u32, bad: &[u32]) -> Result<Project> {
     Ok(project)
 }
 
-/// An order of the command line.
-pub fn order(batch_size: u32, max_users: Option<u64>, account_type: Option<&str>) -> Order {
-    Order {
+/// What the command line asks for.
+pub fn order(batch_size: u32, max_users: Option<u64>, account_type: Option<&str>) -> RunOptions {
+    RunOptions {
         batch_size,
         max_users,
         account_type: account_type.map(ToOwned::to_owned),
-        ..Order::new(Face::Cli)
+        ..RunOptions::new(Source::Cli)
     }
 }

@@ -96,6 +96,23 @@ async fn every_kind_of_signup_gets_one_profile_and_two_events() -> Result<()> {
 }
 
 #[tokio::test]
+async fn beside_the_applications_own_trigger_a_signup_leaves_nothing_of_rollcalls() -> Result<()> {
+    let project = Project::watched().await?;
+    let client = project.connect().await?;
+    let mut auth = project.auth().await?;
+    for (kind, id) in sign_up_everyone(&mut auth).await? {
+        assert_eq!(status(&client, id).await?, ["healthy"], "{kind:?}");
+    }
+    assert_eq!(
+        value::<i64>(&client, "select count(*) from rollcall.event").await?,
+        0
+    );
+    let report = Diagnosis::take(&mut project.rollcall().await?).await?;
+    assert_eq!(report.verdict, Verdict::Consistent, "{:?}", report.findings);
+    Ok(())
+}
+
+#[tokio::test]
 async fn single_sign_on_users_with_one_address_each_get_a_profile() -> Result<()> {
     let project = Project::migrated().await?;
     let mut auth = project.auth().await?;
