@@ -59,6 +59,10 @@ begin
           or (code.kind = 'table' and exists (
             select from pg_depend d
             where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = code.object_id and d.deptype in ('a', 'i')))
+        union all
+        -- a repair fills this one, whatever signups do
+        select from pg_depend d, rollcall.settings s
+        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = to_regclass(s.target_table) and d.deptype in ('a', 'i')
       )
     order by c.oid
   loop

@@ -82,6 +82,15 @@ impl Project {
         Ok(())
     }
 
+    /// Applies the migrations again, as an upgrade does.
+    pub async fn upgrade(&self) -> Result<()> {
+        self.connect()
+            .await?
+            .batch_execute("delete from rollcall.migration")
+            .await?;
+        self.migrate().await
+    }
+
     /// The connection string of `postgres`, the role that customers have.
     pub fn url(&self) -> String {
         self.database.url()
