@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     #[command(flatten)]
     OnDatabase(DatabaseCommand),
+    /// Write all migrations as one file, for `supabase db push`
+    Export(ExportArguments),
     /// Print the script that lets a shell complete these commands
     Completions(CompletionsArguments),
     /// Print the manual page, of all or of one command
@@ -62,10 +65,14 @@ pub(crate) enum Command {
 /// What needs a database.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatabaseCommand {
-    /// Apply the migrations
+    /// Install or update Rollcall; prints its plan first, and changes nothing of the application's
     Migrate(MigrateArguments),
-    /// Remove what the migrations made; profiles always stay
+    /// Remove Rollcall; profiles and everything of the application's stay
     Rollback(RollbackArguments),
+    /// Who must have a profile, and what a new one contains: show, draft, check or set it
+    Definition(DefinitionArguments),
+    /// Rollcall's own signup trigger, and guards around the application's; each asked for on purpose
+    Trigger(TriggerArguments),
     /// The whole report: verdict, findings with next steps, counts, recent errors
     Diagnose,
     /// Why profiles go missing, or will: every check, each finding with what mends it
@@ -116,15 +123,35 @@ pub(crate) struct ManualArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArguments {
-    /// Apply all of them, also those that the history has; they are safe to run twice
+    /// Only print the plan
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) plan: bool,
+
+    /// Do not ask
     #[arg(long)]
-    pub(crate) again: bool,
+    pub(crate) yes: bool,
+
+    /// Take over names of the public API that the application uses; a rollback gives them back
+    #[arg(long)]
+    pub(crate) replace_api: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// Where the file is written
+    #[arg(value_name = "DIR", default_value = "supabase/migrations")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RollbackArguments {
-    #[command(flatten)]
-    pub(crate) extent: RollbackExtent,
+    /// Only the functions and views that count and list
+    #[arg(long)]
+    pub(crate) diagnostics: bool,
+
+    /// Only print the plan
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) plan: bool,
 
     /// Do not ask
     #[arg(long)]
@@ -132,14 +159,69 @@ pub(crate) struct RollbackArguments {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct RollbackExtent {
-    /// Only the functions and views that count and list
+pub(crate) struct DefinitionArguments {
+    #[command(subcommand)]
+    pub(crate) action: DefinitionAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DefinitionAction {
+    /// Print the definition in force
+    Show,
+    /// Print a definition drafted from a table's columns and rows
+    Draft {
+        /// The profile table; without it, the best candidate
+        table: Option<String>,
+    },
+    /// Compare the definition with the profiles there are: counts by column and kind of user
+    Check,
+    /// Put a definition in force
+    Set {
+        /// A file as `draft` prints it; - reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+
+        /// The profile table, where the file does not name it
+        #[arg(long)]
+        table: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TriggerArguments {
+    #[command(subcommand)]
+    pub(crate) action: TriggerAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TriggerAction {
+    /// List the triggers on the tables of Supabase Auth
+    Status,
+    /// Add Rollcall's trigger to auth.users, after all others; prints the plan unless --apply is given
+    Install(ApplyArguments),
+    /// Take Rollcall's trigger off auth.users; prints the plan unless --apply is given
+    Remove(ApplyArguments),
+    /// Let a trigger function of the application's fail without blocking the signup; prints the plan unless --apply is given
+    Guard(GuardArguments),
+    /// Give a guarded function its own body back; prints the plan unless --apply is given
+    Unguard(GuardArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArguments {
+    /// Do it
     #[arg(long)]
-    pub(crate) diagnostics: bool,
-    /// All of Rollcall; the application's own functions and triggers stand again as before
-    #[arg(long)]
-    pub(crate) everything: bool,
+    pub(crate) apply: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GuardArguments {
+    /// The function, as public.handle_new_user
+    #[arg(value_name = "FUNCTION")]
+    pub(crate) function: String,
+
+    #[command(flatten)]
+    pub(crate) apply: ApplyArguments,
 }
 
 #[derive(Debug, Args)]

@@ -35,7 +35,7 @@ async fn read(project: &Project, payload: &str) -> Result<Option<String>> {
     log(&client, payload).await?;
     let events: Vec<String> = values(
         &client,
-        "select concat_ws(' ', action, coalesce(user_id::text, '-'), coalesce(email, '-')) from rollcall.audit_event",
+        "select concat_ws(' ', action, coalesce(user_id::text, '-'), coalesce(email, '-')) from rollcall.audit_events()",
     )
     .await?;
     every_face_reads_on(project, payload).await?;
@@ -203,13 +203,13 @@ async fn actions_that_are_no_signup_and_no_deletion_are_passed_over() -> Result<
     )
     .await?;
     assert_eq!(
-        value::<i64>(&client, "select count(*) from rollcall.audit_event").await?,
+        value::<i64>(&client, "select count(*) from rollcall.audit_events()").await?,
         0
     );
     assert_eq!(
         value::<i64>(
             &client,
-            "select signups + audit_only + recorded_deletions from rollcall.audit_census()"
+            "select signups + audit_only + recorded_deletions from rollcall.audit_counts()"
         )
         .await?,
         0
@@ -384,7 +384,7 @@ async fn all_of_them_together_count_each_subject_once() -> Result<()> {
         log(&client, &by_admin("user_invited", &traits)).await?;
         log(&client, &by_admin("user_deleted", &traits)).await?;
     }
-    let counts: String = value(&client, "select concat_ws(' ', signups, audit_only, recorded_deletions) from rollcall.audit_census()").await?;
+    let counts: String = value(&client, "select concat_ws(' ', signups, audit_only, recorded_deletions) from rollcall.audit_counts()").await?;
     assert_eq!(counts, "2 2 1");
     let mut listed: Vec<Uuid> = values(
         &client,

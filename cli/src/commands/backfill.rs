@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::progress::ProgressDisplay;
 use super::{confirmation, verify};
 use crate::arguments::BackfillArguments;
+use crate::connection;
 use crate::exit::Exit;
 use crate::output::{JsonReport, Output};
 use crate::table::{self, or_dash};
@@ -27,7 +28,7 @@ pub(crate) async fn run(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let request = request(arguments)?;
-    let mut session = Session::new(settings);
+    let mut session = connection::session(settings, output);
 
     if !request.dry_run && !arguments.yes && !confirmed(&request, &mut session).await? {
         output.say("Nothing was changed.");

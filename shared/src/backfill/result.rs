@@ -1,13 +1,10 @@
 //! What a repair answers.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Run;
 use crate::error::Error;
-use crate::masked::{Masked, RowValue};
 
 /// How many failures a result lists; the counts are of all.
 pub const MAX_FAILURES: usize = 1000;
@@ -17,79 +14,50 @@ pub const MAX_FAILURES: usize = 1000;
 pub struct Failure {
     /// The user.
     pub user_id: Uuid,
-    /// SQLSTATE, five characters. `RC002`: a trigger discarded the row without an error.
+    /// SQLSTATE, five characters. `RC002`: a trigger discarded the row without an error; `RC010`: a row with the user's
+    /// e-mail address waits to be claimed.
     pub sqlstate: String,
     /// Constraint that was broken.
     pub constraint: Option<String>,
     /// Column that was refused.
     pub column: Option<String>,
+    /// The application's functions in which it failed, innermost first.
+    #[serde(default)]
+    pub functions: Vec<String>,
+    /// The same in words.
+    pub reason: String,
 }
 
-/// What a repair would do. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DryRun {
-    /// Users without a profile.
-    pub total_missing: i64,
-    /// How many of these were tried, and the trial taken back.
-    pub tried: i64,
-    /// Of the tried, how many profiles would be created.
-    pub would_create: i64,
-    /// Of the tried, how many could not be created.
-    pub would_fail: i64,
-    /// Of the tried, how many another transaction kept locked: nothing is known of them.
-    pub busy: i64,
-    /// Users whose profile would be created, at most [`MAX_FAILURES`].
-    pub users: Vec<Uuid>,
-    /// Users whose profile could not be created, at most [`MAX_FAILURES`].
-    pub failures: Vec<Failure>,
-    /// The profiles as they would be, at most [`MAX_ROWS`].
-    pub rows: Vec<PreviewRow>,
-    /// How long the repair of all would take, estimated from the trial's own speed, in seconds.
-    pub estimated_seconds: f64,
-}
-
-/// How many profiles a dry run shows whole.
-pub const MAX_ROWS: i32 = 100;
-
-/// A profile as it would be created, with defaults and what triggers make of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PreviewRow {
-    /// Whose it is.
-    pub user_id: Uuid,
-    /// Its columns, what a person may have written in them masked.
-    pub columns: BTreeMap<String, Option<Masked<RowValue>>>,
-}
-
-/// Why a repair stopped.
+/// Why a call stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
+pub enum StopReason {
     /// Everyone in reach was attempted.
     Complete,
     /// Everyone was, but for those whom another transaction kept locked; the next repair comes to them.
     Busy,
     /// As many users as asked for were attempted.
     MaxUsers,
-    /// The time was up; the next repair goes on.
+    /// The time was up; the next repair continues.
     OutOfTime,
-    /// The time was up while another was at the same run; he goes on.
-    Held,
+    /// The time was up while another had the run's lease; that one continues.
+    Leased,
     /// A person paused the run.
     Paused,
     /// A person ended the run.
     Cancelled,
     /// An error that another worker met ended the run.
     Failed,
-    /// The database refused to go on; what was done stays.
+    /// The database refused to continue; what was done stays.
     Interrupted,
 }
 
 /// What a repair did.
 #[derive(Debug, Serialize)]
-pub struct Outcome {
+pub struct RunResult {
     /// Why it stopped.
-    pub ending: Ending,
-    /// The run that this call began or went on with.
+    pub stop_reason: StopReason,
+    /// The run that this call began or continued.
     pub run_id: Uuid,
     /// Users without a profile when it began.
     pub total_missing: i64,
@@ -114,7 +82,7 @@ pub struct Outcome {
     pub interruption: Option<Error>,
 }
 
-impl Outcome {
+impl RunResult {
     /// What two runs one after the other did.
     pub(super) fn followed_by(self, next: Self) -> Self {
         Self {
@@ -148,7 +116,7 @@ pub struct Progress {
 /// What became of one user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "action")]
-pub enum UserOutcome {
+pub enum UserResult {
     /// The profile was created; in a dry run, it would be.
     Created,
     /// The user has a profile already.
@@ -157,4 +125,9 @@ pub enum UserOutcome {
     NotExpected,
     /// The profile cannot be created.
     Failed(Failure),
+    /// A dry run that was not tried, and why.
+    NotTried {
+        /// What a try would do that no rollback takes back.
+        not_tried_because: Vec<String>,
+    },
 }

@@ -1,0 +1,685 @@
+-- The first definition: which table holds the profiles, and where its columns come from.
+--
+-- A draft is made from the catalog and the rows that are there, under no lock but that of a select. Where a signup may be
+-- tried (the probe), the application's own triggers say it better: the draft then takes what they did as an example.
+-- A draft is a query with comments that say what it was concluded from; a definition that a person has set is
+-- never replaced.
+--
+-- Values that users can write (raw_user_meta_data) never choose a privilege: a role, a type, a plan or an enum is left to
+-- the column's default. Only the table that rollcall.create_profile_table() makes has an allow-list.
+--
+-- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
+
+-- What the application has ----------------------------------------------------------------------------------------
+
+create or replace function rollcall.application_schemas() returns oid[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select array_agg(n.oid)
+  from pg_namespace n
+  where n.nspname !~ ('^(pg_.*|information_schema|rollcall|auth|storage|_?realtime|supabase_.*|_supabase|_supavisor|_analytics|extensions'
+    '|cron|net|vault|graphql.*|pgsodium.*|pgbouncer|pgmq|pgtle|tiger.*|topology)$')
+$$;
+comment on function rollcall.application_schemas() is
+  'The schemas that are neither PostgreSQL''s, Supabase''s nor Rollcall''s.';
+
+create or replace function rollcall.signup_code(p_with_unused boolean default false)
+returns table (kind text, object_id oid, source text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  with recursive functions as materialized (
+    select
+      p.oid, lower(p.proname) as name,
+      '\m' || regexp_replace(p.proname, '(\W)', '\\\1', 'g') || '"?\s*\(' as is_called,
+      regexp_replace(regexp_replace(
+        coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '/\*.*?\*/', ' ', 'g'), '--[^\n]*', ' ', 'g') collate "C" as source,
+      p.prorettype = 'trigger'::regtype as is_for_triggers
+    from pg_proc p
+    where p.prokind in ('f', 'p')
+      and (p.pronamespace = any (rollcall.application_schemas()) or p.oid = to_regprocedure('rollcall.on_signup()'))
+  ),
+  tables as materialized (
+    select
+      c.oid, lower(c.relname) as name,
+      '\m(into|update|from)\s+(only\s+)?("?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(c.relname, '(\W)', '\\\1', 'g') || '"?(\W|$)' as is_written,
+      c.oid = to_regclass((select s.target_table from rollcall.settings s)) as is_target
+    from pg_class c
+    where c.relkind in ('r', 'p', 'v', 'f') and c.relnamespace = any (rollcall.application_schemas())
+  ),
+  code (kind, object_id, source) as (
+    select 'function', f.oid, f.source
+    from functions f
+    where exists (
+        select from pg_trigger g
+        where g.tgfoid = f.oid and not g.tgisinternal and (p_with_unused or g.tgenabled in ('O', 'A'))
+          and g.tgrelid in (to_regclass('auth.users'), to_regclass('auth.identities'))
+          and g.tgtype::integer & 20 <> 0  -- insert or update
+      )
+      or (p_with_unused and f.is_for_triggers and not exists (select from pg_trigger g where g.tgfoid = f.oid))
+    union
+    select x.kind, x.object_id, x.source
+    from code
+    cross join lateral (
+      select 'function' as kind, f.oid as object_id, f.source
+      from functions f
+      where case when strpos(lower(code.source), f.name) > 0 then code.source ~* f.is_called else false end
+      union all
+      select 'function', f.oid, f.source
+      from pg_trigger g join functions f on f.oid = g.tgfoid
+      where code.kind = 'table' and g.tgrelid = code.object_id and not g.tgisinternal and g.tgenabled in ('O', 'A')
+        and g.tgtype::integer & 20 <> 0
+      union all
+      -- what an insert runs beside triggers: defaults and checks
+      select 'table', t.oid, concat_ws(' ',
+        (select string_agg(pg_get_expr(d.adbin, d.adrelid), ' ') from pg_attrdef d where d.adrelid = t.oid),
+        (
+          select string_agg(pg_get_constraintdef(k.oid), ' ')
+          from pg_constraint k
+          where k.contype = 'c'
+            and (k.conrelid = t.oid or k.contypid in (select a.atttypid from pg_attribute a where a.attrelid = t.oid and a.attnum > 0))
+        )) collate "C"
+      from tables t
+      where case when strpos(lower(code.source), t.name) > 0 then code.source ~* t.is_written else false end
+        -- a table that is named nowhere, but in dynamic SQL or by our own trigger
+        or (t.is_target and code.kind = 'function' and code.source ~* '\mexecute\M|\mrollcall\.')
+    ) x
+  )
+  select c.kind, c.object_id, c.source from code c
+$$;
+comment on function rollcall.signup_code(boolean) is
+  'What a signup runs, as far as texts tell: the functions of its triggers, what they call, the tables they write (source: defaults and checks), and the triggers of those. True: with disabled triggers and trigger functions that no trigger uses.';
+
+-- Candidates ------------------------------------------------------------------------------------------------------
+
+create or replace function rollcall.candidate_tables()
+returns table (table_name text, key_column name, reason text, rank integer, stands_out boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  written constant oid[] := array(select distinct c.object_id from rollcall.signup_code(true) c where c.kind = 'table');
+  sample uuid[] := array(
+    select u.id from auth.users u where (to_jsonb(u) ->> 'deleted_at') is null order by u.id limit 200);
+  found jsonb := '[]';
+  s rollcall.settings;
+  c record;
+  with_row bigint;
+begin
+  for c in
+    select
+      t.oid, format('%I.%I', n.nspname, t.relname) as table_name, k.column_name as key, k.is_uuid, k.references_users,
+      n.nspname = 'public' and t.relname = 'profiles' as is_profiles,
+      lower(t.relname) like '%profile%' as named_profile,
+      lower(t.relname) ~ ('role|credit|quota|customer|token|device|setting|preference|subscri|wallet|balance|permission|session'
+        '|log|event|notification|membership|invit|key|secret|stat|usage|onboard|consent|address|payment|billing|purchase|order|score|streak') as is_side,
+      t.oid = any (written) as is_written
+    from pg_class t
+    join pg_namespace n on n.oid = t.relnamespace
+    left join lateral (select x.* from rollcall.key_candidates(t.oid) x where x.priority < 9 limit 1) k on true
+    where t.relkind in ('r', 'p') and not t.relispartition and t.relnamespace = any (rollcall.application_schemas())
+      and not exists (
+        select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = t.oid and d.deptype = 'e')
+      -- asked first, since it costs less than the keys of every table
+      and (
+        lower(t.relname) like '%profile%'
+        or exists (
+          select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+          where i.indrelid = t.oid and i.indisunique and i.indnkeyatts = 1
+            and (
+              not (a.atthasdef or a.attidentity <> '')
+              or exists (
+                select from pg_constraint f
+                where f.conrelid = t.oid and f.contype = 'f' and f.confrelid = to_regclass('auth.users') and f.conkey = array[a.attnum])
+            )
+        )
+      )
+      and (k.column_name is not null or lower(t.relname) like '%profile%')
+    order by k.column_name is null, n.nspname = 'public' and t.relname = 'profiles' desc, coalesce(k.references_users, false) desc, t.oid = any (written) desc
+    limit 40
+  loop
+    with_row := null;
+    if c.key is not null and has_column_privilege(c.oid, c.key, 'select') and not row_security_active(c.oid) then
+      s.key_column := c.key;
+      s.key_is_uuid := c.is_uuid;
+      execute format(
+        'select count(*) from unnest($1) x (id) where exists (select from %s t where %s)', c.table_name, rollcall.key_match(s, 'x.id')
+      ) into with_row using sample;
+    end if;
+    found := found || jsonb_build_object(
+      'table_name', c.table_name, 'key', c.key, 'named_profile', c.named_profile, 'with_row', with_row,
+      'rank', case
+        when c.key is null then 9
+        when c.is_profiles then 1
+        -- a table that half of the users are not in is about something else
+        when c.references_users and not c.is_written and cardinality(sample) >= 10 and with_row * 2 < cardinality(sample) then 7
+        when c.references_users and not c.is_side then case when c.is_written then 2 else 3 end
+        when c.references_users and c.is_written then 4
+        when c.is_written or c.named_profile then 5
+        when c.references_users then 6
+        else 8
+      end,
+      'reason', case when c.key is null
+        then 'no column of its own tells whose a row is: one row for one user is needed'
+        else concat_ws(', ',
+          format('%I %s', c.key, case when c.references_users then 'is unique and references auth.users' else 'is unique and may hold the user''s id' end),
+          case when c.is_written then 'functions of a signup name the table' end,
+          case when c.is_side and not c.is_profiles then 'its name is that of a table beside the profiles' end,
+          case when with_row is not null and cardinality(sample) > 0
+            then format('%s of %s users have a row', with_row, cardinality(sample)) end)
+      end);
+  end loop;
+  return query
+    select x.table_name, x.key, x.reason, x.rank, x.rank <= 4 and x.place = 1 and x.equals = 1
+    from (
+      select
+        y.*,
+        row_number() over (order by y.rank, not y.named_profile, y.with_row desc nulls last, y.table_name) as place,
+        -- of several equal ones, that which is called a profile
+        count(*) over (partition by y.rank, y.named_profile) as equals
+      from jsonb_to_recordset(found) y (table_name text, key name, reason text, rank integer, named_profile boolean, with_row bigint)
+    ) x
+    order by x.place;
+end
+$$;
+comment on function rollcall.candidate_tables() is
+  'Tables that could be the profile table, best first, each with the reason. One stands out if it is public.profiles with a usable key; else if it is the only one of the best rank that has a unique key referencing auth.users: first of those that a signup''s functions name, then of the others, tables named like side tables (roles, credits, customers, tokens) last. A null key: it cannot be used.';
+
+-- Sources of columns ----------------------------------------------------------------------------------------------
+
+create or replace function rollcall.is_privilege(p_name text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select lower(regexp_replace(p_name, '([a-z0-9])([A-Z])', '\1_\2', 'g')) ~ (
+    '(^|_)(roles?|types?|kind|plans?|tier|levels?|admin|staff|moderator|superuser|permissions?|privileges?|scopes?|status|verified|approved'
+    '|credits?|balance|quota|limits?|premium|pro|paid|subscription|active|enabled|banned|blocked|flags?|access|grants?)(_|$)'
+    '|(account|user|profile|member)(type|role|plan|level)|isadmin'
+    '|(^|_)(org|organi[sz]ation|tenant|team|group|company|workspace|parent|owner)_?id$')
+$$;
+comment on function rollcall.is_privilege(text) is
+  'Whether a column or a metadata key is named like something that people must not choose for themselves.';
+
+create or replace function rollcall.sources_by_name(p_column text) returns text[]
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select case
+    when c.name in ('email', 'emailaddress', 'useremail', 'mail') then array['u.email::text']
+    when c.name in ('phone', 'phonenumber', 'mobile', 'msisdn') then array['u.phone']
+    when c.name in ('createdat', 'updatedat', 'insertedat', 'joinedat', 'registeredat') then array['u.created_at']
+    else array(
+      select format('u.raw_user_meta_data ->> %L', k.key)
+      from (values
+        ('username handle', array['username', 'user_name', 'preferred_username']),
+        ('fullname name displayname', array['full_name', 'name', 'display_name']),
+        ('firstname givenname', array['first_name', 'given_name']),
+        ('lastname familyname surname', array['last_name', 'family_name']),
+        ('avatarurl avatar picture image imageurl photourl', array['avatar_url', 'picture'])
+      ) known (names, keys)
+      cross join unnest(known.keys) with ordinality k (key, position)
+      where c.name = any (string_to_array(known.names, ' '))
+      order by k.position
+    )
+  end
+  from (select replace(lower(p_column), '_', '') as name) c
+$$;
+comment on function rollcall.sources_by_name(text) is
+  'What a column of this name usually holds, as SQL text over auth.users u, the first that has a value; empty: not known.';
+
+create or replace function rollcall.draft_evidence(p_table regclass, p_key name, p_key_is_uuid boolean, p_user_ids uuid[] default null)
+returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  auth_columns constant text[] := array(
+    select a.attname::text from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attnum > 0 and not a.attisdropped);
+  is_trial constant boolean := p_user_ids is not null;
+  not_deleted constant text := case when 'deleted_at' = any (auth_columns) then 'where x.deleted_at is null' else '' end;
+  people text;
+  matches text;
+  kind text;
+  kinds jsonb;
+  sources text[];
+  of_everybody integer;
+  source_list text;
+  chosen jsonb := '{}';
+  rest jsonb;
+  against jsonb := '{}';
+  r record;
+  s rollcall.settings;
+begin
+  s.key_column := p_key;
+  s.key_is_uuid := p_key_is_uuid;
+  matches := rollcall.key_match(s, 'u.id');
+  -- half of them the newest, half of them at random (as ids are), each found by an index or in a table that is small
+  people := 'select u.* from auth.users u where ' || case
+    when is_trial then 'u.id = any ($1)'
+    else format(
+      'u.id in ((select x.id from auth.users x %1$s order by %2$s limit 500) union (select x.id from auth.users x %1$s order by x.id limit 500))',
+      not_deleted, case when pg_relation_size('auth.users') < 32 * 1024 * 1024 then 'x.created_at desc nulls last' else 'x.id desc' end)
+  end;
+
+  -- who has a row
+  kind := 'case'
+    || case when 'is_anonymous' = any (auth_columns) then ' when u.is_anonymous then ''anonymous''' else '' end
+    || case when 'is_sso_user' = any (auth_columns) then ' when u.is_sso_user then ''sso''' else '' end
+    || ' when u.email is null and u.phone is null then ''other'''
+    || ' when u.email_confirmed_at is null and u.phone_confirmed_at is null then ''unconfirmed'''
+    || ' when u.email is null then ''phone'' else ''email'' end';
+  execute format(
+    'select jsonb_object_agg(k.kind, jsonb_build_object(''users'', k.users, ''rows'', k.with_row))
+     from (
+       select %s as kind, count(*) as users, count(*) filter (where exists (select from %s t where %s)) as with_row
+       from (%s) u group by 1
+     ) k', kind, p_table, matches, people) into kinds using p_user_ids;
+
+  -- where columns could come from: parts of auth.users, and what people say of themselves
+  sources := array[
+    'u.id', 'u.email::text', 'split_part(u.email, ''@'', 1)', 'lower(split_part(u.email, ''@'', 1))', 'u.phone', '''+'' || u.phone',
+    'u.created_at', 'u.raw_app_meta_data ->> ''provider''', '''user_'' || left(u.id::text, 8)'];
+  if 'is_anonymous' = any (auth_columns) then
+    sources := sources || 'u.is_anonymous'::text;
+  end if;
+  of_everybody := cardinality(sources);
+  execute format(
+    'select $2 || coalesce(array_agg(format(''u.raw_user_meta_data ->> %%L'', m.key) order by m.times desc, m.key), ''{}'')
+     from (
+       select k.key, count(*) as times
+       from (%s) u
+       cross join lateral jsonb_each(case when jsonb_typeof(u.raw_user_meta_data) = ''object'' then u.raw_user_meta_data else ''{}'' end) k
+       where jsonb_typeof(k.value) in (''string'', ''number'') and k.key ~ ''^[A-Za-z][A-Za-z0-9_]{0,62}$''
+         and k.key not in (''sub'', ''iss'', ''email'', ''phone'', ''provider_id'') and not rollcall.is_privilege(k.key)
+       group by 1 order by 2 desc, 1 limit 40
+     ) m', people) into sources using p_user_ids, sources;
+  if 'u.raw_user_meta_data ->> ''first_name''' = any (sources) and 'u.raw_user_meta_data ->> ''last_name''' = any (sources) then
+    sources := sources || 'concat_ws('' '', u.raw_user_meta_data ->> ''first_name'', u.raw_user_meta_data ->> ''last_name'')'::text;
+  end if;
+  -- compared as to_jsonb writes them, which is the same for both sides whatever the type
+  select string_agg(format('to_jsonb(%s) #>> ''{}''', x), ', ') into source_list from unnest(sources) x;
+
+  -- for each column the source that explains most; then, of the rows for which that has no value, the next one
+  for level in 1..3 loop
+    for r in execute format(
+      'with cell as materialized (
+         select c.key as col, c.value as val, pair.src
+         from (
+           select array[%s] as src, to_jsonb(t.*) as profile from (%s) u join %s t on %s limit 250
+         ) pair
+         cross join lateral jsonb_each_text(pair.profile) c
+         where c.key <> $2
+           and not exists (
+             select from jsonb_array_elements_text($3 -> c.key) i where nullif(pair.src[array_position($4, i)], '''') is not null)
+       )
+       select distinct on (m.col) m.col, m.source, m.matching, m.present, m.refuted
+       from (
+         select
+           x.col, $4[x.i] as source, x.i, x.matching, x.present,
+           jsonb_agg($4[x.i]) filter (where x.present >= 5 and x.matching * 2 < x.present) over (partition by x.col) as refuted
+         from (
+           select cell.col, i, count(*) filter (where cell.val = cell.src[i]) as matching, count(*) as present
+           from cell cross join generate_series(1, cardinality($4)) i
+           where cell.src[i] <> '''' and (i <= $5 or not rollcall.is_privilege(cell.col))
+           group by 1, 2
+         ) x
+       ) m
+       order by m.col, m.matching * 2 >= m.present desc, m.matching > 0 desc, %s m.matching desc,
+         m.source = any (rollcall.sources_by_name(m.col)) desc, m.i',
+      -- of a few users with values of their own, each row that does not fit refutes
+      source_list, people, p_table, matches, case when is_trial then 'm.present - m.matching,' else '' end) using p_user_ids, p_key, chosen, sources, of_everybody
+    loop
+      if level = 1 and r.refuted is not null then
+        against := against || jsonb_build_object(r.col, r.refuted);
+      end if;
+      if r.matching * 2 >= r.present and r.matching >= (case when is_trial then 1 else 2 end) then
+        chosen := jsonb_set(chosen, array[r.col], coalesce(chosen -> r.col, '[]') || to_jsonb(r.source));
+      end if;
+    end loop;
+  end loop;
+
+  -- what is the same in all the rows that have none of their sources
+  execute format(
+    'select jsonb_object_agg(x.col, x.value) filter (where x.value is not null)
+     from (
+       select c.key as col, case when count(c.value) = count(*) and min(c.value) = max(c.value) and count(*) >= $5 then min(c.value) end as value
+       from (select array[%s] as src, to_jsonb(t.*) as profile from (%s) u join %s t on %s limit 250) pair
+       cross join lateral jsonb_each_text(pair.profile) c
+       where c.key <> $2
+         and not exists (
+           select from jsonb_array_elements_text($3 -> c.key) i where nullif(pair.src[array_position($4, i)], '''') is not null)
+       group by 1
+     ) x', source_list, people, p_table, matches) into rest
+  using p_user_ids, p_key, chosen, sources, case when is_trial then 2 else 10 end;
+
+  return jsonb_build_object(
+    'kinds', coalesce(kinds, '{}'), 'sources', chosen, 'rest', coalesce(rest, '{}'), 'against', against, 'people', people, 'matches', matches);
+end
+$$;
+comment on function rollcall.draft_evidence(regclass, name, boolean, uuid[]) is
+  'What rows say about a table of profiles: kinds (how many users of each have a row), sources (for each column those that explain its values), rest (the one value of the rows without), against (sources that do not). Of at most 1,000 users; or of these.';
+
+-- The draft -------------------------------------------------------------------------------------------------------
+
+create or replace function rollcall.draft_definition(p_table regclass default null, p_example jsonb default null) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  auth_columns constant text[] := array(
+    select a.attname::text from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attnum > 0 and not a.attisdropped);
+  target regclass := p_table;
+  target_name text;
+  key record;
+  evidence jsonb;
+  example jsonb;
+  c record;
+  chain text[];
+  source text;
+  fallback text;
+  expression text;
+  note text;
+  names name[] := '{}';
+  expressions text[] := '{}';
+  notes text[] := '{}';
+  shares bigint[];
+  conditions text[] := '{}';
+  head text[] := '{}';
+  needs_email boolean := false;
+  kind record;
+  everybody record;
+begin
+  if target is null then
+    target := coalesce(p_example ->> 'table', (select x.table_name from rollcall.candidate_tables() x where x.key_column is not null limit 1))::regclass;
+  end if;
+  if target is null then
+    raise exception 'rollcall: no table could hold the profiles'
+      using errcode = 'RC009', detail = 'A profile table has a uuid or text column with a unique index of its own that holds the user''s id.',
+        hint = 'Name your table: rollcall definition draft TABLE. Where there is none: select rollcall.create_profile_table();';
+  end if;
+  select format('%I.%I', n.nspname, t.relname) into target_name
+  from pg_class t join pg_namespace n on n.oid = t.relnamespace where t.oid = target and t.relkind in ('r', 'p');
+  if to_regclass(p_example ->> 'table') = target then
+    example := p_example;
+  end if;
+  select k.column_name, k.is_uuid into key
+  from rollcall.key_candidates(target) k
+  where k.priority < 9 or k.column_name = example ->> 'key'
+  order by k.column_name = example ->> 'key' desc nulls last, k.priority
+  limit 1;
+  if key.column_name is null or target_name is null then
+    raise exception 'rollcall: no column of % can tell whose profile a row is', coalesce(target_name, target::text)
+      using errcode = 'invalid_table_definition',
+        detail = 'One row for one user is needed: a table with a uuid or text column that has a unique index of its own, not partial and not deferrable, and holds the user''s id.',
+        hint = 'A key of several columns does not do, nor does a view. Add such an index, or write the definition yourself: rollcall.define(table, query).';
+  end if;
+  evidence := rollcall.draft_evidence(target, key.column_name, key.is_uuid);
+
+  for c in
+    select
+      a.attname, a.atttypid, format_type(a.atttypid, a.atttypmod) as type_name,
+      (a.attnotnull or y.typnotnull) and y.typdefault is null and not a.atthasdef as required,
+      a.attnotnull or y.typnotnull as not_null,
+      coalesce(pg_get_expr(d.adbin, d.adrelid), y.typdefault) as default_value,
+      b.typcategory = 'S' as is_text, b.typcategory = 'D' as is_time, b.typcategory = 'B' as is_boolean, b.oid = 'uuid'::regtype as is_uuid,
+      -- metadata is written by the user and may be of any size
+      case when b.oid in ('varchar'::regtype, 'bpchar'::regtype) and a.atttypmod > 4 then least(a.atttypmod - 4, 2048) else 2048 end as max_length,
+      exists (select from pg_constraint k where k.conrelid = a.attrelid and k.contype = 'f' and a.attnum = any (k.conkey)) as is_reference,
+      exists (select from pg_constraint k where k.conrelid = a.attrelid and k.contype = 'c' and a.attnum = any (k.conkey))
+        or y.typtype = 'd' as is_checked,
+      exists (
+        select from pg_index i
+        where i.indrelid = a.attrelid and i.indisunique
+          and (
+            a.attnum = any (i.indkey::smallint[])
+            -- or in an expression of the index, as lower(username)
+            or exists (
+              select from pg_depend e
+              where e.classid = 'pg_class'::regclass and e.objid = i.indexrelid and e.refobjid = a.attrelid and e.refobjsubid = a.attnum)
+          )
+      ) as is_unique
+    from pg_attribute a
+    join pg_type y on y.oid = a.atttypid
+    join pg_type b on b.oid = rollcall.base_type(a.atttypid)
+    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity = ''
+      and a.attname <> key.column_name
+    order by a.attnum
+  loop
+    -- what the tried signup did, else what the rows show, else what the name says and no row speaks against
+    chain := array(
+      select x.value
+      from jsonb_array_elements_text(coalesce(
+        example #> array['sources', c.attname::text],
+        case when example is null or not (example ->> 'is_complete')::boolean then coalesce(
+          evidence #> array['sources', c.attname::text],
+          to_jsonb(array(
+            select n from unnest(rollcall.sources_by_name(c.attname)) n
+            where not coalesce(evidence #> array['against', c.attname::text] ? n, false)
+              and coalesce(c.default_value, '') not like '%(%'
+              -- what people say of themselves stays out of a column that may refuse it
+              and (n not like '%meta_data%' or c.not_null or not (c.is_unique or c.is_checked))))) end,
+        '[]')) with ordinality x (value, position)
+      where case
+          when x.value = 'u.id' then c.is_uuid or c.is_text
+          when x.value = 'u.created_at' then c.is_time and (c.required or c.default_value not like '%(%')
+          when x.value = 'u.is_anonymous' then c.is_boolean
+          else c.is_text
+        end
+        and (x.value not like '%raw_user_meta_data%' or not rollcall.is_privilege(c.attname))
+      order by x.position);
+    source := chain[1];
+    note := null;
+    fallback := null;
+    if c.is_unique and not c.not_null and array_to_string(chain, ' ') like '%raw_user_meta_data%' then
+      head := head || format('%I is left empty: its values must be unique, and a name that is taken would cost the user the profile', c.attname);
+      continue;
+    end if;
+
+    -- one value for everybody who has no other
+    if not c.is_reference and not c.is_time then
+      fallback := example #>> array['rest', c.attname::text];
+      if fallback is null and c.required and not rollcall.is_privilege(c.attname) and example is null then
+        fallback := evidence #>> array['rest', c.attname::text];
+      end if;
+      if rollcall.is_privilege(c.attname) and (c.default_value is not null or (example ->> 'has_borrowed_domain')::boolean) then
+        fallback := null;
+      elsif source is null and c.default_value is not null and fallback is not null then
+        if c.default_value like '%(%' or c.default_value = quote_literal(fallback) or strpos(c.default_value, quote_literal(fallback) || '::') = 1
+          or c.default_value = fallback then
+          fallback := null;
+        end if;
+      end if;
+      fallback := quote_literal(fallback) || '::text';
+    end if;
+    if fallback is null and source is not null and c.not_null then
+      fallback := case
+        when c.default_value not like '%(%' and not c.is_time then c.default_value || '::text'
+        when source like '%u.email%' and cardinality(chain) = 1 then null
+        when c.is_time then 'now()'
+        when c.is_unique or c.is_checked then
+          case when lower(c.attname) ~ 'name|handle|slug' then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20)) end
+        when c.is_text then ''''''
+      end;
+    end if;
+
+    expression := case
+      when source is null then fallback
+      when cardinality(chain) = 1 and fallback is null then source
+      else format('coalesce(%s%s)',
+        (select string_agg(case when c.is_text and x ~ 'meta_data|split_part' then format('nullif(%s, '''')', x) else x end, ', ' order by i)
+          from unnest(chain) with ordinality y (x, i)),
+        ', ' || fallback)
+    end;
+    if expression like '%raw_user_meta_data%' then
+      expression := format('left(%s, %s)', expression, c.max_length);
+    end if;
+    if expression is null then
+      if c.required then
+        head := head || format('NOT FILLED: %I must have a value (%s) and has no default, so a repair by this definition fails: add the column',
+          c.attname, c.type_name);
+      end if;
+      continue;
+    end if;
+    needs_email := needs_email or (c.required and fallback is null and cardinality(chain) = 1 and source like '%u.email%');
+    note := case
+      when source is null then 'the same for everybody'
+      else (
+        select string_agg(case
+            when x = 'u.id' then 'the user''s id'
+            when x like '%split_part%' then 'the part of the e-mail address before the @'
+            when x like 'u.email%' then 'the e-mail address'
+            when x like '%u.phone%' then 'the phone number'
+            when x = 'u.created_at' then 'when the user signed up'
+            when x like '%raw_user_meta_data%' then 'metadata ' || array_to_string(array(select m[1] from regexp_matches(x, '''(\w+)''', 'g') m), ' and ')
+            else x
+          end, ', else ' order by i)
+        from unnest(chain) with ordinality y (x, i))
+    end || case
+      when example #> array['sources', c.attname::text] is not null or (source is null and example #> array['rest', c.attname::text] is not null) then ', as a tried signup showed'
+      when source is null or evidence #> array['sources', c.attname::text] is not null then ', as the rows show'
+      else ', by the name of the column' end;
+    names := names || c.attname;
+    expressions := expressions || expression;
+    notes := notes || note;
+  end loop;
+
+  -- how much of what is there they explain
+  execute format(
+    'select array[count(*)%s] from (%s) u join %s t on %s',
+    (
+      select string_agg(format(', count(*) filter (where to_jsonb(t.%1$I) #>> ''{}'' is not distinct from to_jsonb(%2$s) #>> ''{}'')', x.name, x.expression), '' order by x.i)
+      from unnest(names, expressions) with ordinality x (name, expression, i)
+    ), evidence ->> 'people', target_name, evidence ->> 'matches') into shares using null::uuid[];
+
+  -- who
+  if 'deleted_at' = any (auth_columns) then
+    conditions := conditions || '  u.deleted_at is null'::text;
+  end if;
+  select coalesce(sum((k.value ->> 'users')::bigint) filter (where (k.value ->> 'rows')::bigint > 0), 0) as users,
+    coalesce(sum((k.value ->> 'rows')::bigint), 0) as with_row
+  into everybody from jsonb_each(evidence -> 'kinds') k;
+  for kind in
+    select x.name, x.words, x.condition, coalesce((k.value ->> 'users')::bigint, 0) as users, example -> 'left_out' ? x.name as by_example
+    from (values
+      (1, 'unconfirmed', 'users who have not confirmed their address', '(u.email_confirmed_at is not null or u.phone_confirmed_at is not null)'),
+      (2, 'anonymous', 'anonymous users', 'u.is_anonymous is not true'),
+      (3, 'phone', 'users with a phone number and no e-mail address', '(u.email is not null or u.phone is null)'),
+      (4, 'sso', 'users of single sign-on', 'u.is_sso_user is not true'),
+      (5, 'other', 'users with neither e-mail address nor phone number', '(u.email is not null or u.phone is not null)')
+    ) x (position, name, words, condition)
+    left join jsonb_each(evidence -> 'kinds') k on k.key = x.name
+    where coalesce((k.value ->> 'rows')::bigint, 0) = 0
+      and (
+        coalesce(example -> 'left_out' ? x.name, false)
+        or (k.value ->> 'users')::bigint >= 5 and everybody.users >= 5 and everybody.with_row >= 0.9 * everybody.users
+        or x.name = 'anonymous' and example is null and 'is_anonymous' = any (auth_columns) and exists (
+          select from pg_trigger g
+          where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal
+            and pg_get_triggerdef(g.oid) ~* 'when \(.*(is_anonymous is not true|is_anonymous = false|not new\.is_anonymous|is_anonymous is false)')
+      )
+    order by x.position
+  loop
+    conditions := conditions || format(E'  -- %s are left out: %s\n  %s', kind.words, case
+        when kind.by_example then 'a tried signup made none'
+        when kind.users = 0 then 'a trigger''s condition names them'
+        else format('0 of %s have a row, and %s of %s others do', kind.users, everybody.with_row, everybody.users)
+      end, kind.condition);
+  end loop;
+  if needs_email then
+    conditions := conditions || format(E'  -- a row cannot be without an e-mail address\n  u.email is not null');
+  end if;
+
+  head := array[
+      format('Drafted by Rollcall for %s from its columns, %s rows%s.', target_name, shares[1],
+        case when example is not null then ' and signups that were tried and rolled back' else '' end)
+    ] || head || array(
+      select format('A signup here also writes %s: a repair by this definition does not; --replay does.', x) from jsonb_array_elements_text(example -> 'also_writes') x);
+  return
+    (select string_agg('-- ' || regexp_replace(x, '\s+', ' ', 'g') || E'\n', '' order by i) from unnest(head) with ordinality y (x, i))
+    || E'select\n  u.id as _user_id,\n  u.created_at as _signed_up_at,\n  '
+    || case when key.is_uuid then 'u.id' else 'u.id::text' end || format(' as %I', key.column_name)
+    || coalesce((
+      select string_agg(
+        format(E',\n  -- %s%s\n  %s as %I', regexp_replace(x.note, '\s+', ' ', 'g'),
+          case when shares[1] > 0 then format(': explains %s of %s rows', shares[x.i + 1], shares[1]) end, x.expression, x.name),
+        '' order by x.i)
+      from unnest(names, expressions, notes) with ordinality x (name, expression, note, i)), '')
+    || E'\nfrom auth.users u' || coalesce(E'\nwhere\n' || nullif(array_to_string(conditions, E'\n  and\n'), ''), '');
+end
+$$;
+comment on function rollcall.draft_definition(regclass, jsonb) is
+  'A definition for a table (null: the best candidate) as a query with comments: from its columns and its rows, and from an example (rollcall.signup_example()) if one is given.';
+
+create or replace function rollcall.adopt_draft(p_example jsonb default null) returns text
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  chosen text;
+  reason text;
+  code text;
+begin
+  if exists (select from rollcall.settings s where s.target_table is not null and not s.is_draft) then
+    return null;
+  end if;
+  chosen := coalesce((select c.table_name from rollcall.candidate_tables() c where c.stands_out), p_example ->> 'table');
+  if chosen is not null then
+    perform rollcall.put_in_force(chosen, rollcall.draft_definition(chosen, p_example), true);
+    if to_regclass(p_example ->> 'table') = to_regclass(chosen) and p_example -> 'left_out' ? 'unconfirmed' then
+      update rollcall.settings s set grace_period = greatest(s.grace_period, interval '30 seconds');
+    end if;
+  end if;
+  return chosen;
+exception when others then
+  get stacked diagnostics reason = message_text, code = returned_sqlstate;
+  raise warning 'rollcall: no definition was drafted for % (SQLSTATE %)%', coalesce(chosen, 'any table'), code,
+    case when reason like 'rollcall: %' then substr(reason, 10) else '' end
+    using hint = 'rollcall definition draft TABLE, then rollcall definition set FILE.';
+  return null;
+end
+$$;
+comment on function rollcall.adopt_draft(jsonb) is
+  'Puts a drafted definition in force where no person has set one and one table stands out, or the example filled one. Returns the table; null: none. Never raises an error.';
+
+-- A profile table where there is none -----------------------------------------------------------------------------
+
+create or replace function rollcall.create_profile_table() returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
+declare
+  types constant text[] := array['customer', 'donor', 'investor', 'partner', 'professional', 'service_provider', 'sme', 'sole_proprietor'];
+begin
+  if to_regclass('public.profiles') is not null then
+    raise exception 'rollcall: public.profiles exists'
+      using errcode = 'duplicate_table', hint = 'Draft a definition for it: rollcall definition draft public.profiles.';
+  end if;
+  -- the reference locks auth.users: whoever waited for that would make every signup behind it wait, too
+  create table public.profiles (
+    id uuid primary key references auth.users (id) on delete cascade,
+    email text,
+    account_type text not null default 'sme',
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+  );
+  comment on table public.profiles is 'One row for each user of the application.';
+  comment on column public.profiles.email is 'Not unique: single sign-on users may share an address. Null for users without one (phone, anonymous, web3).';
+  comment on column public.profiles.account_type is 'What the user is in the application. Users cannot change their own.';
+  alter table public.profiles enable row level security;
+  create policy profiles_select_own on public.profiles for select to authenticated using ((select auth.uid()) = id);
+  create policy profiles_insert_own on public.profiles for insert to authenticated with check ((select auth.uid()) = id);
+  create policy profiles_update_own on public.profiles for update to authenticated
+    using ((select auth.uid()) = id) with check ((select auth.uid()) = id);
+  comment on policy profiles_select_own on public.profiles is 'Users read their own profile.';
+  comment on policy profiles_insert_own on public.profiles is 'Users make their own profile where it is missing.';
+  comment on policy profiles_update_own on public.profiles is 'Users change their own profile, in the columns they were granted.';
+  revoke all on public.profiles from public, anon, authenticated;
+  grant select, insert (id, email), update (email, updated_at) on public.profiles to authenticated;
+  grant select, insert, update, delete on public.profiles to service_role;
+
+  perform rollcall.define('public.profiles', format(
+    $query$select
+  u.id as _user_id,
+  u.created_at as _signed_up_at,
+  u.id,
+  u.email::text as email,
+  -- a signup may ask for these; whatever else it asks for becomes the default
+  case when lower(u.raw_user_meta_data ->> 'account_type') in (%s)
+    then lower(u.raw_user_meta_data ->> 'account_type') else 'sme' end as account_type
+from auth.users u
+where u.deleted_at is null$query$,
+    (select string_agg(quote_literal(x), ', ') from unnest(types) x)));
+end
+$$;
+comment on function rollcall.create_profile_table() is
+  'Makes public.profiles where there is none (id, email, account_type, timestamps; users see and change their own row, but not their account_type) and puts its definition in force. Never called by an install.';
+
+do $$
+begin
+  perform rollcall.adopt_draft();
+end
+$$;
