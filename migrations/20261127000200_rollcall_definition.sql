@@ -10,8 +10,8 @@
 --
 -- SQLSTATEs of Rollcall's own: RC001 ends a trial, RC002 a trigger discarded a row or changed its key, RC003 a value for
 -- a column that the definition does not have, RC005 a value that its column cannot take, RC006 an idempotency key that was
--- used for another request, RC007 no such run, RC008 a run that has not ended, RC009 there is no definition, RC010 an unclaimed row has the user's
--- e-mail address, RC011 a repair would do what no rollback takes back.
+-- used for another request, RC007 no such run, RC008 a run that has not ended, RC009 there is no definition, RC010 an
+-- unclaimed row has the user's e-mail address, RC011 a repair would do what no rollback takes back.
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
@@ -37,6 +37,30 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function rollcall.is_trusted() is
   'Whether the role that asks may see e-mail addresses and choose values: service_role, and everybody who may act as the owner of the schema rollcall. False for rollcall_monitor and rollcall_repairer.';
+
+create or replace function rollcall.is_ours(p_function oid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- "create or replace" keeps the comment of what it replaces
+  select coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and strpos(p.prosrc, 'rollcall.') > 0
+  from pg_proc p where p.oid = p_function
+$$;
+comment on function rollcall.is_ours(oid) is
+  'Whether a function under a name that an application could use is Rollcall''s, and was not replaced by the application since.';
+
+create or replace function rollcall.refuse_temporary_objects() returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  if not rollcall.is_trusted() and (
+    exists (select from pg_class c where c.relnamespace = pg_my_temp_schema())
+    or exists (select from pg_type t where t.typnamespace = pg_my_temp_schema())
+  ) then
+    raise exception 'rollcall: the triggers of the application are not run in a session with temporary objects'
+      using errcode = 'insufficient_privilege', hint = 'Connect anew.';
+  end if;
+end
+$$;
+comment on function rollcall.refuse_temporary_objects() is
+  'Refuses to run triggers of the application for rollcall_monitor and rollcall_repairer in a session with temporary objects: a trigger that names things without a schema could find those, and would run what they hide with the owner''s rights.';
 
 -- Columns of the target -------------------------------------------------------------------------------------------
 
@@ -362,12 +386,14 @@ begin
   drop view rollcall.definition_on_trial;
 
   s.query := query;
-  select format('select %s as _user_id, %s as email, %s as _created_at from %s t where t.%I is not null',
+  select format('select %s as _user_id, %s as email, %s as _created_at from %s t%s',
       rollcall.key_as_uuid(s.key_column, s.key_is_uuid),
       coalesce(max(format('t.%I::text', a.attname)) filter (where a.attname = 'email'), 'null::text'),
       coalesce(max(format('t.%I::timestamptz', a.attname)) filter (
         where a.attname = 'created_at' and rollcall.base_type(a.atttypid) in ('timestamptz'::regtype, 'timestamp'::regtype)), 'null::timestamptz'),
-      s.target_table, s.key_column)
+      s.target_table,
+      -- rows that nobody has claimed belong to nobody
+      case when bool_or(a.attname = s.key_column and not a.attnotnull) then format(' where t.%I is not null', s.key_column) else '' end)
     into s.actual_query
   from pg_attribute a
   where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped;

@@ -3,6 +3,8 @@
 -- Truth is auth.users against the profile table, by the definition. The audit log is read on request and never decides:
 -- hosted projects may switch it off. It has no index, so whoever reads it reads all of it.
 --
+-- Each statement runs once, so compiling it (jit) would cost more than it saves.
+--
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 -- Users against profiles ------------------------------------------------------------------------------------------
@@ -18,54 +20,63 @@ $$;
 comment on function rollcall.in_grace(rollcall.settings) is
   'SQL text of the condition that the user e signed up so recently that a missing profile may still come.';
 
+-- By the ids alone, in the order of two indexes; who of them must have a profile is asked afterwards, of those few.
+create or replace function rollcall.unmatched_sql(p_settings rollcall.settings) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select 'select u.id as user_id, a._user_id as profile_id from auth.users u
+    full join (' || (p_settings).actual_query || ') a on a._user_id = u.id
+    where u.id is null or a._user_id is null'
+$$;
+comment on function rollcall.unmatched_sql(rollcall.settings) is
+  'SQL text of the users without a profile (profile_id is null), whether they must have one or not, and of the profiles without a user (user_id is null).';
+
 create or replace function rollcall.user_counts()
 returns table (
   users bigint, soft_deleted bigint, expected bigint, profiles bigint, healthy bigint, missing bigint,
   missing_anonymous bigint, missing_phone bigint, missing_sso bigint, missing_unconfirmed bigint, orphaned bigint
 )
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
 begin
   return query execute
-    'select
-       (select count(*) from auth.users),
-       (select count(*) from auth.users u where u.deleted_at is not null),
-       count(*) filter (where pair.expected_id is not null),
-       (select count(*) from ' || s.target_table || '),
-       count(*) filter (where pair.expected_id is not null and pair.profile_id is not null),
-       count(*) filter (where pair.is_missing),
-       count(*) filter (where (pair.person ->> ''is_anonymous'')::boolean),
-       count(*) filter (where pair.person ->> ''email'' is null and pair.person ->> ''phone'' is not null),
-       count(*) filter (where (pair.person ->> ''is_sso_user'')::boolean),
-       count(*) filter (where pair.is_missing and pair.person ->> ''confirmed_at'' is null
-         and not coalesce((pair.person ->> ''is_anonymous'')::boolean, false)),
-       count(*) filter (where pair.expected_id is null and not exists (select from auth.users u where u.id = pair.profile_id))
-     from (
-       select m.*,
-         -- only those who are missing are looked at
-         case when m.is_missing then (select to_jsonb(u) from auth.users u where u.id = m.expected_id) end as person
-       from (
-         select e._user_id as expected_id, a._user_id as profile_id,
-           e._user_id is not null and a._user_id is null and not ' || rollcall.in_grace(s) || ' as is_missing
-         from (' || s.query || ') e
-         full join (' || s.actual_query || ') a on a._user_id = e._user_id
-       ) m
-       offset 0
-     ) pair';
+    'with unmatched as materialized (' || rollcall.unmatched_sql(s) || '),
+     missing as materialized (
+       select to_jsonb(u) as person, ' || rollcall.in_grace(s) || ' as is_in_grace
+       from unmatched m
+       join (' || s.query || ') e on e._user_id = m.user_id
+       join auth.users u on u.id = m.user_id
+     ),
+     wanted as (select count(*) as users from (' || s.query || ') e),
+     everybody as (select count(*) as users, count(*) filter (where u.deleted_at is not null) as soft_deleted from auth.users u),
+     lost as (
+       select
+         count(*) as users, count(*) filter (where not m.is_in_grace) as missing,
+         count(*) filter (where not m.is_in_grace and (m.person ->> ''is_anonymous'')::boolean) as anonymous,
+         count(*) filter (where not m.is_in_grace and m.person ->> ''email'' is null and m.person ->> ''phone'' is not null) as phone,
+         count(*) filter (where not m.is_in_grace and (m.person ->> ''is_sso_user'')::boolean) as sso,
+         count(*) filter (where not m.is_in_grace and m.person ->> ''confirmed_at'' is null
+           and not coalesce((m.person ->> ''is_anonymous'')::boolean, false)) as unconfirmed
+       from missing m
+     )
+     select
+       v.users, v.soft_deleted, w.users, (select count(*) from ' || s.target_table || '), w.users - l.users, l.missing,
+       l.anonymous, l.phone, l.sso, l.unconfirmed, (select count(*) from unmatched m where m.user_id is null)
+     from everybody v, wanted w, lost l';
 end
 $$;
 comment on function rollcall.user_counts() is
   'All users against all profiles, both ways: users, soft-deleted ones, users who must have a profile, profiles, users with theirs, users without (and how many of these are anonymous, have a phone only, came by single sign-on, are unconfirmed), profiles whose user is gone. Users in the grace period who have no profile yet are neither healthy nor missing.';
 
 create or replace function rollcall.missing_user_ids(p_limit integer) returns setof uuid
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
 begin
   return query execute
-    'select e._user_id from (' || s.query || ') e
-     where not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id) and not ' || rollcall.in_grace(s) || '
+    'with unmatched as materialized (' || rollcall.unmatched_sql(s) || ')
+     select e._user_id from unmatched m join (' || s.query || ') e on e._user_id = m.user_id
+     where not ' || rollcall.in_grace(s) || '
      order by e._signed_up_at desc nulls last, e._user_id limit $1'
     using least(p_limit, 1000);
 end
@@ -74,7 +85,7 @@ comment on function rollcall.missing_user_ids(integer) is
   'The newest users without a profile, ids only, at most 1,000.';
 
 create or replace function rollcall.email_mismatches() returns bigint
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
   mismatches bigint;
@@ -93,7 +104,7 @@ comment on function rollcall.email_mismatches() is
 
 create or replace function rollcall.recent_health(p_window interval)
 returns table (check_time timestamptz, signups bigint, missing bigint)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
 begin
@@ -177,7 +188,7 @@ comment on function rollcall.audit_log_state() is
 
 create or replace function rollcall.audit_counts()
 returns table (signups bigint, audit_only bigint, recorded_deletions bigint)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 begin
   return query
     select
@@ -200,7 +211,7 @@ comment on function rollcall.audit_counts() is
 
 create or replace function rollcall.recent_issues(p_window interval, p_with_log boolean default true)
 returns table (user_id uuid, email text, action text, created_at timestamptz, has_auth_user boolean, has_profile boolean)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
 begin
@@ -238,7 +249,7 @@ returns table (
   user_id uuid, audit_email text, action text, audit_created_at timestamptz, auth_user_id uuid, auth_email text, user_created_at timestamptz,
   profile_id uuid, profile_email text, profile_created_at timestamptz, status text, missing bigint, total bigint
 )
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
 begin
@@ -249,12 +260,17 @@ begin
        where l.user_id is not null and l.action <> ''user_deleted''
        order by l.user_id, l.created_at
      ),
+     unmatched as materialized (' || rollcall.unmatched_sql(s) || '),
      pair as materialized (
-       select e._user_id as user_id, a._user_id as profile_id, a.email as profile_email, a._created_at as profile_created_at,
-         case when a._user_id is null then ''auth_only'' else ''healthy'' end as status
+       select e._user_id as user_id, null::uuid as profile_id, null::text as profile_email, null::timestamptz as profile_created_at, ''auth_only'' as status
+       from unmatched m
+       join (' || s.query || ') e on e._user_id = m.user_id
+       where not ' || rollcall.in_grace(s) || '
+       union all
+       select e._user_id, a._user_id, a.email, a._created_at, ''healthy''
        from (' || s.query || ') e
-       left join (' || s.actual_query || ') a on a._user_id = e._user_id
-       where case when a._user_id is null then not ' || rollcall.in_grace(s) || ' else $2 end
+       join (' || s.actual_query || ') a on a._user_id = e._user_id
+       where $2
      ),
      gone as materialized (
        select l.user_id, a._user_id as profile_id, a.email as profile_email, a._created_at as profile_created_at, ''audit_only'' as status

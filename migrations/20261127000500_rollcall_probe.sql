@@ -59,6 +59,10 @@ begin
           or (code.kind = 'table' and exists (
             select from pg_depend d
             where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = code.object_id and d.deptype in ('a', 'i')))
+        union all
+        -- a repair fills this one, whatever signups do
+        select from pg_depend d, rollcall.settings s
+        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = to_regclass(s.target_table) and d.deptype in ('a', 'i')
       )
     order by c.oid
   loop
@@ -142,11 +146,7 @@ declare
   writes_before jsonb;
   r record;
 begin
-  -- a function without a search_path of its own would find the caller's temporary tables, and write to them as the owner
-  if not rollcall.is_trusted() and exists (select from pg_class c where c.relnamespace = pg_my_temp_schema()) then
-    raise exception 'rollcall: no signup is tried in a session with temporary tables'
-      using errcode = 'insufficient_privilege', hint = 'Connect anew.';
-  end if;
+  perform rollcall.refuse_temporary_objects();
   perform rollcall.keep_sequences();
   select jsonb_object_agg(w.relid, w.n_tup_ins + w.n_tup_upd + w.n_tup_del) into writes_before from pg_stat_xact_user_tables w;
 

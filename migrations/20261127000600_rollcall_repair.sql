@@ -22,7 +22,8 @@ $$;
 comment on function rollcall.error_kind(text) is
   'What an error is about: server (connection, space, shutdown), lock (another transaction is in the way; the next try may succeed), or row.';
 
-create or replace function rollcall.failure_text(p_sqlstate text, p_constraint text, p_column text, p_functions text[] default '{}') returns text
+create or replace function rollcall.failure_text(p_sqlstate text, p_constraint text, p_column text, p_functions text[] default '{}')
+returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select case
       when p_sqlstate = '23502' then 'a column that must have a value got none'
@@ -31,7 +32,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
       when p_sqlstate = '23514' then 'a value does not satisfy a check constraint'
       when left(p_sqlstate, 2) = '22' then 'a value does not fit the type of its column'
       when p_sqlstate = '42501' then 'a right is missing'
-      when left(p_sqlstate, 2) = '42' then 'the definition or a trigger names something that does not exist, or does not fit'
+      when left(p_sqlstate, 2) = '42' then 'the definition or a trigger does not fit the tables as they are'
       when p_sqlstate = 'P0001' then 'a trigger of the application refused the profile'
       when p_sqlstate = 'RC002' then 'a trigger discarded the row or changed its key, or no signup trigger made the profile'
       when p_sqlstate = 'RC010' then 'an unclaimed row has this e-mail address: claim it'
@@ -68,11 +69,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select coalesce(array_agg(f.name order by f.position), '{}')
   from (
     select format('%I.%I', n.nspname, p.proname) as name, min(m.position) as position
-    from regexp_matches(p_context, '^(?:PL/pgSQL function ([^\n]+?)\(|SQL function "([^\n]+?)" )', 'gn') with ordinality m (groups, position)
+    from regexp_matches(p_context, '^(?:PL/pgSQL function ([^\n]+?)\(|SQL function "([^\n]+?)" )', 'gn')
+      with ordinality m (groups, position)
     join pg_proc p on true
     join pg_namespace n on n.oid = p.pronamespace
     where n.nspname not in ('pg_catalog', 'information_schema', 'rollcall')
-      and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+      and not rollcall.is_ours(p.oid)
       and (m.groups[2] = p.proname or m.groups[1] in (quote_ident(p.proname), format('%I.%I', n.nspname, p.proname)))
     group by 1
     order by 2
@@ -113,15 +115,15 @@ comment on function rollcall.missing_among(uuid[]) is
   'Those of these users who must have a profile and have none.';
 
 create or replace function rollcall.count_missing(p_signed_up_before timestamptz default 'infinity') returns bigint
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
   answer bigint;
 begin
   execute
-    'select count(*) from (' || s.query || ') e
-     where (e._signed_up_at <= $1 or e._signed_up_at is null or e._signed_up_at > now() + interval ''5 minutes'')
-       and not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id)'
+    'with unmatched as materialized (' || rollcall.unmatched_sql(s) || ')
+     select count(*) from unmatched m join (' || s.query || ') e on e._user_id = m.user_id
+     where e._signed_up_at <= $1 or e._signed_up_at is null or e._signed_up_at > now() + interval ''5 minutes'''
     into answer using p_signed_up_before;
   return answer;
 end
@@ -188,8 +190,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select sha256(convert_to(
     concat_ws('|', s.query, p_overrides::text,
       (
-        select string_agg(
-          concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)), ',' order by a.attnum)
+        select string_agg(concat_ws(' ',
+          a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)), ',' order by a.attnum)
         from pg_attribute a
         left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
         where a.attrelid = x.target and a.attnum > 0 and not a.attisdropped
@@ -232,7 +234,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join pg_proc p on p.oid = g.tgfoid
     cross join unnest(p.proconfig) c
     where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal and g.tgenabled in ('O', 'A') and g.tgtype::integer & 4 = 4
-      and c like 'search_path=%' and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+      and c like 'search_path=%' and not rollcall.is_ours(p.oid)
   ) theirs
 $$;
 comment on function rollcall.application_path() is
@@ -260,7 +262,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   ) reason
   where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal and g.tgenabled in ('O', 'A')
     and g.tgtype::integer & 6 = 4  -- after insert
-    and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+    and not rollcall.is_ours(p.oid)
   order by g.tgname collate "C"
 $$;
 comment on function rollcall.replay_triggers() is
@@ -299,18 +301,15 @@ declare
   chunk uuid[];
   made uuid[];
   step integer;
-  settled integer := 0;
   busy integer := 0;
   before jsonb;
   failure rollcall.failure;
   context text;
   last_context text;
 begin
+  perform rollcall.refuse_temporary_objects();
   created := '{}'; failures := '{}'; writes := '{}';
   if p_replay then
-    if to_regclass('pg_temp.rollcall_replay') is not null then
-      drop table pg_temp.rollcall_replay;
-    end if;
     create temporary table rollcall_replay (like auth.users) on commit drop;
     for context in select r.definition from rollcall.replay_triggers() r where r.definition is not null loop
       execute context;
@@ -328,7 +327,8 @@ begin
   end if;
 
   pending := array(
-    select int4range(c, least(c + chunk_size, cardinality(users) + 1)) from generate_series(1, cardinality(users), chunk_size) c order by c desc);
+    select int4range(c, least(c + chunk_size, cardinality(users) + 1))
+    from generate_series(1, cardinality(users), chunk_size) c order by c desc);
   while cardinality(pending) > 0 loop
     place := pending[cardinality(pending)];
     pending := pending[:cardinality(pending) - 1];
@@ -358,9 +358,8 @@ begin
       if p_is_trial then
         execute written_sql into context;
         writes := writes || (
-          select coalesce(jsonb_object_agg(w.key, coalesce((writes ->> w.key)::bigint, 0) + w.value::bigint - coalesce((before ->> w.key)::bigint, 0))
-            filter (where w.value::bigint > coalesce((before ->> w.key)::bigint, 0)), '{}')
-          from jsonb_each_text(context::jsonb) w);
+          select coalesce(jsonb_object_agg(w.key, coalesce((writes ->> w.key)::bigint, 0) + w.more) filter (where w.more > 0), '{}')
+          from (select x.key, x.value::bigint - coalesce((before ->> x.key)::bigint, 0) as more from jsonb_each_text(context::jsonb) x) w);
       end if;
       created := created || made;
       continue;
@@ -392,8 +391,7 @@ begin
     end if;
   end loop;
 
-  settled := cardinality(created) + cardinality(failures);
-  if settled < cardinality(users) or cardinality(unclaimed) > 0 then
+  if cardinality(created) + cardinality(failures) < cardinality(users) + cardinality(unclaimed) then
     failures := failures || array(
       select jsonb_populate_record(null::rollcall.failure, jsonb_build_object('user_id', m, 'functions', '[]'::jsonb, 'sqlstate', case
         when m = any (unclaimed) then 'RC010'
@@ -447,23 +445,24 @@ comment on function rollcall.repair_many(uuid[], jsonb, jsonb, boolean) is
   'Creates the missing profiles of these users, keeps an event for each with this payload, and remembers failures. Waits half a second for a lock, less than PostgreSQL takes to call a deadlock, so that nobody else is its victim.';
 
 create or replace function rollcall.repair_users(p_user_ids uuid[], p_source text, p_overrides jsonb default '{}')
-returns table (user_id uuid, outcome text, code text, constraint_name text, column_name text, functions text[])
+returns table (user_id uuid, outcome text, code text, constraint_name text, column_name text, functions text[], reason text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   made record;
 begin
   if p_overrides <> '{}' and not rollcall.is_trusted() then
-    raise exception 'rollcall: the role % may not choose values of a profile', session_user
+    raise exception 'rollcall: the role % may neither choose values of a profile nor replay signups', session_user
       using errcode = 'insufficient_privilege', hint = 'Leave account_type and email out: the definition says what a profile contains.';
   elsif p_source not in ('backfill', 'backfill_user_profile', 'backfill_all_missing_profiles', 'ensure_profile_exists') then
     raise exception 'rollcall: there is no such source of a repair' using errcode = 'invalid_parameter_value';
   end if;
   made := rollcall.repair_many(p_user_ids, jsonb_build_object('source', p_source), p_overrides, false);
   return query
-    select c, 'created', null::text, null::text, null::text, '{}'::text[] from unnest(made.created) c
+    select c, 'created', null::text, null::text, null::text, '{}'::text[], null::text from unnest(made.created) c
     union all
     select f.user_id, case rollcall.error_kind(f.sqlstate) when 'lock' then 'busy' else 'failed' end,
-      f.sqlstate, f.constraint_name, f.column_name, f.functions
+      f.sqlstate, f.constraint_name, f.column_name, f.functions,
+      rollcall.failure_text(f.sqlstate, f.constraint_name, f.column_name, f.functions)
     from unnest(made.failures) f;
 end
 $$;
@@ -473,14 +472,15 @@ comment on function rollcall.repair_users(uuid[], text, jsonb) is
 -- The dry run -----------------------------------------------------------------------------------------------------
 
 create or replace function rollcall.preview_users(
-  p_user_ids uuid[], p_limit integer, p_overrides jsonb default '{}', p_replay boolean default false, p_rows integer default 0
+  p_user_ids uuid[], p_limit integer default 1000, p_overrides jsonb default '{}', p_replay boolean default false, p_rows integer default 0
 )
 returns jsonb
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off set lock_timeout = '500ms' as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
-  reasons text[];
-  r rollcall.run;
+  reasons constant text[] := case
+    when current_setting('rollcall.stance', true) = 'look' then array['Rollcall is not installed here, and looking tries nothing']
+    else array(select b from rollcall.beyond_rollback() b) end;
   users uuid[];
   created uuid[];
   failures rollcall.failure[];
@@ -491,19 +491,9 @@ begin
     raise exception 'rollcall: the role % may neither choose values of a profile nor replay signups', session_user
       using errcode = 'insufficient_privilege', hint = 'Connect as the owner of the schema rollcall.';
   end if;
-  if current_setting('rollcall.stance', true) = 'look' then
-    reasons := array['Rollcall is not installed here, and looking takes no lock that a try needs'];
-  else
-    reasons := array(select b from rollcall.beyond_rollback() b);
-  end if;
   if reasons = '{}' then
-    if p_user_ids is null then
-      r.signed_up_before := 'infinity';
-      r.pass := 1;
-      users := rollcall.missing_page(r, p_limit);
-    else
-      users := p_user_ids;
-    end if;
+    users := coalesce(p_user_ids, rollcall.missing_page(
+      jsonb_populate_record(null::rollcall.run, '{"signed_up_before": "infinity", "pass": 1}'), p_limit));
     -- The rows are really inserted, so that triggers and constraints have their say; the exception takes them back.
     begin
       perform rollcall.keep_sequences();
@@ -511,7 +501,7 @@ begin
       execute
         'select jsonb_object_agg(w.user_id, to_jsonb(t.*)) from unnest($1) w (user_id) join ' || s.target_table || ' t on '
           || rollcall.key_match(s, 'w.user_id')
-        into profiles using array(select c from unnest(created) c order by c limit p_rows);
+        into profiles using array(select c from unnest(created) c order by c limit case when rollcall.is_trusted() then p_rows else 0 end);
       raise exception using errcode = 'RC001', message = 'rollcall: trial over';
     exception when sqlstate 'RC001' then
       null;
@@ -521,15 +511,14 @@ begin
     'not_tried_because', reasons,
     'results', (
       select coalesce(jsonb_agg(jsonb_build_object('user_id', x.user_id, 'outcome', x.outcome, 'sqlstate', x.sqlstate,
-        'constraint', x.constraint_name, 'column', x.column_name, 'functions', x.functions, 'profile', x.profile) order by x.user_id), '[]')
+        'constraint', x.constraint_name, 'column', x.column_name, 'functions', x.functions, 'profile', x.profile,
+        'reason', rollcall.failure_text(x.sqlstate, x.constraint_name, x.column_name, x.functions)) order by x.user_id), '[]')
       from (
-        select c as user_id, 'created' as outcome, null as sqlstate, null as constraint_name, null as column_name, '{}'::text[] as functions,
-          profiles -> c::text as profile
-        from unnest(created) c
-        union all
-        select f.user_id, case rollcall.error_kind(f.sqlstate) when 'lock' then 'busy' else 'failed' end,
-          f.sqlstate, f.constraint_name, f.column_name, f.functions, null
+        select f.user_id, case rollcall.error_kind(f.sqlstate) when 'lock' then 'busy' else 'failed' end as outcome,
+          f.sqlstate, f.constraint_name, f.column_name, f.functions, null as profile
         from unnest(failures) f
+        union all
+        select c, 'created', null, null, null, '{}', profiles -> c::text from unnest(created) c
       ) x
     ),
     'writes', (
@@ -544,7 +533,7 @@ begin
 end
 $$;
 comment on function rollcall.preview_users(uuid[], integer, jsonb, boolean, integer) is
-  'What a repair would do for these users (null: for the first p_limit missing ones), found out by doing it and taking it back: the outcome of each, of the first p_rows created the whole row, and the rows written by table. Where a try would do what no rollback takes back, nothing is tried: not_tried_because says why. Leaves no row and advances no sequence.';
+  'What a repair would do for these users (null: for the first p_limit missing ones), found out by doing it and taking it back: the outcome of each, for a trusted role of the first p_rows created the whole row, and the rows written by table. Where a try would do what no rollback takes back, nothing is tried: not_tried_because says why. Leaves no row and advances no sequence.';
 
 -- Runs ------------------------------------------------------------------------------------------------------------
 
@@ -566,9 +555,10 @@ comment on function rollcall.run_reports(integer, text) is
   'The newest runs, or those whose id begins so.';
 
 create or replace function rollcall.run_failures(p_run_id uuid, p_limit integer)
-returns table (user_id uuid, code text, constraint_name text, column_name text, functions text[])
+returns table (user_id uuid, code text, constraint_name text, column_name text, functions text[], reason text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select f.user_id, f.sqlstate, f.constraint_name, f.column_name, f.functions
+  select f.user_id, f.sqlstate, f.constraint_name, f.column_name, f.functions,
+    rollcall.failure_text(f.sqlstate, f.constraint_name, f.column_name, f.functions)
   from rollcall.failure f
   where f.run_id = p_run_id
   order by f.user_id
@@ -591,8 +581,8 @@ begin
     coalesce(x.replay, false) as is_replay, coalesce(x.allow_outside_calls, false) as allow_outside_calls
     into o
   from jsonb_to_record(p_options) x (
-    note text, batch_size integer, max_users bigint, overrides jsonb, throttle real, max_lag_ms integer, idempotency_key text, request jsonb,
-    replay boolean, allow_outside_calls boolean);
+    note text, batch_size integer, max_users bigint, overrides jsonb, throttle real, max_lag_ms integer,
+    idempotency_key text, request jsonb, replay boolean, allow_outside_calls boolean);
   if (o.overrides <> '{}' or o.is_replay) and not rollcall.is_trusted() then
     raise exception 'rollcall: the role % may neither choose values of a profile nor replay signups', session_user
       using errcode = 'insufficient_privilege', hint = 'Leave account_type out, or connect as the owner of the schema rollcall.';
@@ -682,7 +672,7 @@ begin
     if not found then
       raise exception 'rollcall: there is no such run' using errcode = 'RC007', hint = 'List them: rollcall runs.';
     elsif r.is_replay and not rollcall.is_trusted() then
-      raise exception 'rollcall: the role % may not replay signups', session_user
+      raise exception 'rollcall: the role % may neither choose values of a profile nor replay signups', session_user
         using errcode = 'insufficient_privilege', hint = 'Connect as the owner of the schema rollcall.';
     elsif r.state <> 'running' then
       outcome := 'stopped';
@@ -741,8 +731,9 @@ begin
 
   if cardinality(users) > 0 then
     select m.created, m.failures into made, failures
-    from rollcall.repair_many(
-      users, jsonb_build_object('source', case when r.is_replay then 'replay' else 'backfill' end, 'run_id', p_run_id), r.overrides, r.is_replay) m;
+    from rollcall.repair_many(users,
+      jsonb_build_object('source', case when r.is_replay then 'replay' else 'backfill' end, 'run_id', p_run_id),
+      r.overrides, r.is_replay) m;
     attempted := cardinality(users);
     created := cardinality(made);
     busy := (select count(*) from unnest(failures) f where rollcall.error_kind(f.sqlstate) = 'lock');
@@ -780,7 +771,8 @@ begin
   update rollcall.run x
   set
     state = case when advance_run.outcome = 'finished' then 'done' else x.state end, stop_reason = r.stop_reason,
-    pass = r.pass, last_user_id = r.last_user_id, attempted = x.attempted + advance_run.attempted, created = x.created + advance_run.created,
+    pass = r.pass, last_user_id = r.last_user_id,
+    attempted = x.attempted + advance_run.attempted, created = x.created + advance_run.created,
     failed = x.failed + advance_run.failed + advance_run.skipped, skipped = x.skipped + advance_run.skipped,
     busy = r.busy + advance_run.busy, batches = r.batches,
     waits_for = case advance_run.outcome when 'locked' then 'lock' when 'lagging' then 'replication_lag' end,
@@ -793,11 +785,8 @@ $$;
 comment on function rollcall.advance_run(uuid, uuid, integer) is
   'One batch of a run for its lease owner, with cursor and counters in the same transaction. Outcome: batch; round (a pass begins again for those who were locked); locked (the table is; nothing was attempted); lagging (replicas are behind; nothing was attempted); leased (by another); stopped (paused, cancelled, done, failed); finished.';
 
-create or replace function rollcall.hold_run(
-  p_run_id uuid, p_lease_owner uuid, p_milliseconds integer, p_waits_for text default null, p_error text default null
-)
-returns void
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function rollcall.hold_run(p_run_id uuid, p_lease_owner uuid, p_milliseconds integer, p_waits_for text, p_error text)
+returns void language sql security definer set search_path = pg_catalog, pg_temp as $$
   update rollcall.run r
   set
     waits_for = p_waits_for,
@@ -810,11 +799,8 @@ $$;
 comment on function rollcall.hold_run(uuid, uuid, integer, text, text) is
   'Keeps the lease over a pause, and says what the run waits for. Milliseconds null: gives the lease back, and with the name of an error ends the run as failed.';
 
-create or replace function rollcall.change_run(
-  p_run_id uuid, p_action text, p_batch_size integer default null, p_throttle real default null, p_max_lag_ms integer default null
-)
-returns jsonb
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function rollcall.change_run(p_run_id uuid, p_action text, p_batch_size integer, p_throttle real, p_max_lag_ms integer)
+returns jsonb language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   update rollcall.run x
   set
@@ -843,7 +829,7 @@ comment on function rollcall.change_run(uuid, text, integer, real, integer) is
 -- Undo ------------------------------------------------------------------------------------------------------------
 
 create or replace function rollcall.undo_batch(p_run_id uuid, p_after integer, p_apply boolean)
-returns table (batch integer, removed bigint, gone bigint, kept jsonb)
+returns table (batch integer, removed bigint, gone bigint, skipped jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' set row_security = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
@@ -924,16 +910,16 @@ begin
   if not p_apply then
     done := ours;
   end if;
-  -- all at once; where something refuses, one by one
   pending := case when p_apply then ours else '{}' end;
-  chunk := pending;
+  chunk := pending;  -- all at once; where something refuses, one by one
   while cardinality(pending) > 0 loop
     users_before := (select count(*) from auth.users u where u.id = any (chunk));
     begin
       perform set_config('search_path', rollcall.application_path(), true);
       execute
         'with gone (user_id) as (
-           delete from ' || s.target_table || ' t using unnest($1) w (user_id) where ' || rollcall.key_match(s, 'w.user_id') || ' returning w.user_id
+           delete from ' || s.target_table || ' t using unnest($1) w (user_id)
+           where ' || rollcall.key_match(s, 'w.user_id') || ' returning w.user_id
          ) select coalesce(array_agg(gone.user_id), ''{}'') from gone' into deleted using chunk;
       set constraints all immediate;
       if users_before > (select count(*) from auth.users u where u.id = any (chunk)) then

@@ -6,27 +6,44 @@
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
+create or replace function rollcall.checked_at_commit(p_table text) returns setof text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format('%I on %s', c.conname, c.conrelid::regclass)
+  from pg_constraint c
+  where c.condeferred
+    and (
+      c.conrelid = to_regclass(p_table)
+      -- what a trigger on the table writes may be checked at commit, too
+      or exists (select from pg_trigger g where g.tgrelid = to_regclass(p_table) and not g.tgisinternal and g.tgtype::integer & 4 = 4)
+    )
+  order by 1
+$$;
+comment on function rollcall.checked_at_commit(text) is
+  'The constraints that an insert into the table may leave to be checked at commit, constraint triggers among them.';
+
 create or replace function rollcall.on_signup() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off set lock_timeout = '1s' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+-- less than PostgreSQL takes to call a deadlock, so that nobody else is its victim
+set lock_timeout = '500ms' as $$
 declare
-  s rollcall.settings;
+  -- no type of ours: without the schema the function could not even begin
+  s record;
   made uuid;
   code text;
   reason jsonb;
 begin
   select x.* into s from rollcall.settings x;
   -- A constraint that is checked at commit would fail after the handler below, and take the signup with it.
-  if s.target_table is null or exists (
-    select from pg_constraint c where c.conrelid = to_regclass(s.target_table) and c.condeferred
-  ) then
+  if s.target_table is null or exists (select from rollcall.checked_at_commit(s.target_table)) then
     return new;
   end if;
-  -- for triggers on the profile table that name their tables without a schema
-  perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
+  perform set_config('search_path', rollcall.application_path(), true);
   execute s.insert_query into made using array[new.id], '{}'::jsonb;
   if made is not null then
     insert into rollcall.event (user_id, kind, payload)
     values (new.id, 'auth_user_created', '{"source": "trigger"}'), (new.id, 'profile_bootstrap_ok', '{"source": "trigger"}');
+  elsif exists (select from rollcall.missing_among(array[new.id])) then
+    raise exception using errcode = 'RC002';
   end if;
   return new;
 exception when others or query_canceled or assert_failure then
@@ -51,7 +68,7 @@ create or replace function rollcall.trigger_status()
 returns table (trigger_name text, table_name text, function_name text, is_ours boolean, is_enabled boolean, note text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select
-    t.tgname::text, t.tgrelid::regclass::text, p.oid::regprocedure::text, coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %',
+    t.tgname::text, t.tgrelid::regclass::text, p.oid::regprocedure::text, rollcall.is_ours(p.oid),
     t.tgenabled in ('O', 'A'),
     concat_ws(' ',
       case when t.tgtype::integer & 2 = 2 then 'before' else 'after' end,
@@ -81,24 +98,41 @@ declare
   obstacle text;
   last_of_theirs text;
 begin
-  select string_agg(quote_ident(c.conname), ', ') into obstacle from pg_constraint c where c.conrelid = target and c.condeferred;
+  select string_agg(c, ', ') into obstacle from rollcall.checked_at_commit(s.target_table) c;
   if obstacle is not null then
     raise exception 'rollcall: % is checked at commit, where nothing can catch its failure', obstacle
       using errcode = 'object_not_in_prerequisite_state',
         detail = format('If it fails for a profile in %s that the trigger made, the signup fails.', s.target_table), hint = hint;
   end if;
   -- A trigger that fires after the insert of the user and makes the same profile by a plain insert would meet ours.
-  select string_agg(format('%s on %s', quote_ident(t.tgname), t.tgrelid::regclass), ', ') into obstacle
-  from pg_trigger t
-  join pg_class c on c.oid = t.tgrelid
-  join pg_proc p on p.oid = t.tgfoid
-  where c.relnamespace = to_regnamespace('auth') and not t.tgisinternal and t.tgenabled in ('O', 'A')
-    and (t.tgrelid <> 'auth.users'::regclass or t.tgtype::integer & 5 <> 5 or t.tginitdeferred)
-    and t.tgtype::integer & 20 <> 0  -- insert or update
-    and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
-    and strpos(lower(p.prosrc), (select lower(x.relname) from pg_class x where x.oid = target)) > 0;
+  with recursive code (trigger_id, function_id, source) as (
+    select t.oid, p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
+    from pg_trigger t
+    join pg_class c on c.oid = t.tgrelid
+    join pg_proc p on p.oid = t.tgfoid
+    where c.relnamespace = to_regnamespace('auth') and not t.tgisinternal and t.tgenabled in ('O', 'A')
+      and t.tgtype::integer & 20 <> 0  -- insert or update
+      -- but for each row after the insert of a user, at once; what also follows updates may tell them apart
+      and (t.tgrelid <> 'auth.users'::regclass or t.tgtype::integer & 5 <> 5 or t.tginitdeferred
+        or (t.tgtype::integer & 16 = 16 and p.prosrc !~* '\mtg_op\M'))
+      and not rollcall.is_ours(p.oid)
+    union
+    select code.trigger_id, p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
+    from code
+    join pg_proc p on p.pronamespace = any (rollcall.application_schemas()) and strpos(lower(code.source), lower(p.proname)) > 0
+  )
+  select string_agg(distinct format('%I on %s', t.tgname, t.tgrelid::regclass), ', ') into obstacle
+  from code
+  join pg_trigger t on t.oid = code.trigger_id
+  join pg_class x on x.oid = target
+  where code.source ~* '\mexecute\M'
+    or exists (
+      select from regexp_matches(
+        code.source, '\minto\s+(?:"?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(x.relname, '(\W)', '\\\1', 'g') || '("?\M[^;]*)', 'gi') m
+      where m[1] !~* '\mon\s+conflict\M'
+    );
   if obstacle is not null then
-    raise exception 'rollcall: the application makes profiles later, by its trigger %', obstacle
+    raise exception 'rollcall: the application may make profiles after the signup''s insert, by its trigger %', obstacle
       using errcode = 'object_not_in_prerequisite_state',
         detail = 'A profile that is there already could make that trigger fail, and the signup or the confirmation with it.', hint = hint;
   end if;
@@ -111,17 +145,17 @@ begin
   select max(t.tgname::text collate "C") into last_of_theirs
   from pg_trigger t join pg_proc p on p.oid = t.tgfoid
   where t.tgrelid = 'auth.users'::regclass and not t.tgisinternal and t.tgtype::integer & 7 = 5  -- for each row, after, insert
-    and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %';
+    and not rollcall.is_ours(p.oid);
   -- Triggers fire in the order of their names.
   if coalesce(last_of_theirs < 'on_auth_user_created' collate "C", true)
     and not exists (
       select from pg_proc p
       where p.proname = 'handle_new_user' and p.pronamespace = 'public'::regnamespace
-        and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %')
+        and not rollcall.is_ours(p.oid))
     and not exists (
       select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
       where t.tgrelid = 'auth.users'::regclass and t.tgname = 'on_auth_user_created'
-        and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %')
+        and not rollcall.is_ours(p.oid))
   then
     trigger_name := 'on_auth_user_created';
     function_name := 'public.handle_new_user()';
@@ -142,7 +176,7 @@ comment on function rollcall.signup_trigger_plan() is
   'Under which names Rollcall''s trigger would be made, and a sentence about it. Raises an error with the reason where it could harm.';
 
 create or replace function rollcall.remove_signup_trigger() returns text
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
 declare
   theirs text;
   ours record;
@@ -150,7 +184,7 @@ declare
 begin
   select string_agg(format('%I on %s', t.tgname, t.tgrelid::regclass), ', ') into theirs
   from pg_trigger t join pg_proc p on p.oid = t.tgfoid
-  where coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %'
+  where rollcall.is_ours(p.oid)
     and (t.tgrelid <> 'auth.users'::regclass or t.tgname not in ('on_auth_user_created', 'zz_rollcall_on_signup'));
   if theirs is not null then
     raise exception 'rollcall: other triggers run Rollcall''s function: %', theirs
@@ -159,7 +193,7 @@ begin
   for ours in
     select t.tgname, p.oid::regprocedure as function, pg_get_functiondef(p.oid) as definition, obj_description(p.oid, 'pg_proc') as comment
     from pg_trigger t join pg_proc p on p.oid = t.tgfoid
-    where t.tgrelid = 'auth.users'::regclass and coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %'
+    where t.tgrelid = 'auth.users'::regclass and rollcall.is_ours(p.oid)
   loop
     -- A trigger can be dropped by the owner of its table alone; it goes with its function.
     execute format('drop function %s cascade', ours.function);
@@ -176,8 +210,9 @@ $$;
 comment on function rollcall.remove_signup_trigger() is
   'Takes Rollcall''s trigger off auth.users, with the public function that it runs. Nothing of the application''s is touched.';
 
+-- It locks auth.users: whoever waited for that would make every signup behind it wait, too.
 create or replace function rollcall.install_signup_trigger() returns text
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
 declare
   wanted constant record := rollcall.signup_trigger_plan();
 begin
@@ -200,7 +235,6 @@ create or replace function rollcall.guard_function(p_function regprocedure, p_ap
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
   f constant record := (select p from pg_proc p where p.oid = p_function);
-  code constant text := regexp_replace(regexp_replace(f.prosrc, '--[^\n]*', '', 'g'), '/\*.*?\*/', '', 'g');
   guarded constant text :=
     E'begin -- rollcall guard: the original is kept, and "rollcall trigger unguard" gives it back\n'
     || regexp_replace(btrim(f.prosrc, E' \t\r\n'), ';?$', E';\n')
@@ -210,6 +244,7 @@ declare
     || E'  exception when others or query_canceled or assert_failure then null;\n'
     || E'  end;\n'
     || E'  return new;\nend\n';
+  refusing text;
 begin
   if f.prosrc like '%rollcall guard%' then
     return format('%s is guarded already', p_function);
@@ -220,8 +255,31 @@ begin
     raise exception 'rollcall: % is no PL/pgSQL function of an after-insert trigger on auth.users', p_function
       using errcode = 'wrong_object_type', hint = 'List them: rollcall trigger status.';
   end if;
-  if code ~* '\mraise\s+(exception|sqlstate|''|using|[a-z_]+\s*;)|\mreturn\s+null\M|\massert\M|\mraise\s*;' then
-    raise exception 'rollcall: % refuses signups on purpose', p_function
+  if exists (select from pg_trigger t where t.tgfoid = p_function and t.tgtype::integer & 66 <> 0) then  -- before, instead of
+    raise exception 'rollcall: % is also run before a row is written', p_function
+      using errcode = 'object_not_in_prerequisite_state', detail = 'There its result decides what becomes of the row.',
+        hint = 'Give the triggers a function each.';
+  end if;
+  -- what it calls, and what fires on the tables that it names
+  with recursive code (id, source) as (
+    select p_function::oid, f.prosrc
+    union
+    select p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
+    from code
+    join pg_proc p on p.pronamespace = any (rollcall.application_schemas())
+      and (
+        strpos(lower(code.source), lower(p.proname)) > 0
+        or exists (
+          select from pg_trigger g join pg_class c on c.oid = g.tgrelid
+          where g.tgfoid = p.oid and c.relnamespace = any (rollcall.application_schemas()) and strpos(lower(code.source), lower(c.relname)) > 0)
+      )
+  )
+  select string_agg(code.id::regprocedure::text, ', ') into refusing
+  from code
+  where regexp_replace(regexp_replace(code.source, '--[^\n]*', '', 'g'), '/\*.*?\*/', '', 'g')
+    ~* '\mraise\M(?!\s+(debug|log|info|notice|warning)\M)|\massert\M|\minto\s+strict\M';
+  if refusing is not null then
+    raise exception 'rollcall: signups are refused on purpose in %', refusing
       using errcode = 'object_not_in_prerequisite_state',
         detail = 'It raises errors of its own. A guard would let through those that it keeps out.',
         hint = 'Put what may fail into a block of its own inside the function, with an exception handler.';

@@ -360,7 +360,8 @@ begin
       from pg_class c
       where c.relname = api.name and c.relnamespace = 'public'::regnamespace and c.relkind <> 'v'
     loop
-      is_ours := coalesce(theirs.comment, '') like 'Rollcall: %';
+      -- "create or replace" keeps the comment of what it replaces
+      is_ours := coalesce(theirs.comment, '') like 'Rollcall: %' and coalesce(theirs.definition, '') like '%rollcall.%';
       continue when is_ours;
       if not replaces or theirs.definition is null then
         raise notice 'rollcall: public.% is the application''s and stays as it is', api.name;

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     #[command(flatten)]
     OnDatabase(DatabaseCommand),
+    /// Write all migrations as one file, for `supabase db push`
+    Export(ExportArguments),
     /// Print the script that lets a shell complete these commands
     Completions(CompletionsArguments),
     /// Print the manual page, of all or of one command
@@ -62,10 +65,14 @@ pub(crate) enum Command {
 /// What needs a database.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatabaseCommand {
-    /// Apply the migrations
+    /// Install or update Rollcall; prints its plan first, and changes nothing of the application's
     Migrate(MigrateArguments),
-    /// Remove what the migrations made; profiles always stay
+    /// Remove Rollcall; profiles and everything of the application's stay
     Rollback(RollbackArguments),
+    /// Who must have a profile, and what a new one contains: show, draft, check or set it
+    Definition(DefinitionArguments),
+    /// Rollcall's own signup trigger, and guards around the application's; each asked for on purpose
+    Trigger(TriggerArguments),
     /// The whole report: verdict, findings with next steps, counts, recent errors
     Diagnose,
     /// Why profiles go missing, or will: every check, each finding with what mends it
@@ -90,7 +97,7 @@ pub(crate) enum DatabaseCommand {
     Backfill(BackfillArguments),
     /// Earlier backfills and those under way; pause, resume or cancel one, or change how fast it goes
     Runs(RunsArguments),
-    /// Take a backfill back where its profiles are still as it made them
+    /// Undo a backfill: delete its profiles that are still as it made them
     Undo(UndoArguments),
 }
 
@@ -116,15 +123,35 @@ pub(crate) struct ManualArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArguments {
-    /// Apply all of them, also those that the history has; they are safe to run twice
+    /// Only print the plan
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) plan: bool,
+
+    /// Do not ask
     #[arg(long)]
-    pub(crate) again: bool,
+    pub(crate) yes: bool,
+
+    /// Take over names of the public API that the application uses; a rollback gives them back
+    #[arg(long)]
+    pub(crate) replace_api: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// Where the file is written
+    #[arg(value_name = "DIR", default_value = "supabase/migrations")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RollbackArguments {
-    #[command(flatten)]
-    pub(crate) extent: RollbackExtent,
+    /// Only the functions and views that count and list
+    #[arg(long)]
+    pub(crate) diagnostics: bool,
+
+    /// Only print the plan
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) plan: bool,
 
     /// Do not ask
     #[arg(long)]
@@ -132,14 +159,69 @@ pub(crate) struct RollbackArguments {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct RollbackExtent {
-    /// Only the functions and views that count and list
+pub(crate) struct DefinitionArguments {
+    #[command(subcommand)]
+    pub(crate) action: DefinitionAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DefinitionAction {
+    /// Print the definition in force
+    Show,
+    /// Print a definition drafted from a table's columns and rows
+    Draft {
+        /// The profile table; without it, the best candidate
+        table: Option<String>,
+    },
+    /// Compare the definition with the profiles there are: counts by column and kind of user
+    Check,
+    /// Put a definition in force
+    Set {
+        /// A file as `draft` prints it; - reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+
+        /// The profile table, where the file does not name it
+        #[arg(long)]
+        table: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TriggerArguments {
+    #[command(subcommand)]
+    pub(crate) action: TriggerAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TriggerAction {
+    /// List the triggers on the tables of Supabase Auth
+    Status,
+    /// Add Rollcall's trigger to auth.users, after all others; prints the plan unless --apply is given
+    Install(ApplyArguments),
+    /// Take Rollcall's trigger off auth.users; prints the plan unless --apply is given
+    Remove(ApplyArguments),
+    /// Let a trigger function of the application's fail without blocking the signup; prints the plan unless --apply is given
+    Guard(GuardArguments),
+    /// Give a guarded function its own body back; prints the plan unless --apply is given
+    Unguard(GuardArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArguments {
+    /// Do it
     #[arg(long)]
-    pub(crate) diagnostics: bool,
-    /// All of Rollcall; the application's own functions and triggers stand again as before
-    #[arg(long)]
-    pub(crate) everything: bool,
+    pub(crate) apply: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GuardArguments {
+    /// The function, as public.handle_new_user
+    #[arg(value_name = "FUNCTION")]
+    pub(crate) function: String,
+
+    #[command(flatten)]
+    pub(crate) apply: ApplyArguments,
 }
 
 #[derive(Debug, Args)]
@@ -229,22 +311,22 @@ pub(crate) struct BackfillArguments {
     #[arg(long, value_name = "TYPE")]
     pub(crate) account_type: Option<String>,
 
-    /// Only users from this id on
-    #[arg(long, value_name = "USER", conflicts_with = "user")]
-    pub(crate) from: Option<Uuid>,
+    /// Let the application's own signup triggers make the profiles, and what else they make
+    #[arg(long, conflicts_with_all = ["user", "account_type", "run"])]
+    pub(crate) replay: bool,
 
-    /// Only users up to this id
-    #[arg(long, value_name = "USER", conflicts_with = "user")]
-    pub(crate) to: Option<Uuid>,
+    /// Go on where that sends what no rollback takes back (calls to other servers)
+    #[arg(long, requires = "apply")]
+    pub(crate) allow_outside_calls: bool,
 
-    /// Go on with this run
+    /// Continue this run
     #[arg(
         long,
         value_name = "RUN",
         requires = "apply",
-        conflicts_with_all = ["user", "max_users", "account_type", "from", "to", "note"],
+        conflicts_with_all = ["user", "max_users", "account_type", "note"],
     )]
-    pub(crate) run: Option<Uuid>,
+    pub(crate) run: Option<RunId>,
 
     /// Why, for the list of runs; no personal data
     #[arg(long, value_name = "TEXT", requires = "apply", conflicts_with = "user")]
@@ -252,7 +334,7 @@ pub(crate) struct BackfillArguments {
 
     /// Share of the time to work, from 0.01 to 1; the rest is pause
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
-    pub(crate) duty: f32,
+    pub(crate) throttle: f32,
 }
 
 #[derive(Debug, Args)]
@@ -271,7 +353,7 @@ pub(crate) enum RunsAction {
     Show(RunArguments),
     /// Stop it after the batch in hand
     Pause(RunArguments),
-    /// Let it go on: whoever comes next does, or `backfill --apply --run RUN`
+    /// Let it continue: the next repair does it, or `backfill --apply --run RUN`
     Resume(RunArguments),
     /// End it after the batch in hand; what it created stays
     Cancel(RunArguments),
@@ -281,17 +363,17 @@ pub(crate) enum RunsAction {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Id of the run
+    /// Id of the run, or how it begins
     #[arg(value_name = "RUN")]
-    pub(crate) run_id: Uuid,
+    pub(crate) run: RunId,
 }
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("speed").required(true).multiple(true))]
 pub(crate) struct SetArguments {
-    /// Id of the run
+    /// Id of the run, or how it begins
     #[arg(value_name = "RUN")]
-    pub(crate) run_id: Uuid,
+    pub(crate) run: RunId,
 
     /// Users in one transaction
     #[arg(long, group = "speed", value_parser = clap::value_parser!(u32).range(1..=i64::from(BackfillRequest::MAX_BATCH_SIZE)))]
@@ -299,22 +381,48 @@ pub(crate) struct SetArguments {
 
     /// Share of the time to work, from 0.01 to 1; the rest is pause
     #[arg(long, group = "speed", value_name = "SHARE", value_parser = share)]
-    pub(crate) duty: Option<f32>,
+    pub(crate) throttle: Option<f32>,
 
-    /// Wait while a standby is further behind than this, in milliseconds; 0: never
+    /// Wait while a replica is further behind than this, in milliseconds; 0: never
     #[arg(long, group = "speed", value_name = "MS", value_parser = clap::value_parser!(i32).range(0..=3_600_000))]
     pub(crate) max_lag_ms: Option<i32>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct UndoArguments {
-    /// Id of the run
+    /// Id of the run, or how it begins
     #[arg(value_name = "RUN")]
-    pub(crate) run_id: Uuid,
+    pub(crate) run: RunId,
 
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+/// The id of a run, or its first characters.
+#[derive(Clone, Debug)]
+pub(crate) struct RunId(String);
+
+impl RunId {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for RunId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_id = (4..=36).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        if is_id {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err("must be the id of a run, or at least its first four characters")
+        }
+    }
 }
 
 fn share(text: &str) -> Result<f32, String> {

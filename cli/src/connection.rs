@@ -4,9 +4,11 @@ use std::env;
 
 use rollcall::connection_string::{CaCertificate, ConnectionSettings};
 use rollcall::error::{Error, Result};
+use rollcall::session::Session;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::arguments::Arguments;
+use crate::output::Output;
 
 pub(crate) fn settings(arguments: &Arguments) -> Result<ConnectionSettings> {
     let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
@@ -27,4 +29,9 @@ pub(crate) fn settings(arguments: &Arguments) -> Result<ConnectionSettings> {
         &connection_string,
         ca.map(|text| CaCertificate::from_text(&text)),
     )
+}
+
+/// A session for reports: where Rollcall is not installed it looks, and says so.
+pub(crate) fn session(settings: ConnectionSettings, output: &Output) -> Session {
+    Session::of_any_stance(settings, output.on_stance())
 }

@@ -20,12 +20,42 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 /// Examples by command, each line a whole command.
 const EXAMPLES: &[(&str, &[&str])] = &[
     ("demo", &["rollcall demo", "rollcall demo --keep"]),
-    ("migrate", &["rollcall migrate", "rollcall migrate --again"]),
+    (
+        "migrate",
+        &[
+            "rollcall migrate",
+            "rollcall migrate --plan",
+            "rollcall migrate --yes --replace-api",
+        ],
+    ),
+    (
+        "export",
+        &["rollcall export", "rollcall export db/migrations"],
+    ),
     (
         "rollback",
         &[
-            "rollcall rollback --diagnostics",
-            "rollcall rollback --everything --yes",
+            "rollcall rollback",
+            "rollcall rollback --diagnostics --plan",
+            "rollcall rollback --yes",
+        ],
+    ),
+    (
+        "definition",
+        &[
+            "rollcall definition show",
+            "rollcall definition draft public.members > members.sql",
+            "rollcall definition set members.sql",
+            "rollcall definition check",
+        ],
+    ),
+    (
+        "trigger",
+        &[
+            "rollcall trigger status",
+            "rollcall trigger install",
+            "rollcall trigger install --apply",
+            "rollcall trigger guard public.handle_new_user --apply",
         ],
     ),
     (
@@ -76,13 +106,11 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "rollcall backfill --apply",
             "rollcall backfill --apply --yes --batch-size 200 --max-users 1000",
             "rollcall backfill --apply --user 7d444840-9dc0-11d1-b245-5ffdce74fad2",
+            "rollcall backfill --replay",
         ],
     ),
     ("runs", &["rollcall runs", "rollcall runs --format json"]),
-    (
-        "undo",
-        &["rollcall undo 7d444840-9dc0-11d1-b245-5ffdce74fad2"],
-    ),
+    ("undo", &["rollcall undo 7d444840"]),
     (
         "completions",
         &[

@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
         .init();
     let output = Output::new(arguments.format, arguments.show_pii);
     let exit = run(&arguments, &output).await.unwrap_or_else(|error| {
-        output.error(&error);
+        output.failure(&error);
         Exit::Failure
     });
     exit.into()
@@ -43,18 +43,26 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
             return commands::completions::run(completions, output);
         }
         Command::Manual(manual) => return commands::manual::run(manual, output),
+        Command::Export(export) => return commands::export::run(export, output),
         Command::OnDatabase(command) => command,
     };
     let settings = match connection::settings(arguments) {
         Ok(settings) => settings,
         Err(error) => return output.blind(&error),
     };
+    output.is_about(&settings);
     match command {
         DatabaseCommand::Migrate(migrate) => {
             commands::migrate::run(migrate, &settings, output).await
         }
         DatabaseCommand::Rollback(rollback) => {
             commands::rollback::run(rollback, &settings, output).await
+        }
+        DatabaseCommand::Definition(definition) => {
+            commands::definition::run(definition, settings, output).await
+        }
+        DatabaseCommand::Trigger(trigger) => {
+            commands::trigger::run(trigger, settings, output).await
         }
         DatabaseCommand::Diagnose => commands::diagnose::run(settings, output).await,
         DatabaseCommand::Doctor => commands::doctor::run(settings, output).await,

@@ -1,12 +1,16 @@
 //! Where words go: data to stdout as tables or JSON, talk and errors to stderr.
 
 use std::io::{self, Write};
+use std::sync::{Arc, OnceLock};
 
 use console::{Style, Term};
+use jiff::Timestamp;
+use rollcall::connection_string::ConnectionSettings;
 use rollcall::database::Warning;
 use rollcall::error::Error;
 use rollcall::finding::{self, Finding, Severity};
 use rollcall::masked::{Masked, PersonalData};
+use rollcall::stance::Stance;
 use rollcall::verdict::Verdict;
 use serde::Serialize;
 use serde_json::json;
@@ -14,8 +18,34 @@ use textwrap::{Options, WordSplitter};
 
 use crate::arguments::Format;
 use crate::exit::Exit;
+use crate::table::moment;
 
-/// The head that every JSON report has, before what is its own.
+/// What a report says on stderr where Rollcall is not installed.
+const LOOKING: &str = "Rollcall is not installed here: this looks through a copy that is rolled back; nothing is left behind.";
+
+/// The database that a command is about.
+#[derive(Clone, Debug, Serialize)]
+struct DatabaseName {
+    host: String,
+    name: String,
+}
+
+/// What every JSON answer begins with. A command that judged nothing has the verdict of its exit status.
+#[derive(Serialize)]
+struct Headed<'a, T> {
+    database: Option<&'a DatabaseName>,
+    taken_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stance: Option<Stance>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<[Finding; 0]>,
+    #[serde(flatten)]
+    report: &'a T,
+}
+
+/// A report's verdict and findings, before what is its own.
 #[derive(Serialize)]
 pub(crate) struct JsonReport<'a, T> {
     pub(crate) verdict: Verdict,
@@ -29,11 +59,37 @@ pub(crate) struct JsonReport<'a, T> {
 pub(crate) struct Output {
     format: Format,
     show_pii: bool,
+    database: OnceLock<DatabaseName>,
+    stance: Arc<OnceLock<Stance>>,
 }
 
 impl Output {
     pub(crate) fn new(format: Format, show_pii: bool) -> Self {
-        Self { format, show_pii }
+        Self {
+            format,
+            show_pii,
+            database: OnceLock::new(),
+            stance: Arc::default(),
+        }
+    }
+
+    /// From now on, answers are about this database.
+    pub(crate) fn is_about(&self, settings: &ConnectionSettings) {
+        self.database.get_or_init(|| DatabaseName {
+            host: settings.host_name(),
+            name: settings.database_name().to_owned(),
+        });
+    }
+
+    /// What a session does when it has found out how Rollcall stands.
+    pub(crate) fn on_stance(&self) -> impl Fn(Stance) + Send + Sync + 'static {
+        let known = Arc::clone(&self.stance);
+        move |stance| {
+            if known.set(stance).is_ok() && stance == Stance::Look {
+                // nobody is left to hear of a closed stderr
+                let _ = writeln!(io::stderr(), "{LOOKING}");
+            }
+        }
     }
 
     /// How results are printed.
@@ -57,17 +113,39 @@ impl Output {
         })
     }
 
-    /// Prints data: as JSON, or as the text that `table` makes.
+    /// Prints an answer: as JSON, or as the text that `table` makes; with the database and the time at the top.
     pub(crate) fn data(
         &self,
         json: &impl Serialize,
         table: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
         let text = match self.format {
-            Format::Json => serde_json::to_string_pretty(json)? + "\n",
-            Format::Table => table(),
+            Format::Json => self.headed(json, Timestamp::now())?,
+            Format::Table => match self.database.get() {
+                Some(database) => format!(
+                    "Database {} on {}, {} UTC\n\n{}",
+                    database.name,
+                    database.host,
+                    moment(Timestamp::now()),
+                    table()
+                ),
+                None => table(),
+            },
         };
         unless_closed(io::stdout().write_all(text.as_bytes()))
+    }
+
+    fn headed(&self, json: &impl Serialize, taken_at: Timestamp) -> anyhow::Result<String> {
+        let is_verdict_there = serde_json::to_value(json)?.get("verdict").is_some();
+        let headed = Headed {
+            database: self.database.get(),
+            taken_at,
+            stance: self.stance.get().copied(),
+            verdict: (!is_verdict_there).then_some(Verdict::Consistent),
+            findings: (!is_verdict_there).then_some([]),
+            report: json,
+        };
+        Ok(serde_json::to_string_pretty(&headed)? + "\n")
     }
 
     /// A document for another program, which has a form of its own whatever `--format` says.
@@ -110,8 +188,25 @@ impl Output {
         }
     }
 
-    /// The end of a failed command.
-    pub(crate) fn error(&self, error: &anyhow::Error) {
+    /// The end of a failed command: words on stderr, and for a program the same answer that every command has.
+    pub(crate) fn failure(&self, error: &anyhow::Error) {
+        self.error(error);
+        if self.format == Format::Json {
+            let findings = [match error.downcast_ref::<Error>() {
+                Some(known) => finding::check_failed(known),
+                None => finding::failed(format!("{error:#}")),
+            }];
+            let report = JsonReport {
+                verdict: Verdict::Unknown,
+                findings: &findings,
+                more: json!({}),
+            };
+            // a closed stdout is no news after a failure
+            let _ = self.data(&report, String::new);
+        }
+    }
+
+    fn error(&self, error: &anyhow::Error) {
         self.say(&format!(
             "{} {error:#}",
             Style::new().for_stderr().red().bold().apply_to("error:")
@@ -197,6 +292,15 @@ fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
     text
 }
 
+/// A line of a plan: what becomes of something, and what that is.
+pub(crate) fn labelled(label: &str, words: &str) -> String {
+    let options = Options::new(width())
+        .word_splitter(WordSplitter::NoHyphenation)
+        .subsequent_indent("              ");
+    let line = format!("  {label:<12}{}", one_line(words));
+    format!("{}\n", textwrap::fill(&line, options))
+}
+
 /// `Audit log: …`, and what that costs where it is not written.
 pub(crate) fn audit_log_line(state: Option<&str>, cost: &str) -> String {
     match state {
@@ -221,4 +325,46 @@ fn width() -> usize {
         .size_checked()
         .map_or(100, |(_, columns)| usize::from(columns))
         .clamp(40, 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall::stance::Stance;
+    use secrecy::SecretString;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn json(output: &Output, report: &impl Serialize) -> Value {
+        let text = output.headed(report, Timestamp::UNIX_EPOCH).expect("JSON");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    #[test]
+    fn every_answer_names_its_database_its_time_and_a_verdict() {
+        let output = Output::new(Format::Json, false);
+        let before = json(&output, &json!({ "applied": 1 }));
+        assert_eq!(
+            before,
+            json!({ "database": null, "taken_at": "1970-01-01T00:00:00Z", "verdict": "consistent", "findings": [], "applied": 1 })
+        );
+
+        let url = SecretString::from("postgresql://postgres:secret@127.0.0.1:5432/app");
+        output.is_about(&ConnectionSettings::parse(&url, None).expect("settings"));
+        output.on_stance()(Stance::Watch);
+        let findings = [finding::missing_profiles(2)];
+        let report = JsonReport {
+            verdict: Verdict::Inconsistent,
+            findings: &findings,
+            more: json!({}),
+        };
+        let answer = json(&output, &report);
+        assert_eq!(
+            answer["database"],
+            json!({ "host": "127.0.0.1", "name": "app" })
+        );
+        assert_eq!(answer["stance"], "watch");
+        assert_eq!(answer["verdict"], "inconsistent");
+        assert_eq!(answer["findings"][0]["id"], "missing_profiles");
+    }
 }

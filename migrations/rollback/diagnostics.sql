@@ -1,125 +1,80 @@
--- Takes the diagnostics back: the functions and views that count and list. The signup trigger, the repair and the
--- definition stay, and so does every profile and every table. The repair then works through public.backfill_* alone: the
--- program and the Lambda functions need the diagnostics. `rollcall migrate` brings them back.
+-- Takes the diagnostics back: the functions and views that count, list, try signups and alert. The definition, the repair, the
+-- signup trigger, guards, events and runs stay, and so does every profile. The repair then works through public.backfill_*
+-- alone: the program and the Lambda functions need the diagnostics. `rollcall migrate` brings them back.
+--
+-- Refuses where something of the application's uses what would be removed; then nothing was removed. Says what it removed and
+-- left, in notices that begin with "rollcall: ".
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 do $$
-begin
-  if to_regprocedure('rollcall.keep_audit_entry()') is not null then
-    -- Takes its trigger along, and locks the audit log for that: whoever waits for it makes every sign-in behind it wait, too.
-    perform set_config('lock_timeout', '2s', true);
-    drop function rollcall.keep_audit_entry() cascade;
-  end if;
-end
-$$;
-
-drop view if exists public.signup_audit_summary, public.auth_profile_mismatch;
-drop function if exists
-  public.diagnose_auth_profile_consistency(),
-  public.get_auth_profile_mismatches(integer),
-  public.check_recent_signup_issues(),
-  public.get_user_signup_events(uuid),
-  public.monitor_signup_health(),
-  public.verify_profile_completeness();
-drop function if exists
-  rollcall.signup_summary(),
-  rollcall.mismatches(),
-  rollcall.recent_issues(interval),
-  rollcall.recent_health(interval),
-  rollcall.recent_errors(integer),
-  rollcall.email_mismatches(),
-  rollcall.signup_trigger_state(),
-  rollcall.profile_fault(),
-  rollcall.census(),
-  rollcall.audit_census(),
-  rollcall.audit_log_tail(integer),
-  rollcall.audit_subjects(),
-  rollcall.audit_signups(),
-  rollcall.audit_census_kept(),
-  rollcall.audit_census_read(),
-  rollcall.audit_ledger_state(),
-  rollcall.audit_ledger_doubt(),
-  rollcall.claim_audit_proof(),
-  rollcall.prove_audit_log(),
-  rollcall.gone_subjects(),
-  rollcall.audit_log_state(),
-  rollcall.users_by_email(text),
-  rollcall.user_facts(uuid),
-  rollcall.user_timeline(uuid),
-  rollcall.identities_of(uuid),
-  rollcall.settle_time(),
-  rollcall.settled_before(),
-  rollcall.record_check(text, timestamptz, text, text[], jsonb),
-  rollcall.check_history(text, timestamptz),
-  rollcall.recent_window(interval),
-  rollcall.incident_begin(text),
-  rollcall.incident_record(text, timestamptz, jsonb, jsonb),
-  rollcall.alert_claim(text, uuid, interval),
-  rollcall.alert_settle(bigint, uuid, boolean),
-  rollcall.missing_user_ids(integer),
-  rollcall.incidents(timestamptz),
-  rollcall.affected(bigint),
-  rollcall.missing_page(uuid, integer),
-  rollcall.apart(),
-  rollcall.apart_by_hash(),
-  rollcall.apart_in_order(),
-  rollcall.full_proof_is_cheap(),
-  rollcall.last_full_proof(),
-  rollcall.ledger_catalog(),
-  rollcall.ledger_counters(),
-  rollcall.ledger_doubt(),
-  rollcall.ledger_missing(timestamptz),
-  rollcall.ledger_report(interval, interval),
-  rollcall.prove(),
-  rollcall.read_on(timestamptz, pg_snapshot, uuid[], uuid),
-  rollcall.recent_gap(interval),
-  rollcall.signed_up_at(uuid[]),
-  rollcall.slice(),
-  rollcall.catalog_state(),
-  rollcall.catalog_is_sound(),
-  rollcall.keep_sound_catalog(text),
-  rollcall.schema_version();
-do $$
 declare
-  check_of_the_doctor regprocedure;
+  diagnostics constant text[] := array[
+    -- checks
+    'audit_counts', 'audit_events', 'audit_log_state', 'check_history', 'email_mismatches', 'in_grace', 'mismatches', 'missing_user_ids',
+    'recent_errors', 'recent_health', 'recent_issues', 'recent_window', 'record_check', 'user_counts', 'user_events', 'user_facts',
+    'user_timeline', 'users_by_contact',
+    -- probe
+    'failed_functions', 'probe_kinds', 'probe_signup', 'sample_users', 'sign_up', 'signup_example',
+    -- alerts
+    'acknowledge_message', 'incident_begin', 'incident_record', 'incidents', 'lease_message',
+    -- public API
+    'auth_profile_mismatch', 'check_recent_signup_issues', 'diagnose_auth_profile_consistency', 'get_auth_profile_mismatches',
+    'get_user_signup_events', 'list_signups', 'list_users', 'monitor_signup_health', 'signup_audit_summary', 'verify_profile_completeness',
+    'schema_version'
+  ];
+  found record;
+  published text[] := '{}';
+  functions integer := 0;
 begin
-  for check_of_the_doctor in
-    select p.oid::regprocedure from pg_catalog.pg_proc p
-    where p.pronamespace = to_regnamespace('rollcall') and p.proname like 'doctor\_%'
+  perform set_config('search_path', '', true);
+  if to_regnamespace('rollcall') is null then
+    raise notice 'rollcall: nothing to remove: Rollcall is not installed in this database';
+    return;
+  end if;
+  perform set_config('lock_timeout', '30s', true);
+  perform pg_advisory_xact_lock(hashtext('rollcall.install'));
+  perform set_config('lock_timeout', '2s', true);
+  for found in
+    -- views first: they call functions
+    select 'view' as kind, c.oid::regclass::text as name, true as is_published
+    from pg_catalog.pg_class c
+    where c.relname = any (diagnostics) and c.relkind = 'v' and c.relnamespace = to_regnamespace('public')
+      and obj_description(c.oid, 'pg_class') like 'Rollcall: %'
+    union all
+    select 'function', p.oid::regprocedure::text, p.pronamespace <> to_regnamespace('rollcall')
+    from pg_catalog.pg_proc p
+    where p.proname = any (diagnostics)
+      and (
+        p.pronamespace = to_regnamespace('rollcall')
+        or (p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %')
+      )
+    order by 1 desc, 2
   loop
-    execute format('drop function %s', check_of_the_doctor);
+    begin
+      execute format('drop %s %s', found.kind, found.name);
+    exception when dependent_objects_still_exist then
+      raise exception 'rollcall: the application uses the % %', found.kind, found.name
+        using errcode = 'dependent_objects_still_exist', hint = 'Drop or change what uses it first; nothing was removed.';
+    end;
+    if found.is_published then
+      published := published || found.name;
+    else
+      functions := functions + 1;
+    end if;
   end loop;
-end
-$$;
-drop function if exists
-  rollcall.probe_signup(text),
-  rollcall.probe_kinds(),
-  rollcall.beyond_rollback(),
-  rollcall.insert_record_sql(regclass, jsonb),
-  rollcall.doctor(boolean),
-  rollcall.audit_log_finding(text),
-  rollcall.sees_everything(),
-  rollcall.signup_triggers(),
-  rollcall.path_of(text[]),
-  rollcall.names_in_code(text, name[]),
-  rollcall.sample_profiles(),
-  rollcall.sample_users(),
-  rollcall.auth_role();
-drop type if exists rollcall.doctor_finding;
-drop view if exists rollcall.audit_signup;
-drop view if exists rollcall.audit_event;
-drop view if exists rollcall.audit_entry;
-
-do $$
-begin
-  if to_regnamespace('rollcall') is not null then
-    revoke usage on schema rollcall from service_role;
+  if to_regclass('rollcall.migration') is not null then
+    delete from rollcall.migration m
+    where m.name in ('rollcall_checks', 'rollcall_probe', 'rollcall_alerts', 'rollcall_public_api', 'rollcall_rights');
   end if;
-  if to_regclass('supabase_migrations.schema_migrations') is not null then
-    -- and whatever came later, which is built on them
-    delete from supabase_migrations.schema_migrations
-    where version in ('20261122000600', '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700', '20261125000100', '20261125000200', '20261125000300', '20261125000400');
+  if functions = 0 and published = '{}' then
+    raise notice 'rollcall: nothing to remove: the diagnostics are not installed';
+    return;
   end if;
+  if published <> '{}' then
+    raise notice 'rollcall: removed %', array_to_string(published, ', ');
+  end if;
+  raise notice 'rollcall: removed % functions of the schema rollcall: checks, probe, alerts', functions;
+  raise notice 'rollcall: left the definition, the repair, the signup trigger, guards, events, runs and roles; for reports again: rollcall migrate';
 end
 $$;

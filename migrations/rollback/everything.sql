@@ -1,136 +1,181 @@
--- Takes all of Rollcall back: diagnostics, repair, signup trigger, events, definition. Functions and triggers of the
--- application whose names were taken stand again as they were. No profile and no table of the application is
--- touched; public.profiles stays, also where the migrations created it, and from now on nothing fills it.
+-- Takes all of Rollcall back: its trigger, guards, public API, and the schema rollcall with the definition, the events and the
+-- history. Functions and views of the application's that were guarded or taken over on request stand again as they were. No
+-- table of the application's is touched, and no profile; public.profiles stays, also where Rollcall made it on request.
 --
--- An edited rollcall.expected_profile goes with the schema: keep its text if you mean to come back.
+-- Refuses where something of the application's uses what would be removed; then nothing was removed. Says what it removed,
+-- gave back and left, in notices that begin with "rollcall: ".
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 do $$
 declare
+  replaced jsonb := '{}';
+  target text;
+  made_profiles boolean := false;
   dependants text;
-  riders text[];
-  given_back record;
+  found record;
+  removed text[] := '{}';
+  tables integer;
+  functions integer;
+  talk constant text := current_setting('client_min_messages');
 begin
+  -- the definitions that the catalog gives then name every schema
+  perform set_config('search_path', '', true);
+  perform set_config('check_function_bodies', 'off', true);
   if to_regnamespace('rollcall') is null then
+    raise notice 'rollcall: nothing to remove: Rollcall is not installed in this database';
     return;
   end if;
-  -- trigger definitions then name every schema
-  perform set_config('search_path', '', true);
-  -- Dropping a trigger locks its table: whoever waits for that makes every signup and sign-in behind it wait, too.
+  if coalesce(obj_description(to_regnamespace('rollcall'), 'pg_namespace'), '') not like 'Rollcall: %' then
+    raise exception 'rollcall: this database has a schema named rollcall that is not Rollcall''s'
+      using errcode = 'duplicate_schema', hint = 'Check that the connection string names the right database; nothing was removed.';
+  end if;
+  perform set_config('lock_timeout', '30s', true);
+  perform pg_advisory_xact_lock(hashtext('rollcall.install'));
+  -- Dropping a trigger locks its table: whoever waits for that lock makes every signup behind it wait, too.
   perform set_config('lock_timeout', '2s', true);
-
-  -- Dropping a function takes its triggers along, which a role that does not own auth.users may not drop itself.
-  if to_regprocedure('rollcall.on_signup()') is not null then
-    drop function rollcall.on_signup() cascade;
-    drop function rollcall.leave_to_later_trigger() cascade;
-  end if;
-  if to_regprocedure('rollcall.keep_audit_entry()') is not null then
-    drop function rollcall.keep_audit_entry() cascade;
-  end if;
-  if exists (
-    select from pg_catalog.pg_proc p
-    where p.oid = to_regprocedure('public.handle_new_user()') and p.prosrc like '%rollcall.bootstrap_profile%'
-  ) then
-    select coalesce(array_agg(pg_catalog.pg_get_triggerdef(t.oid)), '{}') into riders
-    from pg_catalog.pg_trigger t
-    where t.tgfoid = to_regprocedure('public.handle_new_user()') and t.tgname <> 'on_auth_user_created';
-    drop function public.handle_new_user() cascade;
-  end if;
-  if exists (
-    select from pg_catalog.pg_proc p
-    where p.oid = to_regprocedure('public.ensure_profile_exists(uuid, text, text, text, text)') and p.prosrc like '%rollcall.bootstrap_profile%'
-  ) then
-    drop function public.ensure_profile_exists(uuid, text, text, text, text);
+  if to_regclass('rollcall.settings') is not null then
+    select s.replaced, s.target_table into replaced, target from rollcall.settings s;
   end if;
 
-  -- whatever would be dropped with the schema: views, functions, columns, defaults, policies, triggers
-  select string_agg(distinct pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid), ', ') into dependants
-  from pg_catalog.pg_depend d
-  cross join lateral pg_catalog.pg_identify_object_as_address(d.refclassid, d.refobjid, d.refobjsubid) needed
-  cross join lateral pg_catalog.pg_identify_object_as_address(d.classid, d.objid, d.objsubid) theirs
-  where d.deptype = 'n'
-    -- a type is one name with its schema, everything else begins with its schema
-    and split_part(needed.object_names[1], '.', 1) = 'rollcall'
-    and split_part(theirs.object_names[1], '.', 1) <> 'rollcall'
-    and theirs.object_names[1:2] not in (array['public', 'signup_audit_summary'], array['public', 'auth_profile_mismatch']);
-  if dependants is not null then
-    raise exception 'rollcall: objects of yours use the schema rollcall: %', dependants
-      using errcode = 'dependent_objects_still_exist', hint = 'Drop or change them first; nothing was removed.';
-  end if;
-
-  -- functions before the triggers that run them; only where no later version of the application's stands
-  if to_regclass('rollcall.displaced') is not null then
-    for given_back in
-      select d.object, d.definition
-      from rollcall.displaced d
-      where (d.object like 'function %' and to_regprocedure(substr(d.object, length('function ') + 1)) is null)
-        or (
-          d.object like 'trigger %'
-          and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = 'auth.users'::regclass and t.tgname = 'on_auth_user_created')
-        )
-        or (
-          to_regclass('public.user_events') is not null
-          and split_part(d.object, ' ', 1) in ('table', 'constraint', 'comment')
-        )
-        or (d.object like 'rights %' and to_regprocedure(substr(d.object, length('rights on function ') + 1)) is not null)
-      order by array_position(array['function', 'trigger', 'table', 'constraint', 'comment', 'rights'], split_part(d.object, ' ', 1)), d.object
-    loop
-      begin
-        execute given_back.definition;
-      exception when foreign_key_violation then
-        -- events of users who are gone; the constraint holds for whatever comes
-        execute given_back.definition || ' not valid';
-      end;
-    end loop;
-  end if;
-  if to_regprocedure('public.handle_new_user()') is not null then
-    for i in 1 .. coalesce(cardinality(riders), 0) loop
-      execute riders[i];
-    end loop;
-  end if;
-end
-$$;
-
-drop view if exists public.signup_audit_summary, public.auth_profile_mismatch;
-drop function if exists
-  public.diagnose_auth_profile_consistency(),
-  public.get_auth_profile_mismatches(integer),
-  public.check_recent_signup_issues(),
-  public.get_user_signup_events(uuid),
-  public.monitor_signup_health(),
-  public.verify_profile_completeness(),
-  public.backfill_user_profile(uuid, text, text),
-  public.backfill_all_missing_profiles(integer, boolean);
-drop schema if exists rollcall cascade;
-
-do $$
-begin
-  -- a table of this name that was there before stays
-  if pg_catalog.obj_description(to_regclass('public.user_events'), 'pg_class') like 'Rollcall: %' then
-    drop table public.user_events;
-  end if;
-  if to_regclass('supabase_migrations.schema_migrations') is not null then
-    delete from supabase_migrations.schema_migrations
-    where version in (
-      '20261122000100', '20261122000200', '20261122000300', '20261122000400', '20261122000500', '20261122000600',
-      '20261122000700', '20261124000100', '20261124000200', '20261124000300', '20261124000400', '20261124000500', '20261124000600', '20261124000610', '20261124000700', '20261125000100', '20261125000200', '20261125000300', '20261125000400'
-    );
-  end if;
-end
-$$;
-
-do $$
-declare
-  role_name text;
-begin
-  foreach role_name in array array['rollcall_repairer', 'rollcall_monitor'] loop
-    begin
-      execute format('drop role if exists %I', role_name);
-    -- it has rights elsewhere: in another database of the cluster, or what a person granted
-    exception when dependent_objects_still_exist or insufficient_privilege then
-      null;
-    end;
+  -- Guards first: a guarded function of the application's calls one of ours.
+  for found in
+    select substr(r.key, length('guard ') + 1) as name, r.value as original from jsonb_each_text(replaced) r where r.key like 'guard %' order by 1
+  loop
+    if exists (select from pg_catalog.pg_proc p where p.oid = to_regprocedure(found.name) and p.prosrc like '%rollcall guard%') then
+      execute found.original;
+      raise notice 'rollcall: gave % back its body without the guard', found.name;
+    else
+      raise notice 'rollcall: left % as it is: its guard was overwritten', found.name;
+    end if;
   end loop;
+
+  -- Whatever would be dropped along with ours: views, columns, defaults, policies, triggers. A function that the application
+  -- deployed over one of ours keeps our comment, not our body.
+  with ours (class_id, object_id) as (
+    select 'pg_catalog.pg_class'::regclass, c.oid
+    from pg_catalog.pg_class c
+    where c.relnamespace = to_regnamespace('rollcall')
+      or (c.relnamespace = to_regnamespace('public') and obj_description(c.oid, 'pg_class') like 'Rollcall: %' and c.relkind = 'v')
+    union all
+    select 'pg_catalog.pg_proc'::regclass, p.oid
+    from pg_catalog.pg_proc p
+    where p.pronamespace = to_regnamespace('rollcall')
+      or (p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%')
+  ), all_ours (class_id, object_id) as (
+    select o.class_id, o.object_id from ours o
+    union all select 'pg_catalog.pg_type'::regclass, t.oid from pg_catalog.pg_type t where t.typnamespace = to_regnamespace('rollcall')
+    union all select 'pg_catalog.pg_type'::regclass, t.oid from pg_catalog.pg_type t join ours o on o.object_id = t.typrelid
+    union all select 'pg_catalog.pg_type'::regclass, t.typarray from pg_catalog.pg_type t join ours o on o.object_id = t.typrelid
+    union all select 'pg_catalog.pg_rewrite'::regclass, r.oid from pg_catalog.pg_rewrite r join ours o on o.object_id = r.ev_class
+    union all select 'pg_catalog.pg_constraint'::regclass, c.oid from pg_catalog.pg_constraint c join ours o on o.object_id = c.conrelid
+    union all select 'pg_catalog.pg_attrdef'::regclass, d.oid from pg_catalog.pg_attrdef d join ours o on o.object_id = d.adrelid
+    union all
+    select 'pg_catalog.pg_trigger'::regclass, t.oid
+    from pg_catalog.pg_trigger t
+    join ours o on o.object_id = t.tgfoid
+    where t.tgrelid = to_regclass('auth.users') and t.tgname in ('on_auth_user_created', 'zz_rollcall_on_signup')
+  )
+  select string_agg(distinct pg_describe_object(d.classid, d.objid, d.objsubid), ', ') into dependants
+  from pg_catalog.pg_depend d
+  join all_ours o on o.class_id = d.refclassid and o.object_id = d.refobjid
+  where d.deptype = 'n' and not exists (select from all_ours x where x.class_id = d.classid and x.object_id = d.objid);
+  if dependants is not null then
+    raise exception 'rollcall: the application uses what would be removed: %', dependants
+      using errcode = 'dependent_objects_still_exist', hint = 'Drop or change it first; nothing was removed.';
+  end if;
+
+  -- The bodies of functions leave no trace in the catalog but their text.
+  for found in
+    with api (name) as (
+      select p.proname::text from pg_catalog.pg_proc p
+      where p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
+      union
+      select c.relname::text from pg_catalog.pg_class c
+      where c.relnamespace = to_regnamespace('public') and obj_description(c.oid, 'pg_class') like 'Rollcall: %' and c.relkind = 'v'
+    )
+    select
+      string_agg(p.oid::regprocedure::text, ', ' order by p.oid::regprocedure::text)
+        filter (where exists (select from pg_catalog.pg_trigger t where t.tgfoid = p.oid)) as of_triggers,
+      string_agg(p.oid::regprocedure::text, ', ' order by p.oid::regprocedure::text) as names
+    from pg_catalog.pg_proc p
+    where p.pronamespace not in (to_regnamespace('pg_catalog'), to_regnamespace('information_schema'), to_regnamespace('rollcall'))
+      and not (coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and p.prosrc like '%rollcall.%')
+      and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+      and regexp_replace(regexp_replace(p.prosrc, '--[^\n]*', '', 'g'), '/\*.*?\*/', '', 'g')
+        ~* (select '\mrollcall\.\w|\m(' || coalesce(string_agg(a.name, '|'), 'rollcall\.') || ')\M' from api a)
+  loop
+    if found.of_triggers is not null then
+      raise exception 'rollcall: trigger functions of the application''s name what would be removed: %', found.of_triggers
+        using errcode = 'dependent_objects_still_exist',
+          detail = 'Their triggers would fail, and a signup with them.', hint = 'Change them first; nothing was removed.';
+    elsif found.names is not null then
+      raise warning 'rollcall: functions of the application''s name what is removed: %', found.names
+        using hint = 'They fail from now on where they use it.';
+    end if;
+  end loop;
+
+  -- Dropping a function takes its triggers along, which a role that does not own auth.users could not drop itself.
+  for found in
+    select t.tgname, p.oid::regprocedure as function
+    from pg_catalog.pg_trigger t
+    join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    where t.tgrelid = to_regclass('auth.users') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
+  loop
+    execute format('drop function %s cascade', found.function);
+    raise notice 'rollcall: removed the trigger % on auth.users', quote_ident(found.tgname);
+    made_profiles := true;
+  end loop;
+
+  for found in
+    select 'view' as kind, c.oid::regclass::text as name
+    from pg_catalog.pg_class c
+    where c.relnamespace = to_regnamespace('public') and c.relkind = 'v' and obj_description(c.oid, 'pg_class') like 'Rollcall: %'
+    union all
+    select 'function', p.oid::regprocedure::text
+    from pg_catalog.pg_proc p
+    where p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
+    order by 1 desc, 2
+  loop
+    execute format('drop %s %s', found.kind, found.name);
+    removed := removed || found.name;
+  end loop;
+  if removed <> '{}' then
+    raise notice 'rollcall: removed %', array_to_string(removed, ', ');
+  end if;
+
+  -- What was taken over on request; functions before the views that may call them.
+  for found in
+    select substr(r.key, length('api ') + 1) as object, r.value as definition
+    from jsonb_each_text(replaced) r where r.key like 'api %' order by 1
+  loop
+    if coalesce(to_regprocedure(substr(found.object, length('function ') + 1))::oid, to_regclass(substr(found.object, length('view ') + 1))::oid) is null then
+      execute found.definition;
+      raise notice 'rollcall: gave back the %', found.object;
+    else
+      raise notice 'rollcall: left the % as it is: the application has made it again', found.object;
+    end if;
+  end loop;
+
+  select count(*) into tables from pg_catalog.pg_class c where c.relnamespace = to_regnamespace('rollcall') and c.relkind = 'r';
+  select count(*) into functions from pg_catalog.pg_proc p where p.pronamespace = to_regnamespace('rollcall');
+  -- without the server's own list of them
+  perform set_config('client_min_messages', 'warning', true);
+  drop schema rollcall cascade;
+  perform set_config('client_min_messages', talk, true);
+  raise notice 'rollcall: removed the schema rollcall with its % tables and % functions: definition, events, checks, runs', tables, functions;
+
+  if target is not null and to_regclass(target) is not null then
+    raise notice 'rollcall: left the table % and every row of it', target;
+    if made_profiles then
+      raise warning 'rollcall: from now on nothing of Rollcall''s makes a profile in % at a signup', target
+        using hint = 'See that a trigger of your own does, or your program.';
+    end if;
+  end if;
+  select string_agg(quote_ident(r.rolname), ', ' order by r.rolname) into dependants
+  from pg_catalog.pg_roles r where r.rolname in ('rollcall_monitor', 'rollcall_repairer');
+  if dependants is not null then
+    raise notice 'rollcall: left the roles %: they belong to the whole server; where no other database uses them: drop role %', dependants, dependants;
+  end if;
 end
 $$;

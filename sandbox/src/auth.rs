@@ -34,18 +34,20 @@ pub struct Auth {
     pub clock: Option<Timestamp>,
     /// Off for projects whose audit log does not go to the database.
     pub audit_log: bool,
-    /// Changes what some audit rows hold.
+    /// Changes what some rows hold.
     pub release: Release,
 }
 
-/// Releases of Supabase Auth whose audit rows differ.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Releases of Supabase Auth whose rows differ, oldest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Release {
+    /// Older than April 2024: `auth.users` has no column `is_anonymous`.
+    BeforeAnonymousUsers,
+    /// Older than July 2025: a verified user's `user_signedup` has no traits, an admin-created user's no provider.
+    Before2_177,
     /// v2.177.0 (July 2025) and newer.
     #[default]
     Current,
-    /// Older: a verified user's `user_signedup` has no traits, an admin-created user's no provider.
-    Before2_177,
 }
 
 impl Auth {

@@ -10,14 +10,14 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, IsolationLevel, NoTls, Row, Transaction};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
 
 use crate::connection_string::{ConnectionSettings, Transport};
-use crate::error::{Error, Result};
-use crate::tls;
+use crate::error::{Error, LookObstacle, Result};
+use crate::{migrations, schema_version, tls};
 
 /// A value for a placeholder, with the type that the server is told.
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -32,8 +32,14 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long asking the server to end a statement may take.
 const CANCEL_LIMIT: Duration = Duration::from_millis(400);
 
-/// How many warnings are kept until somebody takes them; a migration has a handful.
-const MAX_WARNINGS: usize = 64;
+/// How many warnings, and how many notices, are kept until somebody takes them; a migration has a handful.
+const MAX_NOTICES: usize = 128;
+
+/// How long an installation, a rollback or a look waits for another one to end.
+const INSTALL_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a look may take to make its copy; it takes less than a second.
+const COPY_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a kept connection may take to show that it lives.
 const ALIVE_LIMIT: Duration = Duration::from_secs(2);
@@ -45,6 +51,9 @@ pub struct Database {
     driver: JoinHandle<()>,
     transport: Transport,
     warnings: mpsc::Receiver<Warning>,
+    notices: mpsc::Receiver<String>,
+    /// Rollcall is not installed: each transaction makes a copy for itself, and leaves nothing.
+    looks: bool,
     /// Nobody waits for an answer that is still to come: whatever comes next on this connection is not ours.
     given_up: bool,
 }
@@ -87,7 +96,8 @@ impl Database {
             .copied()
             .unwrap_or(Duration::from_secs(10))
             + GRACE;
-        let (warn, warnings) = mpsc::channel(MAX_WARNINGS);
+        let (warn, warnings) = mpsc::channel(MAX_NOTICES);
+        let (note, notices) = mpsc::channel(MAX_NOTICES);
         let opening = async {
             match &settings.transport {
                 Transport::LoopbackPlaintext => {
@@ -96,7 +106,7 @@ impl Database {
                         .connect(NoTls)
                         .await
                         .map_err(|error| Error::connecting(&error))?;
-                    Ok::<_, Error>((client, tokio::spawn(drive(connection, warn))))
+                    Ok::<_, Error>((client, tokio::spawn(drive(connection, warn, note))))
                 }
                 Transport::VerifiedTls(ca) => {
                     let (client, connection) = settings
@@ -104,7 +114,7 @@ impl Database {
                         .connect(tls::connector(ca)?)
                         .await
                         .map_err(|error| Error::connecting(&error))?;
-                    Ok::<_, Error>((client, tokio::spawn(drive(connection, warn))))
+                    Ok::<_, Error>((client, tokio::spawn(drive(connection, warn, note))))
                 }
             }
         };
@@ -116,6 +126,8 @@ impl Database {
             driver,
             transport: settings.transport.clone(),
             warnings,
+            notices,
+            looks: false,
             given_up: false,
         })
     }
@@ -153,6 +165,17 @@ impl Database {
     /// What Rollcall's own SQL has warned of since this was last asked.
     pub fn take_warnings(&mut self) -> Vec<Warning> {
         std::iter::from_fn(|| self.warnings.try_recv().ok()).collect()
+    }
+
+    /// What Rollcall's own SQL has said of its work since this was last asked.
+    pub(crate) fn take_notices(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
+    }
+
+    /// From now on every transaction makes a copy of Rollcall's functions for itself and is rolled back;
+    /// [`Self::write`] refuses.
+    pub(crate) fn look(&mut self) {
+        self.looks = true;
     }
 
     /// Runs queries over one unchanging view of the database, in a transaction that cannot write.
@@ -199,68 +222,227 @@ impl Database {
         limit: Duration,
         work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
     ) -> Result<T> {
+        if self.looks && mode == Mode::Write {
+            return Err(Error::NotMigrated);
+        }
         // stays so where the future is dropped on the way
         self.given_up = true;
-        let builder = self
-            .client
-            .build_transaction()
-            .read_only(mode == Mode::Read);
-        let builder = if mode == Mode::Read {
-            builder.isolation_level(IsolationLevel::RepeatableRead)
+        let begun = if self.looks {
+            timeout(
+                INSTALL_WAIT + COPY_LIMIT + GRACE,
+                self.begin_looking(mode, limit),
+            )
+            .await
         } else {
-            builder
+            timeout(limit + GRACE, self.begin(mode, limit)).await
         };
-        let whole = async {
-            let transaction = builder.start().await?;
-            // zero would mean no limit at all
-            let milliseconds = |limit: Duration| limit.as_millis().max(1).to_string();
-            transaction
-                .query_typed(
-                    "select set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
-                       set_config('search_path', '', true)",
-                    &[
-                        (&milliseconds(limit), Type::TEXT),
-                        (&milliseconds(LOCK_TIMEOUT), Type::TEXT),
-                    ],
-                )
-                .await?;
-            let queries = Queries { transaction };
-            let outcome = work(&queries).await?;
-            match mode {
-                Mode::Read | Mode::Write => queries.transaction.commit().await?,
-                Mode::Trial => queries.transaction.rollback().await?,
+        let outcome = match begun {
+            Ok(Ok(())) => {
+                let is_kept = mode != Mode::Trial && !self.looks;
+                timeout(limit + GRACE, self.work(is_kept, work)).await
             }
-            Ok(outcome)
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(elapsed) => Err(elapsed),
         };
-        let outcome = timeout(limit + GRACE, whole).await;
         self.given_up = outcome.is_err();
         outcome.unwrap_or(Err(Error::Timeout))
     }
+
+    async fn begin(&self, mode: Mode, limit: Duration) -> Result<()> {
+        let begin = match mode {
+            Mode::Read => "begin isolation level repeatable read read only",
+            Mode::Write | Mode::Trial => "begin",
+        };
+        self.open(&format!("{begin}; {}", settings(limit))).await
+    }
+
+    /// Does the work of an open transaction, and ends it.
+    async fn work<T>(
+        &self,
+        is_kept: bool,
+        work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let queries = Queries {
+            client: &self.client,
+        };
+        let outcome = work(&queries).await;
+        if outcome.is_ok() && is_kept {
+            queries.script("commit").await?;
+        } else {
+            self.roll_back(outcome.is_ok()).await?;
+        }
+        outcome
+    }
+
+    /// Rolls back. Where something else has failed already, that is the news.
+    async fn roll_back(&self, is_news: bool) -> Result<()> {
+        match self.client.batch_execute("rollback").await {
+            Err(error) if is_news => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins a transaction by a batch of statements; where one of them fails, no transaction is left open.
+    async fn open(&self, batch: &str) -> Result<()> {
+        if let Err(error) = self.client.batch_execute(batch).await {
+            self.roll_back(false).await?;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Opens a transaction that has a copy of Rollcall's functions for itself. One transaction at a time does that in a
+    /// database, and none beside an installation. Where Rollcall was installed meanwhile, opens an ordinary one.
+    async fn begin_looking(&mut self, mode: Mode, limit: Duration) -> Result<()> {
+        let until = Instant::now() + INSTALL_WAIT;
+        loop {
+            self.open(&format!(
+                "begin isolation level repeatable read; {}",
+                settings(COPY_LIMIT)
+            ))
+            .await?;
+            let outcome = self.copy(mode, limit).await;
+            if let Ok(Copied::Done) = outcome {
+                return Ok(());
+            }
+            self.roll_back(outcome.is_ok()).await?;
+            match outcome {
+                Ok(Copied::Installed) => {
+                    self.looks = false;
+                    self.begin(Mode::Read, COPY_LIMIT).await?;
+                    self.work(true, schema_version::require_in).await?;
+                    return self.begin(mode, limit).await;
+                }
+                Ok(Copied::Busy) => self.wait_for_install(until).await?,
+                // an installation has ended between the snapshot and the lock
+                Err(Error::Statement { sqlstate, .. })
+                    if matches!(sqlstate.as_str(), "40001" | "23505") && Instant::now() < until => {
+                }
+                Err(Error::NotPermitted(_)) => {
+                    return Err(Error::LookNotPossible(LookObstacle::MissingPrivilege));
+                }
+                Err(Error::Statement { sqlstate, .. }) if sqlstate == "25006" => {
+                    return Err(Error::LookNotPossible(LookObstacle::ReadOnly));
+                }
+                Err(error) => return Err(error),
+                Ok(Copied::Done) => {}
+            }
+        }
+    }
+
+    async fn copy(&self, mode: Mode, limit: Duration) -> Result<Copied> {
+        let queries = Queries {
+            client: &self.client,
+        };
+        let row = queries.row(include_str!("look.sql"), &[]).await?;
+        if !column::<bool>(&row, "is_free")? {
+            return Ok(Copied::Busy);
+        }
+        if column(&row, "is_installed")? {
+            return Ok(Copied::Installed);
+        }
+        let access = match mode {
+            Mode::Read => "set transaction read only",
+            Mode::Write | Mode::Trial => "",
+        };
+        // what the files warn of is about what they would leave
+        queries
+            .script(&format!(
+                "set local client_min_messages = error; set local rollcall.stance = 'look'; {} {}; set local client_min_messages = warning; {access}",
+                migrations::look_sql(),
+                settings(limit),
+            ))
+            .await?;
+        Ok(Copied::Done)
+    }
+
+    /// Waits until nobody installs, rolls back or looks.
+    async fn wait_for_install(&self, until: Instant) -> Result<()> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::InstallInProgress);
+        }
+        self.begin(Mode::Write, INSTALL_WAIT).await?;
+        self.work(false, async |queries| lock_install(queries, left).await)
+            .await
+    }
 }
 
-async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, warn: mpsc::Sender<Warning>)
-where
+/// What came of the attempt to copy Rollcall's functions into a transaction.
+enum Copied {
+    /// They are there.
+    Done,
+    /// Another transaction installs, rolls back or looks.
+    Busy,
+    /// They are not needed any more.
+    Installed,
+}
+
+/// Waits until nobody else installs, rolls back or looks, and keeps all others waiting until the transaction ends.
+///
+/// # Errors
+/// [`Error::InstallInProgress`] where that takes longer than `limit`.
+async fn lock_install(queries: &Queries<'_>, limit: Duration) -> Result<()> {
+    queries
+        .script(&format!(
+            "set local lock_timeout = {}; select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('rollcall.install')); set local lock_timeout = {}",
+            milliseconds(limit),
+            milliseconds(LOCK_TIMEOUT)
+        ))
+        .await
+        .map_err(|error| match error {
+            Error::Statement { sqlstate, .. } if sqlstate == "55P03" => Error::InstallInProgress,
+            error => error,
+        })
+}
+
+/// What every transaction sets.
+fn settings(limit: Duration) -> String {
+    format!(
+        "set local statement_timeout = {}; set local lock_timeout = {}; set local search_path = ''",
+        milliseconds(limit),
+        milliseconds(LOCK_TIMEOUT)
+    )
+}
+
+/// At least one: zero would mean no limit at all.
+fn milliseconds(limit: Duration) -> u128 {
+    limit.as_millis().max(1)
+}
+
+async fn drive<S, T>(
+    mut connection: tokio_postgres::Connection<S, T>,
+    warn: mpsc::Sender<Warning>,
+    note: mpsc::Sender<String>,
+) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     // its error reaches whoever waits for an answer as a closed connection; there is nothing to add
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         if let AsyncMessage::Notice(notice) = message
-            && notice.parsed_severity() == Some(Severity::Warning)
             // anybody else's may quote a row
             && let Some(text) = notice.message().strip_prefix("rollcall: ")
         {
-            let _ = warn.try_send(Warning {
-                message: text.to_owned(),
-                hint: notice.hint().map(ToOwned::to_owned),
-            });
+            match notice.parsed_severity() {
+                Some(Severity::Warning) => {
+                    let _ = warn.try_send(Warning {
+                        message: text.to_owned(),
+                        hint: notice.hint().map(ToOwned::to_owned),
+                    });
+                }
+                Some(Severity::Notice) => {
+                    let _ = note.try_send(text.to_owned());
+                }
+                _ => {}
+            }
         }
     }
 }
 
 /// The queries of one transaction.
 pub struct Queries<'a> {
-    transaction: Transaction<'a>,
+    client: &'a Client,
 }
 
 impl Queries<'_> {
@@ -269,7 +451,7 @@ impl Queries<'_> {
     /// # Errors
     /// What the server refuses.
     pub async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {
-        Ok(self.transaction.query_typed(sql, parameters).await?)
+        Ok(self.client.query_typed(sql, parameters).await?)
     }
 
     /// The one row of a query that always has one.
@@ -289,7 +471,15 @@ impl Queries<'_> {
     /// # Errors
     /// What the server refuses.
     pub async fn script(&self, sql: &str) -> Result<()> {
-        Ok(self.transaction.batch_execute(sql).await?)
+        Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Lets this transaction be the only one that installs, rolls back or looks, until it ends.
+    ///
+    /// # Errors
+    /// [`Error::InstallInProgress`] where another one takes too long.
+    pub(crate) async fn lock_install(&self) -> Result<()> {
+        lock_install(self, INSTALL_WAIT).await
     }
 }
 

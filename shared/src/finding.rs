@@ -119,6 +119,15 @@ pub fn definition_expects_nobody(profiles: i64) -> Finding {
     )
 }
 
+/// A command failed before it could look.
+pub fn failed(message: String) -> Finding {
+    not_known(
+        "command_failed",
+        message,
+        "See what can be typed: rollcall help.",
+    )
+}
+
 /// Users who must have a profile have none.
 pub fn missing_profiles(count: i64) -> Finding {
     Finding::new(

@@ -10,12 +10,15 @@ pub mod checks;
 pub mod connection_string;
 pub mod dashboard;
 pub mod database;
+pub mod definition;
 pub mod error;
 pub mod finding;
 pub mod masked;
 pub mod migrations;
 pub mod schema_version;
 pub mod session;
+pub mod signup_trigger;
+pub mod stance;
 pub mod verdict;
 pub mod wording;
 

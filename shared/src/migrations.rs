@@ -1,40 +1,62 @@
-//! The migrations, inside the program, and the history table that the Supabase CLI keeps, too.
+//! The migrations, inside the program: what there is, what applying it would change, applying it, and taking it back.
+//!
+//! The history is Rollcall's own, `rollcall.migration`. The Supabase CLI's is never touched: it refuses to push where the
+//! remote has versions without local files.
 
-use std::time::Duration;
+mod apply;
+pub mod export;
+mod plan;
+mod rollback;
+mod situation;
 
-use tokio_postgres::types::Type;
+use std::fmt::Write;
+use std::sync::LazyLock;
 
-use crate::database::{Database, Warning, column};
-use crate::error::{Error, Result};
-use crate::patience;
+use sha2::{Digest, Sha256};
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub use apply::{apply, apply_planned, plan};
+pub use plan::{DefinitionChange, FileChange, FileState, NameChange, NameState, Plan, RoleChange};
+pub use rollback::{Extent, RolledBack, plan_roll_back, roll_back};
+pub(crate) use situation::Situation;
 
-/// One migration file.
+/// One migration file. Each can be run twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Migration {
     /// 14 digits; the order of application.
     pub version: &'static str,
     /// What it is about.
     pub name: &'static str,
-    sql: &'static str,
+    /// Its text.
+    pub sql: &'static str,
+    /// Whether a report needs it where Rollcall is not installed.
+    is_for_look: bool,
 }
 
 macro_rules! migration {
     ($version:literal, $name:literal) => {
+        migration!(@ $version, $name, false)
+    };
+    ($version:literal, $name:literal, look) => {
+        migration!(@ $version, $name, true)
+    };
+    (@ $version:literal, $name:literal, $is_for_look:literal) => {
         Migration {
             version: $version,
             name: $name,
             sql: include_str!(concat!("../../migrations/", $version, "_", $name, ".sql")),
+            is_for_look: $is_for_look,
         }
     };
 }
 
 /// All migrations in order.
 pub const ALL: &[Migration] = &[
-    migration!("20261127000100", "rollcall_tables"),
-    migration!("20261127000200", "rollcall_definition"),
-    migration!("20261127000400", "rollcall_checks"),
+    migration!("20261127000100", "rollcall_tables", look),
+    migration!("20261127000200", "rollcall_definition", look),
+    migration!("20261127000300", "rollcall_draft", look),
+    migration!("20261127000400", "rollcall_checks", look),
+    migration!("20261127000500", "rollcall_probe", look),
+    migration!("20261127000600", "rollcall_repair", look),
     migration!("20261127000700", "rollcall_signup_trigger"),
     migration!("20261127000800", "rollcall_alerts"),
     migration!("20261127000900", "rollcall_public_api"),
@@ -46,160 +68,42 @@ pub fn newest() -> &'static str {
     ALL[ALL.len() - 1].version
 }
 
-/// What applying the migrations did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// In order; those that the history had are not among them.
-    pub migrations: Vec<Migration>,
-    /// What they found worth a word: objects of the application whose place they took, a definition that does not fit.
-    pub warnings: Vec<Warning>,
-}
-
-/// How much a rollback takes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// The functions and views that count and list.
-    Diagnostics,
-    /// All of Rollcall; profiles and the application's own objects stay.
-    Everything,
-}
-
-/// The same statements as the Supabase CLI's, so that either tool finds the table of the other.
-const HISTORY_TABLE: &str = "
-    create schema if not exists supabase_migrations;
-    create table if not exists supabase_migrations.schema_migrations (version text not null primary key);
-    alter table supabase_migrations.schema_migrations add column if not exists statements text[];
-    alter table supabase_migrations.schema_migrations add column if not exists name text;
-    set local client_min_messages = warning;
-";
-
-/// Refuses a database that is no Supabase project, and one that a newer program has migrated.
-async fn require_fitting(database: &mut Database) -> Result<()> {
-    let (is_supabase, version) = database
-        .read(LIMIT, async |queries| {
-            let row = queries
-                .row(
-                    "select to_regclass('auth.users') is not null as is_supabase,
-                       to_regprocedure('rollcall.schema_version()') is not null as has_version",
-                    &[],
-                )
-                .await?;
-            let version: Option<String> = if column(&row, "has_version")? {
-                Some(column(
-                    &queries
-                        .row("select rollcall.schema_version() as version", &[])
-                        .await?,
-                    "version",
-                )?)
-            } else {
-                None
-            };
-            Ok((column::<bool>(&row, "is_supabase")?, version))
-        })
-        .await?;
-    if !is_supabase {
-        return Err(Error::NotSupabase);
-    }
-    match version {
-        Some(found) if found.as_str() > newest() => Err(Error::OtherVersion {
-            found,
-            needed: newest(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Applies what the history does not have, each migration in a transaction of its own together with its entry.
-/// With `again`, applies all of them; they are safe to run twice.
-///
-/// A migration that waits for a lock lets the signups behind it wait, too: it gives up after a second, and tries again.
-///
-/// # Errors
-/// [`Error::NotSupabase`], [`Error::OtherVersion`] for a database that is newer than the program, and what the server
-/// refuses; the migrations before the one that failed stay applied.
-pub async fn apply(database: &mut Database, again: bool) -> Result<Applied> {
-    require_fitting(database).await?;
-    let known = applied(database).await?;
-    let mut done = Applied::default();
-    for migration in ALL {
-        if !again && known.iter().any(|version| version == migration.version) {
-            continue;
-        }
-        patience::run(database, async |database| {
-            // those of a try before
-            database.take_warnings();
-            database
-                .write(LIMIT, async |queries| {
-                    queries.script(HISTORY_TABLE).await?;
-                    queries.script(migration.sql).await?;
-                    queries
-                        .rows(
-                            "insert into supabase_migrations.schema_migrations (version, name, statements)
-                             values ($1, $2, array[$3]) on conflict (version) do nothing",
-                            &[
-                                (&migration.version, Type::TEXT),
-                                (&migration.name, Type::TEXT),
-                                (&migration.sql, Type::TEXT),
-                            ],
-                        )
-                        .await
-                })
-                .await
-        })
-        .await?;
-        done.migrations.push(*migration);
-        done.warnings.extend(database.take_warnings());
-    }
-    Ok(done)
-}
-
-/// Versions of Rollcall's that the history has, in order.
-///
-/// # Errors
-/// What the server refuses.
-pub async fn applied(database: &mut Database) -> Result<Vec<String>> {
-    let ours: Vec<&str> = ALL.iter().map(|migration| migration.version).collect();
-    database
-        .read(LIMIT, async |queries| {
-            let table = queries.row("select to_regclass('supabase_migrations.schema_migrations') is not null as there", &[]).await?;
-            if !column::<bool>(&table, "there")? {
-                return Ok(Vec::new());
-            }
-            queries
-                .rows(
-                    "select version from supabase_migrations.schema_migrations where version = any ($1) order by version",
-                    &[(&ours, Type::TEXT_ARRAY)],
-                )
-                .await?
-                .iter()
-                .map(|row| column(row, "version"))
-                .collect()
-        })
-        .await
-}
-
-/// Runs a rollback script.
-///
-/// # Errors
-/// [`Error::NotSupabase`], [`Error::OtherVersion`] for a database that is newer than the program, and what the server
-/// refuses; then nothing was changed.
-pub async fn roll_back(database: &mut Database, extent: Extent) -> Result<()> {
-    require_fitting(database).await?;
-    let script = match extent {
-        Extent::Diagnostics => include_str!("../../migrations/rollback/diagnostics.sql"),
-        Extent::Everything => include_str!("../../migrations/rollback/everything.sql"),
-    };
-    patience::run(database, async |database| {
-        database
-            .write(LIMIT, async |queries| {
-                queries
-                    .script("set local client_min_messages = warning")
-                    .await?;
-                queries.script(script).await
+impl Migration {
+    /// SHA-256 of the file, in hexadecimal.
+    pub fn checksum(&self) -> String {
+        Sha256::digest(self.sql)
+            .iter()
+            .fold(String::new(), |mut text, byte| {
+                // writing to a string cannot fail
+                let _ = write!(text, "{byte:02x}");
+                text
             })
-            .await
-    })
-    .await
+    }
+
+    /// The names of the functions and tables that it makes in the schema `rollcall`.
+    fn objects(&self) -> impl Iterator<Item = &'static str> {
+        const BEGINNINGS: [&str; 2] = [
+            "create or replace function rollcall.",
+            "create table if not exists rollcall.",
+        ];
+        self.sql.lines().filter_map(|line| {
+            let rest = BEGINNINGS
+                .iter()
+                .find_map(|begin| line.strip_prefix(begin))?;
+            rest.split([' ', '(']).next()
+        })
+    }
+}
+
+/// The text of all that a report needs where Rollcall is not installed.
+pub(crate) fn look_sql() -> &'static str {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        ALL.iter()
+            .filter(|migration| migration.is_for_look)
+            .map(|migration| migration.sql)
+            .collect()
+    });
+    &SQL
 }
 
 #[cfg(test)]
@@ -235,5 +139,39 @@ mod tests {
                 .sql
                 .contains(&format!("$$ select '{}' $$", newest()))
         );
+    }
+
+    #[test]
+    fn a_checksum_is_what_sha256sum_prints() {
+        let migration = Migration {
+            sql: "abc",
+            ..ALL[0]
+        };
+        assert_eq!(
+            migration.checksum(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn the_objects_of_a_file_are_found_by_their_names() {
+        let tables: Vec<&str> = ALL[0].objects().collect();
+        assert!(
+            tables.contains(&"settings") && tables.contains(&"event"),
+            "{tables:?}"
+        );
+        let functions: Vec<&str> = ALL[1].objects().collect();
+        assert!(functions.contains(&"define"), "{functions:?}");
+    }
+
+    #[test]
+    fn a_look_makes_no_role_and_no_trigger_and_grants_nothing() {
+        // inside a function such a line is indented
+        for statement in ["create role", "alter role", "create trigger", "grant "] {
+            assert!(
+                !look_sql().lines().any(|line| line.starts_with(statement)),
+                "{statement}"
+            );
+        }
     }
 }

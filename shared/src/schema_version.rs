@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::database::{Database, column};
+use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::migrations;
 
@@ -13,16 +13,18 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Error::NotMigrated`], [`Error::OtherVersion`], and what reading returns.
 pub async fn require(database: &mut Database) -> Result<()> {
-    let found: String = database
-        .read(LIMIT, async |queries| {
-            column(
-                &queries
-                    .row("select rollcall.schema_version() as version", &[])
-                    .await?,
-                "version",
-            )
-        })
+    database.read(LIMIT, require_in).await
+}
+
+/// The same in a transaction that is open.
+///
+/// # Errors
+/// As [`require`].
+pub(crate) async fn require_in(queries: &Queries<'_>) -> Result<()> {
+    let row = queries
+        .row("select rollcall.schema_version() as version", &[])
         .await?;
+    let found: String = column(&row, "version")?;
     let needed = migrations::newest();
     if found == needed {
         Ok(())

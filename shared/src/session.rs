@@ -1,5 +1,6 @@
 //! A connection that is opened when it is needed, kept as long as it lives, and opened once more when it was lost.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,14 +9,24 @@ use crate::connection_string::ConnectionSettings;
 use crate::database::Database;
 use crate::error::Result;
 use crate::schema_version;
+use crate::stance::{self, Stance};
 
-/// The kept connection of one process, checked for the right migrations when it opens.
-#[derive(Debug)]
+/// The kept connection of one process. When it opens, it finds out what of Rollcall is in the database.
 pub struct Session {
     settings: ConnectionSettings,
     database: Option<Database>,
     last_used: Instant,
     was_connected: bool,
+    on_stance: Option<Box<dyn Fn(Stance) + Send + Sync>>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("settings", &self.settings)
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How long a connection may be idle before it has to show that it lives: less than poolers and network address
@@ -23,13 +34,26 @@ pub struct Session {
 const TRUSTED_IDLE: Duration = Duration::from_secs(30);
 
 impl Session {
-    /// A session that has not connected yet.
+    /// A session that has not connected yet, for a database with this program's own migrations: others are refused.
     pub fn new(settings: ConnectionSettings) -> Self {
         Self {
             settings,
             database: None,
             last_used: Instant::now(),
             was_connected: false,
+            on_stance: None,
+        }
+    }
+
+    /// A session that has not connected yet, for any Supabase project: where Rollcall is not installed, it looks. Calls
+    /// `on_stance` each time that a connection was opened.
+    pub fn of_any_stance(
+        settings: ConnectionSettings,
+        on_stance: impl Fn(Stance) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            on_stance: Some(Box::new(on_stance)),
+            ..Self::new(settings)
         }
     }
 
@@ -54,7 +78,7 @@ impl Session {
     /// safe to run twice.
     ///
     /// # Errors
-    /// What connecting, comparing versions and `work` return.
+    /// What connecting, finding out about Rollcall and `work` return.
     pub async fn run<T>(&mut self, work: impl AsyncFn(&mut Database) -> Result<T>) -> Result<T> {
         match self.attempt(&work).await {
             Err(error) if error.is_connection_lost() => {
@@ -83,7 +107,10 @@ impl Session {
             none => {
                 let mut opened = Database::connect(&self.settings).await?;
                 self.was_connected = true;
-                schema_version::require(&mut opened).await?;
+                match &self.on_stance {
+                    Some(on_stance) => on_stance(stance::take(&mut opened).await?),
+                    None => schema_version::require(&mut opened).await?,
+                }
                 none.insert(opened)
             }
         };

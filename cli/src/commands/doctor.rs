@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use rollcall::checks::doctor::DoctorReport;
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::session::Session;
 
+use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, verdict_and_findings_in_full};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
-    let mut session = Session::new(settings);
+    let mut session = connection::session(settings, output);
     let report = session
         .run(async |database| DoctorReport::take(database).await)
         .await

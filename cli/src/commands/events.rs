@@ -2,11 +2,11 @@
 
 use rollcall::checks::events::{self, UserEvents};
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::session::Session;
 use serde_json::{Value, json};
 
 use super::payload;
 use crate::arguments::EventsArguments;
+use crate::connection;
 use crate::exit::Exit;
 use crate::output::{JsonReport, Output, verdict_and_findings};
 use crate::table::{self, moment, or_dash};
@@ -16,7 +16,7 @@ pub(crate) async fn run(
     settings: ConnectionSettings,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    let mut session = Session::new(settings);
+    let mut session = connection::session(settings, output);
     match session
         .run(async |database| events::of_user(database, arguments.user_id).await)
         .await

@@ -3,12 +3,12 @@
 use anyhow::bail;
 use rollcall::checks::explain::{self, Explanation};
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::session::Session;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::payload;
 use crate::arguments::{ExplainArguments, UserName};
+use crate::connection;
 use crate::exit::Exit;
 use crate::output::{JsonReport, Output, verdict_and_findings};
 use crate::table::{self, moment, or_dash};
@@ -18,7 +18,7 @@ pub(crate) async fn run(
     settings: ConnectionSettings,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    let mut session = Session::new(settings);
+    let mut session = connection::session(settings, output);
     let user_id = match &arguments.user {
         UserName::Id(user_id) => *user_id,
         UserName::Email(email) => {

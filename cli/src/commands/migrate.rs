@@ -2,12 +2,14 @@
 
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::database::Database;
-use rollcall::migrations;
+use rollcall::migrations::{self, DefinitionChange, FileState, NameState, Plan};
+use rollcall::wording::counted;
 use serde_json::json;
 
+use super::confirmation;
 use crate::arguments::MigrateArguments;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, labelled};
 
 pub(crate) async fn run(
     arguments: &MigrateArguments,
@@ -15,27 +17,150 @@ pub(crate) async fn run(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let mut database = Database::connect(settings).await?;
-    let applied = migrations::apply(&mut database, arguments.again).await?;
-    for warning in &applied.warnings {
+    let plan = migrations::plan(&mut database, arguments.replace_api).await?;
+    if arguments.plan || plan.is_up_to_date {
+        output.data(
+            &json!({ "version": migrations::newest(), "is_applied": plan.is_up_to_date, "plan": plan }),
+            || text(&plan, "Plan"),
+        )?;
+        return Ok(Exit::Success);
+    }
+    output.narrate(&text(&plan, "Plan"))?;
+    output.narrate("\n")?;
+    let question = format!(
+        "Apply this to database {} on {}?",
+        settings.database_name(),
+        settings.host_name()
+    );
+    if !arguments.yes && !confirmation::ask(&question)? {
+        output.say("Nothing was changed.");
+        return Ok(Exit::Failure);
+    }
+    let done = migrations::apply_planned(&mut database, arguments.replace_api, &plan).await?;
+    for warning in &done.warnings {
         output.warning(warning);
     }
-    let versions: Vec<&str> = applied
-        .migrations
-        .iter()
-        .map(|migration| migration.version)
-        .collect();
     output.data(
-        &json!({ "applied": versions, "version": migrations::newest(), "warnings": applied.warnings }),
-        || {
-            if applied.migrations.is_empty() {
-                return format!("Up to date at {}.\n", migrations::newest());
-            }
-            applied
-                .migrations
-                .iter()
-                .map(|m| format!("applied {} {}\n", m.version, m.name))
-                .collect()
-        },
+        &json!({ "version": migrations::newest(), "is_applied": true, "plan": done }),
+        || text(&done, "Done"),
     )?;
     Ok(Exit::Success)
+}
+
+/// The same words before and after.
+pub(crate) fn text(plan: &Plan, title: &str) -> String {
+    let version = migrations::newest();
+    let mut text = if plan.is_up_to_date {
+        format!("Up to date at {version}.\n")
+    } else {
+        format!("{title}: {}\n", what(plan))
+    };
+    let names_of = |state| {
+        let names: Vec<&str> = plan
+            .names
+            .iter()
+            .filter(|name| name.state == state)
+            .map(|name| name.name)
+            .collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let mut line = |label: &str, words: &str| text += &labelled(label, words);
+    if !plan.is_up_to_date {
+        if plan.files.iter().all(|file| file.state == FileState::New) {
+            line("new", "schema rollcall, private");
+        }
+        if !plan.missing.is_empty() {
+            line(
+                "again",
+                &format!("dropped since: {}", plan.missing.join(", ")),
+            );
+        }
+        let roles: Vec<&str> = plan
+            .roles
+            .iter()
+            .filter(|role| role.is_new)
+            .map(|role| role.name.as_str())
+            .collect();
+        if !roles.is_empty() {
+            line("new", &format!("roles without login: {}", roles.join(", ")));
+        }
+        if let Some(names) = names_of(NameState::Created) {
+            line("new", &format!("in public, for service_role only: {names}"));
+        }
+        if let Some(names) = names_of(NameState::Replaced) {
+            line(
+                "taken over",
+                &format!(
+                    "in public: {names}; the application's own are kept, and a rollback gives them back"
+                ),
+            );
+        }
+    }
+    if let Some(names) = names_of(NameState::Taken) {
+        line(
+            "unchanged",
+            &format!(
+                "in public: {names}; the application uses these names (--replace-api takes them over)"
+            ),
+        );
+    }
+    if !plan.application_triggers.is_empty() {
+        line(
+            "unchanged",
+            &format!("triggers: {}", plan.application_triggers.join(", ")),
+        );
+    }
+    for words in definition(&plan.definition) {
+        line("definition", &words);
+    }
+    if names_of(NameState::Replaced).is_some() {
+        text += "Nothing else of the application's is changed, and no trigger is made.\n";
+    } else if !plan.is_up_to_date {
+        text += "No table, function, trigger or right of the application's is changed, and no trigger is made.\n";
+    }
+    text
+}
+
+fn what(plan: &Plan) -> String {
+    let version = migrations::newest();
+    let number = |state| plan.files.iter().filter(|file| file.state == state).count();
+    let (new, changed) = (number(FileState::New), number(FileState::Changed));
+    match (new, changed) {
+        (new, _) if new == plan.files.len() => format!("Rollcall {version}"),
+        (0, 0) => format!("Rollcall {version}, what is missing of it"),
+        _ => format!(
+            "Rollcall {version}: {} new, {changed} changed",
+            counted(i64::try_from(new).unwrap_or(i64::MAX), "file")
+        ),
+    }
+}
+
+fn definition(change: &DefinitionChange) -> Vec<String> {
+    match change {
+        DefinitionChange::Set { table } => {
+            vec![format!("for {table}, as a person has set it; it stays")]
+        }
+        DefinitionChange::Drafted { table, is_new } => {
+            let origin = if *is_new { "drafted" } else { "the draft of before," };
+            vec![format!(
+                "{origin} for {table}, from its columns and rows (rollcall definition show)"
+            )]
+        }
+        DefinitionChange::None { candidates } if candidates.is_empty() => vec![
+            "none: no table could hold the profiles, so every verdict is unknown (rollcall definition set FILE)"
+                .to_owned(),
+        ],
+        DefinitionChange::None { candidates } => {
+            let mut lines = vec![
+                "none: no table stands out, so every verdict is unknown until one is chosen:".to_owned(),
+            ];
+            lines.extend(candidates.iter().map(|candidate| {
+                format!(
+                    "{0} ({1}): rollcall definition draft '{0}'",
+                    candidate.table, candidate.reason
+                )
+            }));
+            lines
+        }
+    }
 }

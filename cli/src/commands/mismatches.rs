@@ -2,10 +2,10 @@
 
 use rollcall::checks::mismatches::{self, MismatchReport};
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::session::Session;
 use serde_json::{Value, json};
 
 use crate::arguments::MismatchesArguments;
+use crate::connection;
 use crate::exit::Exit;
 use crate::output::{JsonReport, Output, audit_log_line, verdict_and_findings};
 use crate::table::{self, moment, or_dash};
@@ -15,7 +15,7 @@ pub(crate) async fn run(
     settings: ConnectionSettings,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    let mut session = Session::new(settings);
+    let mut session = connection::session(settings, output);
     match session
         .run(async |database| mismatches::list(database, arguments.limit).await)
         .await

@@ -3,10 +3,12 @@
 pub(crate) mod backfill;
 pub(crate) mod completions;
 pub(crate) mod dashboard;
+pub(crate) mod definition;
 pub(crate) mod diagnose;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod manual;
 pub(crate) mod migrate;
@@ -15,6 +17,7 @@ pub(crate) mod probe;
 pub(crate) mod recent;
 pub(crate) mod rollback;
 pub(crate) mod runs;
+pub(crate) mod trigger;
 pub(crate) mod undo;
 pub(crate) mod verify;
 

@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use rollcall::checks::probe::{ProbeOutcome, ProbeReport};
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::session::Session;
 
+use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, verdict_and_findings_in_full};
 use crate::table::{self, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
-    let mut session = Session::new(settings);
+    let mut session = connection::session(settings, output);
     let report = session
         .run(async |database| ProbeReport::take(database).await)
         .await

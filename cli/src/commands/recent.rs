@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use rollcall::checks::recent::RecentReport;
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::session::Session;
 use rollcall::wording::counted;
 
+use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, verdict_and_findings};
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
-    let mut session = Session::new(settings);
+    let mut session = connection::session(settings, output);
     let report = session
         .run(async |database| RecentReport::take(database).await)
         .await

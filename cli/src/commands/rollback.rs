@@ -2,26 +2,34 @@
 
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::database::Database;
-use rollcall::migrations::{self, Extent};
+use rollcall::migrations::{self, Extent, RolledBack};
 use serde_json::json;
 
 use super::confirmation;
 use crate::arguments::RollbackArguments;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, labelled};
 
 pub(crate) async fn run(
     arguments: &RollbackArguments,
     settings: &ConnectionSettings,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    let (extent, what) = if arguments.extent.diagnostics {
-        (Extent::Diagnostics, "Rollcall's diagnostics")
+    let extent = if arguments.diagnostics {
+        Extent::Diagnostics
     } else {
-        (Extent::Everything, "all of Rollcall, its events included,")
+        Extent::Everything
     };
+    let mut database = Database::connect(settings).await?;
+    let plan = migrations::plan_roll_back(&mut database, extent).await?;
+    if arguments.plan {
+        output.data(&json(&plan, false), || text(&plan, "Plan"))?;
+        return Ok(Exit::Success);
+    }
+    output.narrate(&text(&plan, "Plan"))?;
+    output.narrate("\n")?;
     let question = format!(
-        "Remove {what} from database {} on {}? Profiles stay.",
+        "Do this to database {} on {}?",
         settings.database_name(),
         settings.host_name()
     );
@@ -29,14 +37,27 @@ pub(crate) async fn run(
         output.say("Nothing was changed.");
         return Ok(Exit::Failure);
     }
-    let mut database = Database::connect(settings).await?;
-    migrations::roll_back(&mut database, extent).await?;
-    let remaining = migrations::applied(&mut database).await?;
-    output.data(&json!({ "remaining": remaining }), || {
-        match remaining.last() {
-            Some(version) => format!("Removed. Migrations up to {version} remain.\n"),
-            None => "Removed. No migration remains.\n".to_owned(),
-        }
-    })?;
+    let done = migrations::roll_back(&mut database, extent).await?;
+    for warning in &done.warnings {
+        output.warning(warning);
+    }
+    output.data(&json(&done, true), || text(&done, "Done"))?;
     Ok(Exit::Success)
+}
+
+fn json(rolled_back: &RolledBack, is_applied: bool) -> serde_json::Value {
+    json!({ "is_applied": is_applied, "steps": rolled_back.steps, "warnings": rolled_back.warnings })
+}
+
+fn text(rolled_back: &RolledBack, title: &str) -> String {
+    let steps = rolled_back
+        .steps
+        .iter()
+        .map(|step| match step.split_once(' ') {
+            // "removed …", "left …"; "gave back …" is two words
+            Some(("gave", rest)) => labelled("gave back", rest.trim_start_matches("back ")),
+            Some((label, rest)) => labelled(label, rest),
+            None => labelled("", step),
+        });
+    format!("{title}:\n{}", steps.collect::<String>())
 }

@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use rollcall::checks::verification::Verification;
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::session::Session;
 
+use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, audit_log_line, verdict_and_findings};
 use crate::table;
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
-    let mut session = Session::new(settings);
+    let mut session = connection::session(settings, output);
     let report = session
         .run(async |database| Verification::take(database).await)
         .await

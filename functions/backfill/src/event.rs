@@ -6,7 +6,7 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_runtime::{Context, Error};
-use rollcall::backfill::{BackfillRequest, Face, IdRange, InvalidRequest, Selection};
+use rollcall::backfill::{BackfillRequest, InvalidRequest, Source};
 use rollcall_lambda::function::time_left;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -94,15 +94,11 @@ impl Call {
     }
 
     /// From where a run is started that this call starts.
-    pub(crate) fn face(&self) -> Face {
+    pub(crate) fn source(&self) -> Source {
         match &self.request {
-            _ if self.is_http => Face::Api,
-            // who invokes it slice by slice
-            Ok(BackfillRequest {
-                selection: Selection::Missing { range, .. },
-                ..
-            }) if *range != IdRange::EVERYONE => Face::StateMachine,
-            _ => Face::Lambda,
+            _ if self.is_http => Source::Api,
+            Ok(request) if request.is_state_machine => Source::StateMachine,
+            _ => Source::Lambda,
         }
     }
 

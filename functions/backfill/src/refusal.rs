@@ -1,14 +1,14 @@
 //! What the database refused, as an answer: the caller's fault where it is one, else ours, with the cause by its stable
 //! name.
 
-use rollcall::backfill::runs::{KEY_WAS_USED, NO_SUCH_RUN};
+use rollcall::backfill::runs::{KEY_WAS_USED, NO_SUCH_RUN, OUTSIDE_CALLS, is_for_the_owner};
 use rollcall::error::Error;
 use rollcall::verdict::Verdict;
 use serde_json::{Value, json};
 
 use crate::event::Reply;
 
-/// SQLSTATEs of `rollcall.profile_insert_sql` for a value without a column, and for one that its column cannot take.
+/// SQLSTATEs of `rollcall.insert_sql` for a value without a column, and for one that its column cannot take.
 const NO_SUCH_COLUMN: &str = "RC003";
 const NO_SUCH_VALUE: &str = "RC005";
 
@@ -22,11 +22,21 @@ pub(crate) fn of(error: &Error) -> Reply {
             NO_SUCH_VALUE => Some((400, "account_type is no value that the profiles can have.")),
             NO_SUCH_RUN => Some((404, "There is no such run.")),
             KEY_WAS_USED => Some((409, "Idempotency-Key was used for another request.")),
+            OUTSIDE_CALLS => Some((
+                409,
+                "Creating a profile here does what no rollback takes back (a call to another server); allow_outside_calls says that it may.",
+            )),
             _ => None,
         };
         if let Some((status, sentence)) = callers_fault {
             return Reply::refusal(status, sentence);
         }
+    }
+    if is_for_the_owner(error) {
+        return Reply::refusal(
+            403,
+            "account_type is given, or the run is a replay: both are for the owner of the database alone.",
+        );
     }
     log(error);
     let mut body = json!({ "verdict": Verdict::Unknown });

@@ -1,12 +1,15 @@
 //! One slice of a repair, and its result as JSON.
 
+use std::ops::ControlFlow;
+
 use lambda_runtime::Error;
 use rollcall::backfill::{
-    self, BackfillRequest, IdRange, Order, Outcome, Selection, UserOutcome, Which, runs,
+    self, BackfillRequest, RunOptions, RunResult, RunTarget, Selection, UserResult, runs,
 };
 use rollcall::error::Result as DatabaseResult;
 use rollcall::session::Session;
 use rollcall::verdict::Verdict;
+use rollcall::wording::counted;
 use rollcall_lambda::function::Function;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -42,24 +45,12 @@ async fn slice(
     call: &Call,
     until: Instant,
 ) -> DatabaseResult<serde_json::Result<Reply>> {
+    let options = options(request, call);
     match request.selection {
-        Selection::User(user_id) => one_user(session, request, call, user_id, until).await,
-        Selection::Plan(ranges) => {
-            let ranges = backfill::plan(session, ranges, Some(until)).await?;
-            let missing = ranges.iter().map(|range| range.missing).sum();
-            Ok(reply(
-                verdict(missing),
-                true,
-                serde_json::to_value(json!({ "total_missing": missing, "ranges": ranges })),
-            ))
-        }
+        Selection::User(user_id) => one_user(session, &options, request, user_id, until).await,
         Selection::Run(run_id) if request.dry_run => {
             let run = runs::show(session, run_id).await?;
-            let range = IdRange {
-                first: run.from_user_id,
-                last: run.to_user_id,
-            };
-            let remaining = backfill::count(session, range, Some(until)).await?;
+            let remaining = backfill::count(session, Some(until)).await?;
             Ok(reply(
                 verdict(remaining),
                 true,
@@ -68,11 +59,16 @@ async fn slice(
                 ),
             ))
         }
-        Selection::Missing { max_users, range } if request.dry_run => {
-            let account_type = request.account_type.as_deref();
-            let preview =
-                backfill::dry_run(session, range, max_users, account_type, Some(until)).await?;
-            let message = format!("Would backfill {} profiles", preview.total_missing);
+        Selection::Missing { .. } if request.dry_run => {
+            let preview = backfill::dry_run(session, &options, Some(until)).await?;
+            let message = if preview.not_tried_because.is_empty() {
+                format!("Would backfill {} profiles", preview.would_create)
+            } else {
+                format!(
+                    "{} have no profile; nothing was tried",
+                    counted(preview.total_missing, "user")
+                )
+            };
             let result = serde_json::to_value(&preview).map(|mut result| {
                 result["message"] = message.into();
                 result
@@ -80,55 +76,61 @@ async fn slice(
             Ok(reply(verdict(preview.total_missing), true, result))
         }
         Selection::Run(_) | Selection::Missing { .. } => {
-            let order = order(request, call);
-            let mut outcome = backfill::apply(session, &order, Some(until), |_| ()).await?;
+            let mut result =
+                backfill::apply(
+                    session,
+                    &options,
+                    Some(until),
+                    |_| ControlFlow::Continue(()),
+                )
+                .await?;
             // asked again, the same is answered
-            if let Which::Keyed { .. } = order.which {
-                whole_run(&mut outcome);
+            if let RunTarget::Keyed { .. } = options.target {
+                whole_run(&mut result);
             }
-            Ok(repaired(&outcome))
+            Ok(repaired(&result))
         }
     }
 }
 
-fn order(request: &BackfillRequest, call: &Call) -> Order {
-    let (max_users, range) = match request.selection {
-        Selection::Missing { max_users, range } => (max_users, range),
-        _ => (None, IdRange::EVERYONE),
+fn options(request: &BackfillRequest, call: &Call) -> RunOptions {
+    let (target, max_users) = match (&call.idempotency_key, request.selection) {
+        (_, Selection::Run(run_id)) => (RunTarget::Run(run_id), None),
+        (_, Selection::User(_)) => (RunTarget::UnfinishedOrNew, None),
+        (Some(key), Selection::Missing { max_users }) => (
+            RunTarget::Keyed {
+                key: key.clone(),
+                request: request.canonical(),
+            },
+            max_users,
+        ),
+        (None, Selection::Missing { max_users }) => (RunTarget::UnfinishedOrNew, max_users),
     };
-    let which = match (&call.idempotency_key, request.selection) {
-        (_, Selection::Run(run_id)) => Which::Run(run_id),
-        (Some(key), _) => Which::Keyed {
-            key: key.clone(),
-            request: request.canonical(),
-        },
-        (None, _) => Which::Open,
-    };
-    Order {
-        which,
+    RunOptions {
+        target,
         note: request.note.clone(),
         batch_size: request.batch_size,
         max_users,
         account_type: request.account_type.clone(),
-        range,
-        duty: request.duty,
-        ..Order::new(call.face())
+        throttle: request.throttle,
+        allow_outside_calls: request.allow_outside_calls,
+        ..RunOptions::new(call.source())
     }
 }
 
-fn whole_run(outcome: &mut Outcome) {
-    let run = &outcome.run;
-    outcome.total_missing = run.total_missing;
-    outcome.attempted = run.attempted;
-    outcome.created = run.created;
-    outcome.failed = run.failed;
-    outcome.skipped = run.skipped;
+fn whole_run(result: &mut RunResult) {
+    let run = &result.run;
+    result.total_missing = run.total_missing;
+    result.attempted = run.attempted;
+    result.created = run.created;
+    result.failed = run.failed;
+    result.skipped = run.skipped;
 }
 
-fn repaired(outcome: &Outcome) -> serde_json::Result<Reply> {
-    let verdict = outcome.remaining.map_or(Verdict::Unknown, verdict);
-    let mut reply = reply(verdict, false, serde_json::to_value(outcome))?;
-    if let Some(error) = &outcome.interruption {
+fn repaired(result: &RunResult) -> serde_json::Result<Reply> {
+    let verdict = result.remaining.map_or(Verdict::Unknown, verdict);
+    let mut reply = reply(verdict, false, serde_json::to_value(result))?;
+    if let Some(error) = &result.interruption {
         refusal::log(error);
         refusal::explain(&mut reply.body, error);
         reply.status = refusal::status(error);
@@ -136,33 +138,28 @@ fn repaired(outcome: &Outcome) -> serde_json::Result<Reply> {
     Ok(reply)
 }
 
+/// A repair of one user is the same twice, so it needs no idempotency key.
 async fn one_user(
     session: &mut Session,
+    options: &RunOptions,
     request: &BackfillRequest,
-    call: &Call,
     user_id: Uuid,
     until: Instant,
 ) -> DatabaseResult<serde_json::Result<Reply>> {
-    // a repair of one user is the same twice; the key still belongs to this request alone
-    if let (Some(key), false) = (&call.idempotency_key, request.dry_run) {
-        runs::claim(session, key, &request.canonical(), Some(until)).await?;
-    }
-    let account_type = request.account_type.as_deref();
-    let outcome =
-        backfill::apply_to_user(session, user_id, account_type, request.dry_run, Some(until))
-            .await?;
-    let verdict = match &outcome {
-        UserOutcome::NotExpected => {
+    let result =
+        backfill::apply_to_user(session, user_id, options, request.dry_run, Some(until)).await?;
+    let verdict = match &result {
+        UserResult::NotExpected => {
             return Ok(Ok(Reply::refusal(
                 404,
                 "There is no such user, or none who must have a profile.",
             )));
         }
-        UserOutcome::Created if request.dry_run => Verdict::Inconsistent,
-        UserOutcome::Created | UserOutcome::AlreadyExists => Verdict::Consistent,
-        UserOutcome::Failed(_) => Verdict::Inconsistent,
+        UserResult::Created if request.dry_run => Verdict::Inconsistent,
+        UserResult::Created | UserResult::AlreadyExists => Verdict::Consistent,
+        UserResult::Failed(_) | UserResult::NotTried { .. } => Verdict::Inconsistent,
     };
-    let result = serde_json::to_value(&outcome).map(|mut result| {
+    let result = serde_json::to_value(&result).map(|mut result| {
         result["user_id"] = json!(user_id);
         result
     });
@@ -177,7 +174,7 @@ fn verdict(missing: i64) -> Verdict {
     }
 }
 
-/// What the caller wrote himself is not repeated, here or in a log.
+/// What the caller wrote is not repeated, here or in a log.
 fn without_words(body: &mut Value) {
     if let Some(run) = body.get_mut("run").and_then(Value::as_object_mut) {
         run.remove("note");

@@ -42,7 +42,8 @@ impl Flow<'_> {
         let row = self
             .transaction
             .query_typed_opt(
-                "select email, phone, raw_user_meta_data, raw_app_meta_data, is_sso_user, is_anonymous
+                "select email, phone, raw_user_meta_data, raw_app_meta_data, is_sso_user,
+                   coalesce((to_jsonb(users) ->> 'is_anonymous')::boolean, false)
                  from auth.users where id = $1",
                 &[(&id, Type::UUID)],
             )

@@ -102,7 +102,7 @@ impl SignupKind {
                 .clone()
                 .with_context(|| format!("{self:?} needs a phone number"))
         };
-        let id = Uuid::new_v4();
+        let id = person.id.unwrap_or_else(Uuid::new_v4);
         let mut user = User {
             id,
             email: None,
@@ -120,7 +120,7 @@ impl SignupKind {
             Self::PhoneAutoconfirm | Self::PhoneConfirmation => user.phone = Some(phone()?),
             Self::Oauth | Self::OauthUnverified | Self::Saml => {
                 user.email = Some(email()?);
-                let subject = Uuid::new_v4().to_string();
+                let subject = id.simple().to_string();
                 let verified = self != Self::OauthUnverified;
                 user.user_metadata
                     .extend(claims(&subject, user.email.as_deref(), verified));

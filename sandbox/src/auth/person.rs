@@ -1,11 +1,14 @@
 //! Who signs up.
 
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 /// What a signup is given. Each kind of signup takes what it has a use for: an e-mail signup no
 /// phone number, an anonymous one neither.
 #[derive(Clone, Debug, Default)]
 pub struct Person {
+    /// The id that the user gets; `None` for one that nobody knows before.
+    pub id: Option<Uuid>,
     /// Supabase Auth stores it in lower case.
     pub email: Option<String>,
     /// Digits only, as Supabase Auth stores it.

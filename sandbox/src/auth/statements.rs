@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use tokio_postgres::types::Type;
 
+use super::Release;
 use super::flow::Flow;
 use super::user::User;
 
@@ -11,8 +12,14 @@ impl Flow<'_> {
     /// The AFTER INSERT trigger runs here: no role yet, no identity, nothing confirmed.
     pub(super) async fn insert_user(&self, user: &User) -> Result<()> {
         let (user_metadata, app_metadata) = (json!(user.user_metadata), json!(user.app_metadata));
+        let mut insert = include_str!("insert_user.sql").to_owned();
+        if self.release == Release::BeforeAnonymousUsers {
+            insert = insert
+                .replace(", is_anonymous", "")
+                .replace("$6, $7, $8", "$6, $8");
+        }
         self.run(
-            include_str!("insert_user.sql"),
+            &insert,
             &[
                 (&user.id, Type::UUID),
                 (&user.email, Type::TEXT),

@@ -108,7 +108,7 @@ impl Flow<'_> {
         self.own_identities(user).await?;
         let mut traits = json!({ "provider": user.own_provider() });
         if let (Value::Object(traits), Value::Object(subject)) = (&mut traits, subject(user)) {
-            if self.release == Release::Before2_177 {
+            if self.release <= Release::Before2_177 {
                 traits.clear();
             }
             traits.extend(subject);

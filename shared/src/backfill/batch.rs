@@ -1,8 +1,7 @@
-//! What every statement of a repair is given, and what it answers: for a batch, and for each user.
+//! What the statements of a repair answer: for a batch, and for each user.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_postgres::Row;
-use uuid::Uuid;
 
 use super::{Failure, Run};
 use crate::database::column;
@@ -16,10 +15,10 @@ pub(super) enum Step {
     Round,
     /// The table was locked, and nothing attempted.
     Locked,
-    /// Standbys are too far behind.
+    /// Replicas are too far behind.
     Lagging,
-    /// Another is at it.
-    Held,
+    /// Another has the lease.
+    Leased,
     /// The run is paused or at its end.
     Stopped,
     /// This step ended it.
@@ -35,8 +34,6 @@ pub(super) struct Batch {
     /// Something was locked; the next try may succeed.
     pub(super) busy: i64,
     pub(super) skipped: i64,
-    /// Users without a profile, where the step that ended the run has seen them all.
-    pub(super) remaining: Option<i64>,
     pub(super) run: Run,
 }
 
@@ -49,7 +46,7 @@ impl Batch {
                 "round" => Step::Round,
                 "locked" => Step::Locked,
                 "lagging" => Step::Lagging,
-                "held" => Step::Held,
+                "leased" => Step::Leased,
                 "stopped" => Step::Stopped,
                 "finished" => Step::Finished,
                 _ => return Err(Error::UnexpectedAnswer),
@@ -59,27 +56,7 @@ impl Batch {
             failed: column(row, "failed")?,
             busy: column(row, "busy")?,
             skipped: column(row, "skipped")?,
-            remaining: run["remaining"].as_i64(),
             run: Run::read(run)?,
-        })
-    }
-}
-
-/// What became of one user: a row of `rollcall.repair_result`.
-pub(super) enum UserResult {
-    Created(Uuid),
-    Failed(Failure),
-    /// Something was locked; the next try may succeed.
-    Busy,
-}
-
-impl UserResult {
-    pub(super) fn read(row: &Row) -> Result<Self> {
-        Ok(match column(row, "outcome")? {
-            "created" => Self::Created(column(row, "user_id")?),
-            "busy" => Self::Busy,
-            "failed" => Self::Failed(Failure::read(row)?),
-            _ => return Err(Error::UnexpectedAnswer),
         })
     }
 }
@@ -91,11 +68,8 @@ impl Failure {
             sqlstate: column(row, "code")?,
             constraint: column(row, "constraint_name")?,
             column: column(row, "column_name")?,
+            functions: column(row, "functions")?,
+            reason: column(row, "reason")?,
         })
     }
-}
-
-/// Column values that replace the definition's.
-pub(super) fn overrides(account_type: Option<&str>) -> Value {
-    account_type.map_or_else(|| json!({}), |wish| json!({ "account_type": wish }))
 }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_postgres::types::Type;
 
-use super::IdRange;
 use crate::database::column;
 use crate::error::Result;
 use crate::patience;
@@ -13,19 +11,16 @@ use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How many users of a range of ids have no profile now. Where the database is busy, tries again until `until` at most.
+/// How many users have no profile now. Where the database is busy, tries again until `until` at most.
 ///
 /// # Errors
 /// What the database refuses.
-pub async fn count(session: &mut Session, range: IdRange, until: Option<Instant>) -> Result<i64> {
+pub async fn count(session: &mut Session, until: Option<Instant>) -> Result<i64> {
     patience::run_on(session, until, async |database| {
         database
             .read(LIMIT, async |queries| {
                 let row = queries
-                    .row(
-                        include_str!("count_missing.sql"),
-                        &[(&range.first, Type::UUID), (&range.last, Type::UUID)],
-                    )
+                    .row("select rollcall.count_missing() as missing", &[])
                     .await?;
                 column(&row, "missing")
             })

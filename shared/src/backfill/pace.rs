@@ -8,7 +8,7 @@ const SLOW: Duration = Duration::from_secs(2);
 /// By how much a batch shrinks that did not come to its end.
 const SHRINK: u32 = 8;
 
-/// No pause is longer, whatever the duty.
+/// No pause is longer, whatever the throttle.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The size of batches: it falls at once where something is in the way, and comes back step by step.
@@ -47,12 +47,13 @@ impl Pace {
     }
 }
 
-/// How long to pause after a batch, so that batches take no more than `duty` of the time.
-pub(super) fn pause(took: Duration, duty: f32) -> Duration {
-    if duty >= 1.0 {
+/// How long to pause after a batch, so that batches take no more than this share of the time.
+pub(super) fn pause(took: Duration, throttle: f32) -> Duration {
+    if throttle >= 1.0 {
         return Duration::ZERO;
     }
-    took.mul_f32(1.0 / duty.max(0.001) - 1.0).min(LONGEST_PAUSE)
+    took.mul_f32(1.0 / throttle.max(0.001) - 1.0)
+        .min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn another_wish_holds_from_the_next_batch_on() {
+    fn another_size_holds_from_the_next_batch_on() {
         let mut pace = Pace::new(100);
         pace.went_well(QUICK, 7);
         assert_eq!(pace.size(), 7);

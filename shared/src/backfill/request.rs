@@ -1,26 +1,23 @@
-//! What may be asked of a repair, checked before anything is touched.
+//! What a request for a repair may contain, checked before anything is touched.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::IdRange;
-
 /// A request as callers send it; every field may be left out. Unknown fields are refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wishes {
+struct RequestBody {
     dry_run: Option<bool>,
     batch_size: Option<u32>,
     max_users: Option<u64>,
     user_id: Option<Uuid>,
     account_type: Option<String>,
     run_id: Option<Uuid>,
-    from_user_id: Option<Uuid>,
-    to_user_id: Option<Uuid>,
-    plan_ranges: Option<i32>,
     note: Option<String>,
-    duty: Option<f32>,
+    throttle: Option<f32>,
+    allow_outside_calls: Option<bool>,
+    source: Option<String>,
 }
 
 /// A checked request.
@@ -32,12 +29,16 @@ pub struct BackfillRequest {
     pub selection: Selection,
     /// Users in one transaction, 1 to [`BackfillRequest::MAX_BATCH_SIZE`].
     pub batch_size: u32,
-    /// Account type of every created profile, instead of the definition's.
+    /// Account type of every created profile, instead of the definition's; only a connection as the owner may give one.
     pub account_type: Option<String>,
     /// Why, for the record.
     pub note: Option<String>,
     /// Share of the time that batches may take, above 0 to 1.
-    pub duty: f32,
+    pub throttle: f32,
+    /// Go on where creating a profile does what no rollback takes back.
+    pub allow_outside_calls: bool,
+    /// Whether the state machine asks.
+    pub is_state_machine: bool,
 }
 
 /// Whose profiles are repaired.
@@ -47,15 +48,11 @@ pub enum Selection {
     Missing {
         /// Users that are attempted before the repair stops by itself.
         max_users: Option<u64>,
-        /// Only of these ids.
-        range: IdRange,
     },
     /// One user.
     User(Uuid),
     /// Those of a run that was begun before.
     Run(Uuid),
-    /// Nobody yet: the ids are to be cut into so many ranges, for as many slices.
-    Plan(i32),
 }
 
 /// Why a request is refused: a fixed sentence that repeats nothing of it.
@@ -67,14 +64,13 @@ impl Default for BackfillRequest {
     fn default() -> Self {
         Self {
             dry_run: true,
-            selection: Selection::Missing {
-                max_users: None,
-                range: IdRange::EVERYONE,
-            },
+            selection: Selection::Missing { max_users: None },
             batch_size: Self::DEFAULT_BATCH_SIZE,
             account_type: None,
             note: None,
-            duty: 1.0,
+            throttle: 1.0,
+            allow_outside_calls: false,
+            is_state_machine: false,
         }
     }
 }
@@ -88,22 +84,17 @@ impl BackfillRequest {
     pub const MAX_USERS: u64 = 1_000_000_000;
     /// Longest account type, in bytes.
     pub const MAX_ACCOUNT_TYPE: usize = 64;
-    /// More slices than this are more than anyone runs.
-    pub const MAX_RANGES: u64 = 1000;
     /// Longest note, in characters.
     pub const MAX_NOTE: usize = 200;
     /// The smallest share of the time.
-    pub const MIN_DUTY: f64 = 0.01;
+    pub const MIN_THROTTLE: f64 = 0.01;
 
     /// The same request always as the same JSON, however it was written.
     pub fn canonical(&self) -> Value {
         let selection = match self.selection {
-            Selection::Missing { max_users, range } => {
-                json!({ "max_users": max_users, "from_user_id": range.first, "to_user_id": range.last })
-            }
+            Selection::Missing { max_users } => json!({ "max_users": max_users }),
             Selection::User(user_id) => json!({ "user_id": user_id }),
             Selection::Run(run_id) => json!({ "run_id": run_id }),
-            Selection::Plan(ranges) => json!({ "plan_ranges": ranges }),
         };
         json!({
             "dry_run": self.dry_run,
@@ -111,7 +102,8 @@ impl BackfillRequest {
             "batch_size": self.batch_size,
             "account_type": self.account_type,
             "note": self.note,
-            "duty": self.duty.to_string(),
+            "throttle": self.throttle.to_string(),
+            "allow_outside_calls": self.allow_outside_calls,
         })
     }
 
@@ -129,65 +121,34 @@ impl BackfillRequest {
             return Err(InvalidRequest("The body is not a JSON object."));
         };
         check_fields(&fields)?;
-        // What passes the checks above fits, but for a field that is given twice: of two wishes, none is taken.
-        let wishes: Wishes = serde_json::from_slice(text)
+        // What passes the checks above fits, but for a field that is given twice: of two values, none is taken.
+        let fields: RequestBody = serde_json::from_slice(text)
             .map_err(|_| InvalidRequest("The body gives a field twice."))?;
 
-        let selection = selection(&wishes)?;
         Ok(Self {
-            dry_run: wishes.dry_run.unwrap_or(true),
-            selection,
-            batch_size: wishes.batch_size.unwrap_or(Self::DEFAULT_BATCH_SIZE),
-            account_type: wishes.account_type,
-            note: wishes.note,
-            duty: wishes.duty.unwrap_or(1.0),
+            dry_run: fields.dry_run.unwrap_or(true),
+            selection: selection(&fields)?,
+            batch_size: fields.batch_size.unwrap_or(Self::DEFAULT_BATCH_SIZE),
+            account_type: fields.account_type,
+            note: fields.note,
+            throttle: fields.throttle.unwrap_or(1.0),
+            allow_outside_calls: fields.allow_outside_calls.unwrap_or(false),
+            is_state_machine: fields.source.is_some(),
         })
     }
 }
 
 /// Whose profiles; of two ways to say it, none is taken.
-fn selection(wishes: &Wishes) -> Result<Selection, InvalidRequest> {
-    let range = IdRange {
-        first: wishes.from_user_id,
-        last: wishes.to_user_id,
-    };
-    let has_range = range != IdRange::EVERYONE;
+fn selection(fields: &RequestBody) -> Result<Selection, InvalidRequest> {
     let refuse = |sentence| Err(InvalidRequest(sentence));
-    if let (Some(first), Some(last)) = (range.first, range.last)
-        && first > last
-    {
-        return refuse("from_user_id must not come after to_user_id.");
-    }
-    if let Some(ranges) = wishes.plan_ranges {
-        let has_more = wishes.user_id.is_some()
-            || wishes.max_users.is_some()
-            || wishes.run_id.is_some()
-            || wishes.account_type.is_some()
-            || has_range;
-        if has_more || wishes.dry_run == Some(false) {
-            return refuse(
-                "plan_ranges only plans, and goes with no other field but dry_run true.",
-            );
-        }
-        return Ok(Selection::Plan(ranges));
-    }
-    if let Some(run_id) = wishes.run_id {
-        if wishes.user_id.is_some()
-            || wishes.max_users.is_some()
-            || wishes.account_type.is_some()
-            || has_range
-        {
-            return refuse(
-                "run_id goes with no other selection: a run keeps the bounds and values that it began with.",
-            );
-        }
-        return Ok(Selection::Run(run_id));
-    }
-    match (wishes.user_id, wishes.max_users) {
-        (Some(_), Some(_)) => refuse("user_id and max_users exclude each other."),
-        (Some(_), None) if has_range => refuse("user_id excludes from_user_id and to_user_id."),
-        (Some(user_id), None) => Ok(Selection::User(user_id)),
-        (None, max_users) => Ok(Selection::Missing { max_users, range }),
+    match (fields.run_id, fields.user_id, fields.max_users) {
+        (Some(run_id), None, None) if fields.account_type.is_none() => Ok(Selection::Run(run_id)),
+        (Some(_), _, _) => refuse(
+            "run_id goes with no other selection: a run keeps the bounds and values that it began with.",
+        ),
+        (None, Some(_), Some(_)) => refuse("user_id and max_users exclude each other."),
+        (None, Some(user_id), None) => Ok(Selection::User(user_id)),
+        (None, None, max_users) => Ok(Selection::Missing { max_users }),
     }
 }
 
@@ -211,17 +172,19 @@ fn check_fields(fields: &Map<String, Value>) -> Result<(), InvalidRequest> {
             ),
             "user_id" => (is_uuid(value), "user_id must be a UUID."),
             "run_id" => (is_uuid(value), "run_id must be a UUID."),
-            "from_user_id" => (is_uuid(value), "from_user_id must be a UUID."),
-            "to_user_id" => (is_uuid(value), "to_user_id must be a UUID."),
-            "plan_ranges" => (
-                in_range(value, BackfillRequest::MAX_RANGES),
-                "plan_ranges must be a whole number from 1 to 1000.",
-            ),
-            "duty" => (
+            "throttle" => (
                 value
                     .as_f64()
-                    .is_some_and(|duty| (BackfillRequest::MIN_DUTY..=1.0).contains(&duty)),
-                "duty must be a number from 0.01 to 1.",
+                    .is_some_and(|share| (BackfillRequest::MIN_THROTTLE..=1.0).contains(&share)),
+                "throttle must be a number from 0.01 to 1.",
+            ),
+            "allow_outside_calls" => (
+                value.is_boolean(),
+                "allow_outside_calls must be true or false.",
+            ),
+            "source" => (
+                value == "state_machine",
+                "source can only be state_machine.",
             ),
             "note" => (
                 value.as_str().is_some_and(is_note),
@@ -233,7 +196,7 @@ fn check_fields(fields: &Map<String, Value>) -> Result<(), InvalidRequest> {
             ),
             _ => (
                 false,
-                "The body has an unknown field; known are dry_run, batch_size, max_users, user_id, account_type, run_id, from_user_id, to_user_id, plan_ranges, note, duty.",
+                "The body has an unknown field; known are dry_run, batch_size, max_users, user_id, account_type, run_id, note, throttle, allow_outside_calls, source.",
             ),
         };
         if !fits {
@@ -285,14 +248,10 @@ mod tests {
             request,
             Ok(BackfillRequest {
                 dry_run: false,
-                selection: Selection::Missing {
-                    max_users: Some(9),
-                    range: IdRange::EVERYONE,
-                },
+                selection: Selection::Missing { max_users: Some(9) },
                 batch_size: 7,
                 account_type: Some("sme".to_owned()),
-                note: None,
-                duty: 1.0,
+                ..BackfillRequest::default()
             })
         );
         let request =
@@ -300,25 +259,15 @@ mod tests {
                 .expect("reads");
         assert!(matches!(request.selection, Selection::User(_)));
         let request = BackfillRequest::from_json(
-            br#"{"from_user_id":"00000000-0000-0000-0000-000000000000","to_user_id":"7d444840-9dc0-11d1-b245-5ffdce74fad2","duty":0.5,"note":"ticket"}"#,
+            br#"{"throttle":0.5,"note":"ticket","allow_outside_calls":true,"source":"state_machine"}"#,
         )
         .expect("reads");
-        assert!(matches!(
-            request.selection,
-            Selection::Missing {
-                range: IdRange {
-                    first: Some(_),
-                    last: Some(_)
-                },
-                ..
-            }
-        ));
+        assert!(request.allow_outside_calls && request.is_state_machine);
+        assert_eq!(request.note.as_deref(), Some("ticket"));
         let request =
             BackfillRequest::from_json(br#"{"run_id":"7d444840-9dc0-11d1-b245-5ffdce74fad2"}"#)
                 .expect("reads");
         assert!(request.dry_run && matches!(request.selection, Selection::Run(_)));
-        let request = BackfillRequest::from_json(br#"{"plan_ranges":16}"#).expect("reads");
-        assert_eq!(request.selection, Selection::Plan(16));
     }
 
     #[test]
@@ -352,13 +301,13 @@ mod tests {
             "{\"user_id\":\"7d444840-9dc0-11d1-b245-5ffdce74fad2\",\"max_users\":5}",
             "{\"run_id\":\"canary\"}",
             "{\"run_id\":\"7d444840-9dc0-11d1-b245-5ffdce74fad2\",\"max_users\":5}",
-            "{\"from_user_id\":1}",
-            "{\"from_user_id\":\"7d444840-9dc0-11d1-b245-5ffdce74fad2\",\"to_user_id\":\"00000000-0000-0000-0000-000000000000\"}",
-            "{\"to_user_id\":\"canary\"}",
-            "{\"plan_ranges\":0}",
-            "{\"plan_ranges\":16,\"dry_run\":false}",
-            "{\"duty\":0}",
-            "{\"duty\":\"canary\"}",
+            "{\"run_id\":\"7d444840-9dc0-11d1-b245-5ffdce74fad2\",\"account_type\":\"canary\"}",
+            "{\"from_user_id\":\"canary\"}",
+            "{\"replay\":true}",
+            "{\"throttle\":0}",
+            "{\"throttle\":\"canary\"}",
+            "{\"allow_outside_calls\":\"canary\"}",
+            "{\"source\":\"canary\"}",
             "{\"note\":\"canary\\u0000\"}",
         ] {
             let refusal = BackfillRequest::from_json(text.as_bytes())

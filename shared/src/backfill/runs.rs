@@ -5,22 +5,32 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::Instant;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::database::{Parameter, column};
+use crate::database::column;
 use crate::error::{Error, Result};
 use crate::patience;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// SQLSTATE of `rollcall.*_run` for a run that is not there.
+/// SQLSTATE for a run that is not there.
 pub const NO_SUCH_RUN: &str = "RC007";
 
-/// SQLSTATE of `rollcall.claim_request` for a key that was used for another request.
+/// SQLSTATE of `rollcall.start_run` for a key that was used for another request.
 pub const KEY_WAS_USED: &str = "RC006";
+
+/// SQLSTATE of `rollcall.start_run` where a repair would do what no rollback takes back.
+pub const OUTSIDE_CALLS: &str = "RC011";
+
+/// How the refusal ends of what only the owner of the schema may ask for.
+const OWNER_ONLY: &str = "may neither choose values of a profile nor replay signups";
+
+/// Whether something was asked for that only the owner of the schema may: an account type, a replay.
+pub fn is_for_the_owner(error: &Error) -> bool {
+    matches!(error, Error::NotPermitted(message) if message.ends_with(OWNER_ONLY))
+}
 
 /// A repair as it stands in `rollcall.run`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,22 +40,20 @@ pub struct Run {
     /// Where it stands.
     pub state: RunState,
     /// Why it is done (`complete`, `max_users`), or the error that ended it.
-    pub ending: Option<String>,
+    pub stop_reason: Option<String>,
     /// `cli`, `api`, `lambda` or `state_machine`.
-    pub face: String,
+    pub source: String,
     /// The database role that started it.
     pub started_by: String,
-    /// Why, in the words of whoever started it.
+    /// Why, in the words of the person who started it.
     pub note: Option<String>,
+    /// Whether the application's signup triggers make the profiles, instead of the definition.
+    pub is_replay: bool,
     /// Account type of its profiles, instead of the definition's.
     pub account_type: Option<String>,
     /// Users that are attempted before it ends.
     pub max_users: Option<i64>,
-    /// First id of its range.
-    pub from_user_id: Option<Uuid>,
-    /// Last id of its range.
-    pub to_user_id: Option<Uuid>,
-    /// Its bound: who signed up later is left to the trigger and to the next run.
+    /// Its bound: users who signed up later are left to the next run.
     pub signed_up_before: Timestamp,
     /// Users without a profile when it began.
     pub total_missing: i64,
@@ -60,20 +68,20 @@ pub struct Run {
     /// Users in one transaction at most.
     pub batch_size: i32,
     /// Share of the time that batches may take.
-    pub duty: f64,
-    /// Standbys that are further behind are waited for, in milliseconds.
+    pub throttle: f64,
+    /// Replicas that are further behind are waited for, in milliseconds.
     pub max_lag_ms: Option<i32>,
-    /// Why it does nothing just now: `lock`, `replication_lag`, `duty`.
+    /// Why it does nothing just now: `lock`, `replication_lag`, `throttle`.
     pub waits_for: Option<String>,
-    /// Whether somebody is at it.
-    pub is_held: bool,
+    /// Whether a worker has its lease.
+    pub is_leased: bool,
     /// When it began.
     pub created_at: Timestamp,
-    /// When it last came further.
+    /// When it last made progress.
     pub updated_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// When its profiles were taken back.
+    /// When it was undone.
     pub undone_at: Option<Timestamp>,
 }
 
@@ -81,7 +89,7 @@ pub struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// Somebody is at it, or the next one who comes goes on with it.
+    /// A worker has its lease, or the next one continues it.
     Running,
     /// A person stopped it for now.
     Paused,
@@ -98,7 +106,7 @@ pub enum RunState {
 pub enum Action {
     /// Stop for now.
     Pause,
-    /// Go on.
+    /// Continue.
     Resume,
     /// End.
     Cancel,
@@ -110,8 +118,8 @@ pub struct Speed {
     /// Users in one transaction at most.
     pub batch_size: Option<u32>,
     /// Share of the time that batches may take, above 0 to 1.
-    pub duty: Option<f32>,
-    /// Standbys that are further behind are waited for, in milliseconds; 0: they are not looked at.
+    pub throttle: Option<f32>,
+    /// Replicas that are further behind are waited for, in milliseconds; 0: they are not looked at.
     pub max_lag_ms: Option<i32>,
 }
 
@@ -126,7 +134,7 @@ impl Run {
 /// # Errors
 /// What the database refuses.
 pub async fn list(session: &mut Session, limit: u32) -> Result<Vec<Run>> {
-    reports(session, limit, None).await
+    reports(session, limit, "").await
 }
 
 /// One run.
@@ -134,17 +142,30 @@ pub async fn list(session: &mut Session, limit: u32) -> Result<Vec<Run>> {
 /// # Errors
 /// [`NO_SUCH_RUN`], and what the database refuses.
 pub async fn show(session: &mut Session, run_id: Uuid) -> Result<Run> {
-    reports(session, 1, Some(run_id))
-        .await?
-        .pop()
-        .ok_or_else(|| Error::Statement {
-            sqlstate: NO_SUCH_RUN.to_owned(),
-            message: "there is no such run".to_owned(),
-            hint: Some("List them: rollcall runs.".to_owned()),
-        })
+    find(session, &run_id.to_string()).await
 }
 
-async fn reports(session: &mut Session, limit: u32, run_id: Option<Uuid>) -> Result<Vec<Run>> {
+/// The run whose id begins so.
+///
+/// # Errors
+/// [`NO_SUCH_RUN`] where there is none, or more than one; and what the database refuses.
+pub async fn find(session: &mut Session, id_begins: &str) -> Result<Run> {
+    let mut found = reports(session, 2, id_begins).await?;
+    let refuse = |message: &str| {
+        Err(Error::Statement {
+            sqlstate: NO_SUCH_RUN.to_owned(),
+            message: message.to_owned(),
+            hint: Some("List them: rollcall runs.".to_owned()),
+        })
+    };
+    match (found.pop(), found.is_empty()) {
+        (Some(run), true) => Ok(run),
+        (Some(_), false) => refuse("more than one run has an id that begins so"),
+        (None, _) => refuse("there is no such run"),
+    }
+}
+
+async fn reports(session: &mut Session, limit: u32, id_begins: &str) -> Result<Vec<Run>> {
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     patience::run_on(session, None, async |database| {
         database
@@ -152,7 +173,7 @@ async fn reports(session: &mut Session, limit: u32, run_id: Option<Uuid>) -> Res
                 queries
                     .rows(
                         "select r.report from rollcall.run_reports($1, $2) r (report)",
-                        &[(&limit, Type::INT4), (&run_id, Type::UUID)],
+                        &[(&limit, Type::INT4), (&id_begins, Type::TEXT)],
                     )
                     .await?
                     .iter()
@@ -162,6 +183,18 @@ async fn reports(session: &mut Session, limit: u32, run_id: Option<Uuid>) -> Res
             .await
     })
     .await
+}
+
+/// The refusal of `rollcall.start_run`, for a repair that is no run.
+pub(super) fn has_outside_calls(reasons: &[String]) -> Error {
+    Error::Statement {
+        sqlstate: OUTSIDE_CALLS.to_owned(),
+        message: format!(
+            "a repair would do what no rollback takes back: {}",
+            reasons.join("; ")
+        ),
+        hint: Some("If that is wanted, add --allow-outside-calls.".to_owned()),
+    }
 }
 
 /// Pauses, resumes or cancels a run, after the batch in hand; twice is once.
@@ -174,12 +207,7 @@ pub async fn control(session: &mut Session, run_id: Uuid, action: Action) -> Res
         Action::Resume => "resume",
         Action::Cancel => "cancel",
     };
-    change(
-        session,
-        "select rollcall.control_run($1, $2) as report",
-        &[(&run_id, Type::UUID), (&action, Type::TEXT)],
-    )
-    .await
+    change(session, run_id, Some(action), Speed::default()).await
 }
 
 /// Changes how fast a run goes, also while it runs.
@@ -187,73 +215,34 @@ pub async fn control(session: &mut Session, run_id: Uuid, action: Action) -> Res
 /// # Errors
 /// [`NO_SUCH_RUN`], and what the database refuses.
 pub async fn set(session: &mut Session, run_id: Uuid, speed: Speed) -> Result<Run> {
+    change(session, run_id, None, speed).await
+}
+
+async fn change(
+    session: &mut Session,
+    run_id: Uuid,
+    action: Option<&str>,
+    speed: Speed,
+) -> Result<Run> {
     let batch_size = speed
         .batch_size
         .map(|size| i32::try_from(size).unwrap_or(i32::MAX));
-    change(
-        session,
-        "select rollcall.set_run($1, $2, $3, $4) as report",
-        &[
-            (&run_id, Type::UUID),
-            (&batch_size, Type::INT4),
-            (&speed.duty, Type::FLOAT4),
-            (&speed.max_lag_ms, Type::INT4),
-        ],
-    )
-    .await
-}
-
-async fn change(session: &mut Session, sql: &str, parameters: &[Parameter<'_>]) -> Result<Run> {
     patience::run_on(session, None, async |database| {
         database
             .write(LIMIT, async |queries| {
-                Run::read(column(&queries.row(sql, parameters).await?, "report")?)
-            })
-            .await
-    })
-    .await
-}
-
-/// A run that was left alone, if there is one.
-///
-/// # Errors
-/// What the database refuses.
-pub async fn unfinished(session: &mut Session, until: Option<Instant>) -> Result<Option<Uuid>> {
-    patience::run_on(session, until, async |database| {
-        database
-            .read(LIMIT, async |queries| {
-                column(
-                    &queries
-                        .row("select rollcall.unfinished_run() as run_id", &[])
-                        .await?,
-                    "run_id",
-                )
-            })
-            .await
-    })
-    .await
-}
-
-/// Takes an idempotency key for a request that is no run.
-///
-/// # Errors
-/// [`KEY_WAS_USED`] for another request, and what the database refuses.
-pub async fn claim(
-    session: &mut Session,
-    key: &str,
-    request: &Value,
-    until: Option<Instant>,
-) -> Result<()> {
-    patience::run_on(session, until, async |database| {
-        database
-            .write(LIMIT, async |queries| {
-                queries
-                    .rows(
-                        "select c.is_new from rollcall.claim_request($1, $2) c",
-                        &[(&key, Type::TEXT), (request, Type::JSONB)],
+                let row = queries
+                    .row(
+                        "select rollcall.change_run($1, $2, $3, $4, $5) as report",
+                        &[
+                            (&run_id, Type::UUID),
+                            (&action, Type::TEXT),
+                            (&batch_size, Type::INT4),
+                            (&speed.throttle, Type::FLOAT4),
+                            (&speed.max_lag_ms, Type::INT4),
+                        ],
                     )
                     .await?;
-                Ok(())
+                Run::read(column(&row, "report")?)
             })
             .await
     })

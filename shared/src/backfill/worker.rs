@@ -3,19 +3,19 @@
 //! Where the run stands is in the database, written together with what it did; this loop has the clock, the pace and
 //! nothing that could be lost.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::batch::{self, Batch, Step};
+use super::batch::{Batch, Step};
 use super::count::count;
-use super::outcome::MAX_FAILURES;
 use super::pace::{self, Pace};
 use super::runs::{self, Run, RunState};
-use super::{Ending, Failure, IdRange, Order, Outcome, Progress, Which};
-use crate::database::column;
+use super::start::start;
+use super::{Failure, MAX_FAILURES, Progress, RunOptions, RunResult, RunTarget, StopReason};
 use crate::error::{Error, Result};
 use crate::patience;
 use crate::session::Session;
@@ -44,43 +44,44 @@ const BUSY_PAUSE: Duration = Duration::from_secs(1);
 const LOCKED_ROUNDS: u32 = 10;
 const LONGEST_LOCKED_PAUSE: Duration = Duration::from_secs(5);
 
-/// Between two looks at standbys that are behind, and at a run that another is at.
+/// Between two looks at replicas that are behind, and at a run that another worker has the lease of.
 const LAG_PAUSE: Duration = Duration::from_secs(1);
-const HELD_PAUSE: Duration = Duration::from_millis(300);
+const LEASED_PAUSE: Duration = Duration::from_millis(300);
 
 /// A shorter pause than this is not worth a word to the database.
-const WORTH_TELLING: Duration = Duration::from_millis(200);
+const WORTH_NOTING: Duration = Duration::from_millis(200);
 
-/// How many runs one call may bring to their end: one that was left alone, and its own after that.
+/// How many runs one call may bring to their end: one that was left, and its own after that.
 const MAX_RUNS: usize = 3;
 
-/// Repairs everyone in the order's bounds who signed up before now and has no profile; signups during the repair are
-/// left to their trigger and to the next run.
+/// Repairs all users within the options' bounds who signed up before now and have no profile; signups during the repair
+/// are left to the next run.
 ///
-/// A run with the same bounds that was left alone is finished first. One that somebody else is at is waited for, and
-/// gone on with where he stopped.
+/// An unfinished run with the same bounds is finished first. One that another worker has the lease of is waited for, and
+/// continued where that one stopped.
 ///
 /// A batch that the database could not take just now (a lock, a lost connection) is tried again a few times; one
 /// that took too long is cut smaller. Every batch that was taken stays, whatever happens later: an error after the
-/// first batch ends the repair, and the outcome tells it together with what was done.
+/// first batch ends the repair, and the result has it together with what was done. Where `report` says so, it stops
+/// after the batch in hand.
 ///
 /// # Errors
 /// What the database refuses before anything was done.
 pub async fn apply(
     session: &mut Session,
-    order: &Order,
+    options: &RunOptions,
     until: Option<Instant>,
-    mut report: impl FnMut(&Progress),
-) -> Result<Outcome> {
-    let mut done: Option<Outcome> = None;
+    mut report: impl FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<RunResult> {
+    let mut done: Option<RunResult> = None;
     for _ in 0..MAX_RUNS {
-        let (is_new, outcome) = match one_run(session, order, until, &mut report).await {
+        let (is_new, result) = match one_run(session, options, until, &mut report).await {
             Ok(finished) => finished,
             Err(error) => {
                 // what the run before did is not undone by this
                 return match done {
                     Some(mut done) => {
-                        done.ending = Ending::Interrupted;
+                        done.stop_reason = StopReason::Interrupted;
                         done.interruption = Some(error);
                         Ok(done)
                     }
@@ -88,108 +89,31 @@ pub async fn apply(
                 };
             }
         };
-        let run_id = outcome.run.run_id;
-        let goes_on =
-            !is_new && order.which == Which::Open && matches!(outcome.ending, Ending::Complete);
+        // users who signed up after the bound of a run that was continued
+        let has_more = !is_new
+            && options.target == RunTarget::UnfinishedOrNew
+            && result.stop_reason == StopReason::Complete
+            && result.remaining > Some(result.run.failed);
         done = Some(match done {
-            Some(earlier) => earlier.followed_by(outcome),
-            None => outcome,
+            Some(earlier) => earlier.followed_by(result),
+            None => result,
         });
-        if !goes_on || !has_more(session, run_id, until).await? {
+        if !has_more {
             break;
         }
     }
     done.ok_or(Error::UnexpectedAnswer)
 }
 
-async fn has_more(session: &mut Session, run_id: Uuid, until: Option<Instant>) -> Result<bool> {
-    patience::run_on(session, until, async |database| {
-        database
-            .read(BATCH_LIMIT, async |queries| {
-                column(
-                    &queries
-                        .row(
-                            "select rollcall.has_more($1) as has_more",
-                            &[(&run_id, Type::UUID)],
-                        )
-                        .await?,
-                    "has_more",
-                )
-            })
-            .await
-    })
-    .await
-}
-
-struct Started {
-    run_id: Uuid,
-    is_new: bool,
-    holder: Uuid,
-    total_missing: i64,
-}
-
-async fn start(session: &mut Session, order: &Order, until: Option<Instant>) -> Result<Started> {
-    let overrides = batch::overrides(order.account_type.as_deref());
-    let batch_size = i32::try_from(order.batch_size).unwrap_or(i32::MAX);
-    let max_users = order
-        .max_users
-        .map(|max| i64::try_from(max).unwrap_or(i64::MAX));
-    let (key, asked) = match &order.which {
-        Which::Keyed { key, request } => (Some(key), Some(request)),
-        Which::Open | Which::Run(_) => (None, None),
-    };
-    let face = order.face.name();
-    patience::run_on(session, until, async |database| {
-        database
-            .write(BATCH_LIMIT, async |queries| {
-                let row = match &order.which {
-                    Which::Run(run_id) => {
-                        queries
-                            .row(include_str!("join_run.sql"), &[(run_id, Type::UUID)])
-                            .await?
-                    }
-                    Which::Open | Which::Keyed { .. } => {
-                        queries
-                            .row(
-                                include_str!("start_run.sql"),
-                                &[
-                                    (&face, Type::TEXT),
-                                    (&order.note, Type::TEXT),
-                                    (&batch_size, Type::INT4),
-                                    (&max_users, Type::INT8),
-                                    (&overrides, Type::JSONB),
-                                    (&order.range.first, Type::UUID),
-                                    (&order.range.last, Type::UUID),
-                                    (&order.duty, Type::FLOAT4),
-                                    (&order.max_lag_ms, Type::INT4),
-                                    (&key, Type::TEXT),
-                                    (&asked, Type::JSONB),
-                                ],
-                            )
-                            .await?
-                    }
-                };
-                Ok(Started {
-                    run_id: column(&row, "run_id")?,
-                    is_new: column(&row, "is_new")?,
-                    holder: column(&row, "holder")?,
-                    total_missing: column(&row, "total_missing")?,
-                })
-            })
-            .await
-    })
-    .await
-}
-
 /// Takes part in one run until it ends or the time does: whether this call began it, and what became of it.
 async fn one_run(
     session: &mut Session,
-    order: &Order,
+    options: &RunOptions,
     until: Option<Instant>,
-    report: &mut impl FnMut(&Progress),
-) -> Result<(bool, Outcome)> {
+    report: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<(bool, RunResult)> {
     let began = Instant::now();
-    let started = start(session, order, until).await?;
+    let started = start(session, options, until).await?;
     let counting = began.elapsed();
     let work_until = until.map(|until| {
         let left = until.saturating_duration_since(Instant::now());
@@ -199,7 +123,7 @@ async fn one_run(
     let mut worker = Worker {
         session,
         run_id: started.run_id,
-        holder: started.holder,
+        lease_owner: started.lease_owner,
         work_until,
         progress: Progress {
             run_id: started.run_id,
@@ -211,26 +135,24 @@ async fn one_run(
         },
         skipped: 0,
         busy: 0,
-        pace: Pace::new(order.batch_size),
+        pace: Pace::new(options.batch_size),
         longest_batch: None,
         last_seen: None,
-        remaining: None,
     };
-    let ending = worker.work(report).await;
-    worker.leave(ending.as_ref().err()).await;
+    let stop_reason = worker.work(report).await;
+    worker.give_back(stop_reason.as_ref().err()).await;
     let Worker {
         progress,
         skipped,
         busy,
         last_seen,
-        remaining: seen_remaining,
         ..
     } = worker;
 
-    let (ending, interruption) = match ending {
-        Ok(ending) => (ending, None),
+    let (stop_reason, interruption) = match stop_reason {
+        Ok(stop_reason) => (stop_reason, None),
         Err(error) if progress.attempted == 0 => return Err(error),
-        Err(error) => (Ending::Interrupted, Some(error)),
+        Err(error) => (StopReason::Interrupted, Some(error)),
     };
     // What was done is known, whether or not the rest can be read.
     let (run, failures, remaining) = match (&interruption, last_seen) {
@@ -240,7 +162,7 @@ async fn one_run(
             let run = match last_seen {
                 // the lease that this call had is given back
                 Some(run) => Run {
-                    is_held: false,
+                    is_leased: false,
                     waits_for: None,
                     ..run
                 },
@@ -249,19 +171,12 @@ async fn one_run(
             let failures = failures(session, started.run_id, limit)
                 .await
                 .unwrap_or_default();
-            let range = IdRange {
-                first: run.from_user_id,
-                last: run.to_user_id,
-            };
-            let remaining = match seen_remaining {
-                Some(remaining) => Some(remaining),
-                None => count_in_time(session, range, limit).await,
-            };
+            let remaining = count_in_time(session, limit).await;
             (run, failures, remaining)
         }
     };
-    let outcome = Outcome {
-        ending,
+    let result = RunResult {
+        stop_reason,
         run_id: run.run_id,
         total_missing: started.total_missing,
         attempted: progress.attempted,
@@ -274,7 +189,7 @@ async fn one_run(
         run,
         interruption,
     };
-    Ok((started.is_new, outcome))
+    Ok((started.is_new, result))
 }
 
 /// The last moment for what is read at the end. A caller without time left waits a moment all the same.
@@ -308,12 +223,8 @@ async fn failures(
 }
 
 /// How many remain, if that can be counted by then.
-async fn count_in_time(
-    session: &mut Session,
-    range: IdRange,
-    until: Option<Instant>,
-) -> Option<i64> {
-    let counting = count(session, range, until);
+async fn count_in_time(session: &mut Session, until: Option<Instant>) -> Option<i64> {
+    let counting = count(session, until);
     match until {
         None => counting.await.ok(),
         Some(until) => timeout_at(until, counting).await.ok()?.ok(),
@@ -323,7 +234,7 @@ async fn count_in_time(
 struct Worker<'a> {
     session: &'a mut Session,
     run_id: Uuid,
-    holder: Uuid,
+    lease_owner: Uuid,
     work_until: Option<Instant>,
     progress: Progress,
     skipped: i64,
@@ -333,20 +244,23 @@ struct Worker<'a> {
     /// Of the batches of this size; none of them has been seen yet.
     longest_batch: Option<Duration>,
     last_seen: Option<Run>,
-    /// Users without a profile, as the step that ended the run saw them.
-    remaining: Option<i64>,
 }
 
 impl Worker<'_> {
-    async fn work(&mut self, report: &mut impl FnMut(&Progress)) -> Result<Ending> {
+    async fn work(
+        &mut self,
+        report: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<StopReason> {
         let (mut busy_rounds, mut locked_rounds) = (0, 0);
         // what others had created when this call began to wait for them
         let mut created_before: Option<i64> = None;
         loop {
-            report(&self.progress);
+            if report(&self.progress).is_break() {
+                return Ok(StopReason::Stopped);
+            }
             let needed = self.longest_batch.unwrap_or_default();
             if self.is_out_of_time(needed) {
-                return Ok(Ending::OutOfTime);
+                return Ok(StopReason::OutOfTime);
             }
 
             let began = Instant::now();
@@ -362,7 +276,7 @@ impl Worker<'_> {
                     continue;
                 }
                 Err(error) if error.is_retryable() && self.is_out_of_time(Duration::ZERO) => {
-                    return Ok(Ending::OutOfTime);
+                    return Ok(StopReason::OutOfTime);
                 }
                 Err(error) => return Err(error),
             };
@@ -371,8 +285,7 @@ impl Worker<'_> {
             self.progress.failed += batch.skipped;
             self.progress.waits_for = None;
             let wanted = u32::try_from(batch.run.batch_size).unwrap_or(1);
-            let duty = batch.run.duty;
-            self.remaining = batch.remaining;
+            let throttle = batch.run.throttle;
             let run = self.last_seen.insert(batch.run);
 
             match batch.step {
@@ -392,13 +305,13 @@ impl Worker<'_> {
                         clippy::cast_possible_truncation,
                         reason = "a share needs no more digits"
                     )]
-                    let pause = pace::pause(took, duty as f32);
-                    self.wait(pause, "duty", report).await;
+                    let pause = pace::pause(took, throttle as f32);
+                    self.wait(pause, "throttle", report).await;
                 }
                 Step::Round => {
                     busy_rounds += 1;
                     if busy_rounds > BUSY_ROUNDS {
-                        return Ok(Ending::Busy);
+                        return Ok(StopReason::Busy);
                     }
                     self.busy = 0;
                     self.wait(BUSY_PAUSE, "lock", report).await;
@@ -414,31 +327,33 @@ impl Worker<'_> {
                         .await;
                 }
                 Step::Lagging => self.wait(LAG_PAUSE, "replication_lag", report).await,
-                Step::Held => {
+                Step::Leased => {
                     let before = *created_before.get_or_insert(run.created - self.progress.created);
                     let others = Progress {
                         created: run.created - before,
                         waits_for: Some("another worker".to_owned()),
                         ..self.progress.clone()
                     };
-                    report(&others);
-                    if self.is_out_of_time(HELD_PAUSE) {
-                        return Ok(Ending::Held);
+                    if report(&others).is_break() {
+                        return Ok(StopReason::Stopped);
                     }
-                    sleep(HELD_PAUSE).await;
+                    if self.is_out_of_time(LEASED_PAUSE) {
+                        return Ok(StopReason::Leased);
+                    }
+                    sleep(LEASED_PAUSE).await;
                 }
                 Step::Stopped => {
                     return Ok(match run.state {
-                        RunState::Paused => Ending::Paused,
-                        RunState::Cancelled => Ending::Cancelled,
-                        RunState::Failed => Ending::Failed,
-                        RunState::Done | RunState::Running => how_it_ended(run),
+                        RunState::Paused => StopReason::Paused,
+                        RunState::Cancelled => StopReason::Cancelled,
+                        RunState::Failed => StopReason::Failed,
+                        RunState::Done | RunState::Running => stop_reason(run),
                     });
                 }
                 Step::Finished => {
-                    let ending = how_it_ended(run);
-                    report(&self.progress);
-                    return Ok(ending);
+                    let stop_reason = stop_reason(run);
+                    let _ = report(&self.progress);
+                    return Ok(stop_reason);
                 }
             }
         }
@@ -450,39 +365,26 @@ impl Worker<'_> {
     }
 
     /// Pauses, and says why where it is long enough to be seen. Never longer than there is time.
-    async fn wait(&mut self, pause: Duration, why: &str, report: &mut impl FnMut(&Progress)) {
+    async fn wait(
+        &mut self,
+        pause: Duration,
+        why: &str,
+        report: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) {
         let pause = self.work_until.map_or(pause, |until| {
             pause.min(until.saturating_duration_since(Instant::now()))
         });
         if pause.is_zero() {
             return;
         }
-        if pause >= WORTH_TELLING {
+        if pause >= WORTH_NOTING {
             self.progress.waits_for = Some(why.to_owned());
-            report(&self.progress);
+            if report(&self.progress).is_break() {
+                return;
+            }
             let milliseconds = i32::try_from(pause.as_millis()).unwrap_or(i32::MAX);
-            let (run_id, holder) = (self.run_id, self.holder);
-            let told = self
-                .session
-                .run(async |database| {
-                    database
-                        .write(NOTE_LIMIT, async |queries| {
-                            queries
-                                .rows(
-                                    "select rollcall.hold_run($1, $2, $3, $4)",
-                                    &[
-                                        (&run_id, Type::UUID),
-                                        (&holder, Type::UUID),
-                                        (&milliseconds, Type::INT4),
-                                        (&why, Type::TEXT),
-                                    ],
-                                )
-                                .await
-                        })
-                        .await
-                })
-                .await;
-            if let Err(error) = told {
+            let noted = self.hold(Some(milliseconds), Some(why), None).await;
+            if let Err(error) = noted {
                 tracing::debug!(
                     error.id = error.id(),
                     "the reason of a pause was not written"
@@ -493,7 +395,7 @@ impl Worker<'_> {
     }
 
     async fn step(&mut self) -> Result<Batch> {
-        let (run_id, holder) = (self.run_id, self.holder);
+        let (run_id, lease_owner) = (self.run_id, self.lease_owner);
         let size = i32::try_from(self.pace.size()).unwrap_or(i32::MAX);
         let work_until = self.work_until;
         let is_trial = self.longest_batch.is_none() && self.pace.size() > 1;
@@ -510,7 +412,7 @@ impl Worker<'_> {
                             include_str!("advance_run.sql"),
                             &[
                                 (&run_id, Type::UUID),
-                                (&holder, Type::UUID),
+                                (&lease_owner, Type::UUID),
                                 (&size, Type::INT4),
                             ],
                         )
@@ -523,25 +425,41 @@ impl Worker<'_> {
     }
 
     /// Gives the lease back. If that fails, it runs out.
-    async fn leave(&mut self, error: Option<&Error>) {
+    async fn give_back(&mut self, error: Option<&Error>) {
         if error.is_some_and(|error| {
             error.is_connection_lost() || matches!(error, Error::Unreachable(_) | Error::Timeout)
         }) {
             return;
         }
         let ends_it = error.filter(|error| !error.is_retryable()).map(Error::id);
-        let (run_id, holder) = (self.run_id, self.holder);
-        let left = self
-            .session
+        if let Err(error) = self.hold(None, None, ends_it).await {
+            tracing::warn!(
+                error.id = error.id(),
+                "the lease of the run could not be given back; the next worker waits until it is over"
+            );
+        }
+    }
+
+    /// Keeps the lease over a pause, or gives it back.
+    async fn hold(
+        &mut self,
+        milliseconds: Option<i32>,
+        waits_for: Option<&str>,
+        ends_it: Option<&str>,
+    ) -> Result<()> {
+        let (run_id, lease_owner) = (self.run_id, self.lease_owner);
+        self.session
             .run(async |database| {
                 database
                     .write(NOTE_LIMIT, async |queries| {
                         queries
                             .rows(
-                                "select rollcall.leave_run($1, $2, $3)",
+                                include_str!("hold_run.sql"),
                                 &[
                                     (&run_id, Type::UUID),
-                                    (&holder, Type::UUID),
+                                    (&lease_owner, Type::UUID),
+                                    (&milliseconds, Type::INT4),
+                                    (&waits_for, Type::TEXT),
                                     (&ends_it, Type::TEXT),
                                 ],
                             )
@@ -549,20 +467,15 @@ impl Worker<'_> {
                     })
                     .await
             })
-            .await;
-        if let Err(error) = left {
-            tracing::warn!(
-                error.id = error.id(),
-                "the run could not be given back; the next one waits until its lease is over"
-            );
-        }
+            .await?;
+        Ok(())
     }
 }
 
-fn how_it_ended(run: &Run) -> Ending {
-    if run.ending.as_deref() == Some("max_users") {
-        Ending::MaxUsers
+fn stop_reason(run: &Run) -> StopReason {
+    if run.stop_reason.as_deref() == Some("max_users") {
+        StopReason::MaxUsers
     } else {
-        Ending::Complete
+        StopReason::Complete
     }
 }

@@ -23,9 +23,9 @@ pub struct Repair {
     pub run_id: Uuid,
     /// Where it stands.
     pub state: RunState,
-    /// Whether somebody is at it just now.
-    pub is_held: bool,
-    /// Why it does nothing just now: `lock`, `replication_lag`, `duty`.
+    /// Whether a worker has its lease.
+    pub is_leased: bool,
+    /// Why it does nothing just now: `lock`, `replication_lag`, `throttle`.
     pub waits_for: Option<String>,
     /// Users without a profile when it began.
     pub total_missing: i64,
@@ -35,9 +35,9 @@ pub struct Repair {
     pub failed: i64,
     /// When it began.
     pub created_at: Timestamp,
-    /// When it last came further.
+    /// When it last made progress.
     pub updated_at: Timestamp,
-    /// When its profiles were taken back.
+    /// When it was undone.
     pub undone_at: Option<Timestamp>,
 }
 
@@ -46,7 +46,7 @@ impl From<Run> for Repair {
         Self {
             run_id: run.run_id,
             state: run.state,
-            is_held: run.is_held,
+            is_leased: run.is_leased,
             waits_for: run.waits_for,
             total_missing: run.total_missing,
             created: run.created,
@@ -62,16 +62,14 @@ impl Repair {
     /// Where it stands, in words.
     pub(super) fn state(&self) -> String {
         if self.undone_at.is_some() {
-            return "taken back".to_owned();
+            return "undone".to_owned();
         }
-        match (self.state, self.is_held, self.waits_for.as_deref()) {
+        match (self.state, self.is_leased, self.waits_for.as_deref()) {
             (RunState::Running, true, Some(reason)) => {
                 format!("running, waits for {}", reason.replace('_', " "))
             }
             (RunState::Running, true, None) => "running".to_owned(),
-            (RunState::Running, false, _) => {
-                "left alone; the next repair goes on with it".to_owned()
-            }
+            (RunState::Running, false, _) => "stalled; the next repair continues it".to_owned(),
             (RunState::Paused, ..) => "paused".to_owned(),
             (RunState::Cancelled, ..) => "cancelled".to_owned(),
             (RunState::Done, ..) => "done".to_owned(),

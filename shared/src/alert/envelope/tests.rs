@@ -9,7 +9,7 @@ use crate::checks::UserCounts;
 use crate::checks::health::HealthReport;
 use crate::checks::recent::{RecentIssue, RecentReport};
 use crate::error::Error;
-use crate::finding;
+use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
 
 const MAX_SNS_MESSAGE: usize = 256 * 1024;
@@ -18,7 +18,20 @@ fn after(minutes: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + 60 * minutes).expect("in range")
 }
 
-fn health(missing: i64, signup_trigger: &str) -> Observation {
+fn with_missing(missing: i64) -> Observation {
+    health(missing, None)
+}
+
+/// The next signup, as a probe found it.
+fn without_profile() -> Option<Finding> {
+    Some(finding::signups_without_profile(&["email".to_owned()]))
+}
+
+fn not_known() -> Option<Finding> {
+    Some(finding::probe_without_answer(&["email".to_owned()]))
+}
+
+fn health(missing: i64, next_signup: Option<Finding>) -> Observation {
     let users = UserCounts {
         total: 48,
         soft_deleted: 0,
@@ -36,21 +49,7 @@ fn health(missing: i64, signup_trigger: &str) -> Observation {
     if missing > 0 {
         findings.push(finding::missing_profiles(missing));
     }
-    findings.extend(match signup_trigger {
-        "missing" => Some(finding::diagnosed(
-            "signup_trigger_missing",
-            "critical",
-            "auth.users has no trigger for signups, so the next signup gets no profile".to_owned(),
-            "Run the migrations again: rollcall migrate --again. Then repair who was missed: rollcall backfill --apply.".to_owned(),
-        ).expect("a known severity")),
-        "left_to_application" => Some(finding::diagnosed(
-            "signup_trigger_left_to_application",
-            "unknown",
-            "new profiles are left to a trigger of the application that comes later; whether it makes them is not known".to_owned(),
-            "To let Rollcall make them, drop that trigger and run the migrations again, which name it: rollcall migrate --again.".to_owned(),
-        ).expect("a known severity")),
-        _ => None,
-    });
+    findings.extend(next_signup);
     let mut observation = Observation::of_health(&HealthReport {
         verdict: Verdict::from_findings(&findings),
         findings,
@@ -59,8 +58,7 @@ fn health(missing: i64, signup_trigger: &str) -> Observation {
         signups_missing_profiles: Some(missing.min(1)),
         health_percentage: Some(66.67),
         users: Some(users),
-        audit_log: Some("off".to_owned()),
-        signup_trigger: Some(signup_trigger.to_owned()),
+        signup_trigger: Some("in_place".to_owned()),
     });
     if missing > 0 {
         let listed = 1..=u128::try_from(missing.min(10)).expect("positive");
@@ -139,14 +137,17 @@ fn shown(notice: &Notice) -> String {
 
 #[test]
 fn every_message_of_the_hourly_check() {
-    let twelve = || health(12, "in_place");
+    let twelve = || with_missing(12);
     for (name, seen) in [
         ("opened", vec![(0, twelve())]),
-        ("changed", vec![(0, twelve()), (60, health(12, "missing"))]),
+        (
+            "changed",
+            vec![(0, twelve()), (60, health(12, without_profile()))],
+        ),
         ("reminder", vec![(0, twelve()), (240, twelve())]),
-        ("resolved", vec![(0, twelve()), (95, health(0, "in_place"))]),
-        ("outage", vec![(0, health(0, "missing"))]),
-        ("not_known", vec![(0, health(0, "left_to_application"))]),
+        ("resolved", vec![(0, twelve()), (95, with_missing(0))]),
+        ("outage", vec![(0, health(0, without_profile()))]),
+        ("not_known", vec![(0, health(0, not_known()))]),
         (
             "blind",
             vec![(
@@ -180,8 +181,8 @@ fn every_message_of_the_check_of_recent_signups() {
 
 #[test]
 fn all_messages_of_an_incident_are_one_thread() {
-    let opened = last_of(&[(0, health(1, "in_place"))]);
-    let resolved = last_of(&[(0, health(1, "in_place")), (9, health(0, "in_place"))]);
+    let opened = last_of(&[(0, with_missing(1))]);
+    let resolved = last_of(&[(0, with_missing(1)), (9, with_missing(0))]);
     let thread = |notice: &Notice| chat_notification(notice)["metadata"]["threadId"].clone();
     assert_eq!(thread(&opened), thread(&resolved));
     assert_ne!(
@@ -192,7 +193,7 @@ fn all_messages_of_an_incident_are_one_thread() {
 
 #[test]
 fn the_largest_message_fits_into_one_of_sns() {
-    let mut observation = health(12, "in_place");
+    let mut observation = with_missing(12);
     // two bytes each in JSON, four in JSON within JSON; as bytes that are none a control character would be more
     observation.digest.findings = "\"\u{0}".repeat(1_000_000);
     observation.digest.next_steps = vec!["\"\u{1}".repeat(1_000_000); 100];

@@ -1,0 +1,39 @@
+//! `rollcall export`
+
+use anyhow::Context;
+use jiff::Timestamp;
+use rollcall::migrations::{self, export};
+use serde_json::json;
+
+use crate::arguments::ExportArguments;
+use crate::exit::Exit;
+use crate::output::Output;
+
+pub(crate) fn run(arguments: &ExportArguments, output: &Output) -> anyhow::Result<Exit> {
+    let folder = &arguments.folder;
+    let done = export::write(folder, Timestamp::now()).with_context(|| {
+        format!(
+            "nothing was written to {}: run this where the project's folder supabase is, or name the folder of the migrations",
+            folder.display()
+        )
+    })?;
+    let (path, is_written) = match &done {
+        export::Export::Written(path) => (path, true),
+        export::Export::UpToDate(path) => (path, false),
+    };
+    output.data(
+        &json!({ "file": path, "is_written": is_written, "version": migrations::newest() }),
+        || {
+            if is_written {
+                format!(
+                    "Wrote {}: Rollcall {}, as one migration.\nApply it as you do your own: supabase db push\n",
+                    path.display(),
+                    migrations::newest()
+                )
+            } else {
+                format!("Up to date: {} has the same text.\n", path.display())
+            }
+        },
+    )?;
+    Ok(Exit::Success)
+}

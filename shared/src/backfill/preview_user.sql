@@ -1,3 +1,0 @@
--- $1 the user, $2 values that replace the definition's
-select r.user_id, r.outcome, r.code, r.constraint_name, r.column_name
-from rollcall.preview_users(array[$1], $2) r

@@ -1,0 +1,135 @@
+//! What a repair answers.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Run;
+use crate::error::Error;
+
+/// How many failures a result lists; the counts are of all.
+pub const MAX_FAILURES: usize = 1000;
+
+/// A profile that cannot be created, and why; never a value of the row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The user.
+    pub user_id: Uuid,
+    /// SQLSTATE, five characters. `RC002`: a trigger discarded the row without an error; `RC010`: a row with the user's
+    /// e-mail address waits to be claimed.
+    pub sqlstate: String,
+    /// Constraint that was broken.
+    pub constraint: Option<String>,
+    /// Column that was refused.
+    pub column: Option<String>,
+    /// The application's functions in which it failed, innermost first.
+    #[serde(default)]
+    pub functions: Vec<String>,
+    /// The same in words.
+    pub reason: String,
+}
+
+/// Why a call stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// Everyone in reach was attempted.
+    Complete,
+    /// Everyone was, but for those whom another transaction kept locked; the next repair comes to them.
+    Busy,
+    /// As many users as asked for were attempted.
+    MaxUsers,
+    /// The time was up; the next repair continues.
+    OutOfTime,
+    /// The time was up while another had the run's lease; that one continues.
+    Leased,
+    /// This call was told to stop; the next repair continues.
+    Stopped,
+    /// A person paused the run.
+    Paused,
+    /// A person ended the run.
+    Cancelled,
+    /// An error that another worker met ended the run.
+    Failed,
+    /// The database refused to continue; what was done stays.
+    Interrupted,
+}
+
+/// What a repair did.
+#[derive(Debug, Serialize)]
+pub struct RunResult {
+    /// Why it stopped.
+    pub stop_reason: StopReason,
+    /// The run that this call began or continued.
+    pub run_id: Uuid,
+    /// Users without a profile when it began.
+    pub total_missing: i64,
+    /// Users attempted.
+    pub attempted: i64,
+    /// Profiles created.
+    pub created: i64,
+    /// Profiles that could not be created.
+    pub failed: i64,
+    /// Of the failed, those whose failure was known and for whom nothing had changed since; they were not tried again.
+    pub skipped: i64,
+    /// Users whom another transaction kept locked to the end; not among the attempted.
+    pub busy: i64,
+    /// Users without a profile when it ended, failures included. None: they could not be counted.
+    pub remaining: Option<i64>,
+    /// The failures of the run, at most [`MAX_FAILURES`].
+    pub failures: Vec<Failure>,
+    /// The run as a whole, with what other calls did in it.
+    pub run: Run,
+    /// What ended it, if it was interrupted.
+    #[serde(skip)]
+    pub interruption: Option<Error>,
+}
+
+impl RunResult {
+    /// What two runs one after the other did.
+    pub(super) fn followed_by(self, next: Self) -> Self {
+        Self {
+            total_missing: self.created + next.total_missing,
+            attempted: self.attempted + next.attempted,
+            created: self.created + next.created,
+            failed: next.failed,
+            skipped: next.skipped,
+            ..next
+        }
+    }
+}
+
+/// How far a repair has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The run.
+    pub run_id: Uuid,
+    /// Users without a profile when it began.
+    pub total_missing: i64,
+    /// Users attempted so far.
+    pub attempted: i64,
+    /// Profiles created so far.
+    pub created: i64,
+    /// Profiles that could not be created so far.
+    pub failed: i64,
+    /// Why nothing happens just now.
+    pub waits_for: Option<String>,
+}
+
+/// What became of one user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "action")]
+pub enum UserResult {
+    /// The profile was created; in a dry run, it would be.
+    Created,
+    /// The user has a profile already.
+    AlreadyExists,
+    /// No such user, or none who must have a profile.
+    NotExpected,
+    /// The profile cannot be created.
+    Failed(Failure),
+    /// A dry run that was not tried, and why.
+    NotTried {
+        /// What a try would do that no rollback takes back.
+        not_tried_because: Vec<String>,
+    },
+}

@@ -1,0 +1,144 @@
+//! All migrations as one file, for projects whose migrations the Supabase CLI applies.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use jiff::civil::DateTime;
+use jiff::{Timestamp, ToSpan};
+
+use super::ALL;
+
+/// What is behind the version in the name of the file.
+const NAME_END: &str = "_rollcall.sql";
+
+/// What came of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Export {
+    /// This file was written.
+    Written(PathBuf),
+    /// The newest export, this file, has the same text.
+    UpToDate(PathBuf),
+}
+
+/// Writes one migration file into a folder, with a version after that of every file there, unless the newest export has
+/// the same text.
+///
+/// # Errors
+/// What the file system refuses; nothing that is there is ever overwritten.
+pub fn write(folder: &Path, now: Timestamp) -> io::Result<Export> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        if let Ok(name) = entry?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let text = text();
+    let earlier = names.iter().rfind(|name| name.ends_with(NAME_END));
+    if let Some(name) = earlier {
+        let path = folder.join(name);
+        if fs::read_to_string(&path)? == text {
+            return Ok(Export::UpToDate(path));
+        }
+    }
+    let path = folder.join(version(&names, now) + NAME_END);
+    io::Write::write_all(&mut fs::File::create_new(&path)?, text.as_bytes())?;
+    Ok(Export::Written(path))
+}
+
+/// 14 digits: now, or a second after the newest file.
+fn version(names: &[String], now: Timestamp) -> String {
+    const FORM: &str = "%Y%m%d%H%M%S";
+    let now = now.strftime(FORM).to_string();
+    let newest = names
+        .iter()
+        .filter_map(|name| name.split(['_', '.']).next())
+        .filter(|version| version.len() == 14 && version.bytes().all(|b| b.is_ascii_digit()))
+        .max();
+    match newest {
+        Some(newest) if *newest >= *now => DateTime::strptime(FORM, newest)
+            .and_then(|newest| newest.checked_add(1.second()))
+            .map(|next| next.strftime(FORM).to_string())
+            // not a date: only its order matters
+            .unwrap_or_else(|_| {
+                newest
+                    .parse::<u64>()
+                    .map_or(now, |number| format!("{:014}", number.saturating_add(1)))
+            }),
+        _ => now,
+    }
+}
+
+/// The text of the file: every migration, and their entries in the history.
+pub fn text() -> String {
+    let mut text = format!(
+        "-- Rollcall {}, as one migration: made by `rollcall export`, applied by `supabase db push`.\n\
+         --\n\
+         -- Creates the schema rollcall, two roles without login, and functions and views in public under names that are free.\n\
+         -- No table, function or trigger of the application's is changed. Safe to run twice.\n\n\
+         select pg_advisory_xact_lock(hashtext('rollcall.install'));\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for migration in ALL {
+        let title = format!("-- {}_{} ", migration.version, migration.name);
+        text += &format!("\n{title:-<119}\n\n{}", migration.sql);
+    }
+    text += "\n-- The history that `rollcall migrate` reads.\n\
+             insert into rollcall.migration as m (version, name, checksum) values\n";
+    let entries: Vec<String> = ALL
+        .iter()
+        .map(|m| format!("  ('{}', '{}', '{}')", m.version, m.name, m.checksum()))
+        .collect();
+    text += &entries.join(",\n");
+    text + "\non conflict (version) do update\n  \
+            set name = excluded.name, checksum = excluded.checksum, applied_at = now(), applied_by = session_user\n  \
+            where (m.name, m.checksum) is distinct from (excluded.name, excluded.checksum);\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(moment: &str) -> Timestamp {
+        moment.parse().expect("a moment")
+    }
+
+    fn version_after(names: &[&str], now: &str) -> String {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        version(&names, at(now))
+    }
+
+    #[test]
+    fn the_version_is_now_and_after_every_file() {
+        let now = "2026-11-27T05:06:07Z";
+        assert_eq!(version_after(&[], now), "20261127050607");
+        assert_eq!(
+            version_after(&["20251231000000_old.sql", "readme.md", "99_odd.sql"], now),
+            "20261127050607"
+        );
+        assert_eq!(
+            version_after(&["20261127050607_same.sql"], now),
+            "20261127050608"
+        );
+        assert_eq!(
+            version_after(
+                &["20271231235959_ahead.sql", "20261127050607_same.sql"],
+                now
+            ),
+            "20280101000000"
+        );
+        assert_eq!(
+            version_after(&["20269999999999_no_date.sql"], now),
+            "20270000000000"
+        );
+    }
+
+    #[test]
+    fn the_file_holds_every_migration_and_its_entry() {
+        let text = text();
+        for migration in ALL {
+            assert!(text.contains(migration.sql), "{}", migration.name);
+            assert!(text.contains(&format!("'{}'", migration.checksum())));
+        }
+    }
+}

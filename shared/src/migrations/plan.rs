@@ -1,0 +1,440 @@
+//! What an installation changes, and what stays as it is: the difference between what is read before and after.
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::types::Type;
+
+use super::{ALL, Migration};
+use crate::database::{Queries, Warning, column};
+use crate::definition::{self, Candidate};
+use crate::error::Result;
+
+/// The names that the public API has in the schema `public`, each where it is free.
+const API_NAMES: [&str; 12] = [
+    "auth_profile_mismatch",
+    "backfill_all_missing_profiles",
+    "backfill_user_profile",
+    "check_recent_signup_issues",
+    "diagnose_auth_profile_consistency",
+    "ensure_profile_exists",
+    "get_auth_profile_mismatches",
+    "get_user_signup_events",
+    "monitor_signup_health",
+    "signup_audit_summary",
+    "user_events",
+    "verify_profile_completeness",
+];
+
+/// What an installation changes, or has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Nothing is missing and nothing changes.
+    pub is_up_to_date: bool,
+    /// Every migration file.
+    pub files: Vec<FileChange>,
+    /// Functions and tables of Rollcall's that the history says are there, and that somebody dropped: they are made again.
+    pub missing: Vec<String>,
+    /// The names of the public API in the schema `public`.
+    pub names: Vec<NameChange>,
+    /// The two roles, both without login.
+    pub roles: Vec<RoleChange>,
+    /// Who must have a profile.
+    pub definition: DefinitionChange,
+    /// The application's triggers on the tables of Supabase Auth. They stay as they are, always.
+    pub application_triggers: Vec<String>,
+    /// What Rollcall's SQL warns of.
+    pub warnings: Vec<Warning>,
+    /// What tried signups told about the profile table.
+    #[serde(skip)]
+    pub(super) example: Option<Value>,
+}
+
+/// A migration file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileChange {
+    /// 14 digits.
+    pub version: &'static str,
+    /// What it is about.
+    pub name: &'static str,
+    /// How it stood before.
+    pub state: FileState,
+}
+
+/// How a migration file stood in the history before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileState {
+    /// The history did not have it.
+    New,
+    /// The history had another text of it.
+    Changed,
+    /// The history had it.
+    Applied,
+}
+
+/// A name of the public API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NameChange {
+    /// The name, without its schema.
+    pub name: &'static str,
+    /// What becomes of it.
+    pub state: NameState,
+}
+
+/// What becomes of a name in the schema `public`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameState {
+    /// It was free, and is Rollcall's now.
+    Created,
+    /// It was Rollcall's already.
+    Kept,
+    /// It is the application's, and stays so.
+    Taken,
+    /// It was the application's; its old definition is kept, and a rollback gives it back.
+    Replaced,
+}
+
+/// A role of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoleChange {
+    /// Its name.
+    pub name: String,
+    /// Whether it was not there before.
+    pub is_new: bool,
+}
+
+/// Which definition is in force, and whether that is new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum DefinitionChange {
+    /// A person has set it; it is never replaced.
+    Set {
+        /// The profile table.
+        table: String,
+    },
+    /// It was drafted from the table's columns and rows.
+    Drafted {
+        /// The profile table.
+        table: String,
+        /// Whether there was another one, or none, before.
+        is_new: bool,
+    },
+    /// There is none, so every verdict is `unknown`.
+    None {
+        /// Tables that could hold the profiles, best first.
+        candidates: Vec<Candidate>,
+    },
+}
+
+/// What is read before and after.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    objects: Vec<String>,
+    our_names: Vec<String>,
+    their_names: Vec<String>,
+    roles: Vec<String>,
+    application_triggers: Vec<String>,
+    /// Version and checksum.
+    history: Vec<(String, String)>,
+    definition: Option<Definition>,
+    candidates: Vec<Candidate>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Definition {
+    table: String,
+    query: String,
+    is_draft: bool,
+}
+
+impl Facts {
+    pub(super) async fn read(queries: &Queries<'_>) -> Result<Self> {
+        let row = queries
+            .row(
+                include_str!("facts.sql"),
+                &[(&API_NAMES.as_slice(), Type::TEXT_ARRAY)],
+            )
+            .await?;
+        let mut facts = Self {
+            objects: column(&row, "objects")?,
+            our_names: column(&row, "our_names")?,
+            their_names: column(&row, "their_names")?,
+            roles: column(&row, "roles")?,
+            application_triggers: column(&row, "application_triggers")?,
+            ..Self::default()
+        };
+        if column(&row, "has_history")? {
+            let rows = queries
+                .rows(
+                    "select m.version, m.checksum from rollcall.migration m",
+                    &[],
+                )
+                .await?;
+            for row in &rows {
+                facts
+                    .history
+                    .push((column(row, "version")?, column(row, "checksum")?));
+            }
+        }
+        if column(&row, "has_settings")? {
+            let rows = queries
+                .rows(
+                    "select s.target_table, s.query, s.is_draft from rollcall.settings s where s.target_table is not null",
+                    &[],
+                )
+                .await?;
+            if let Some(row) = rows.first() {
+                facts.definition = Some(Definition {
+                    table: column(row, "target_table")?,
+                    query: column(row, "query")?,
+                    is_draft: column(row, "is_draft")?,
+                });
+            } else if facts.has_object("candidate_tables") {
+                facts.candidates = definition::candidates_in(queries).await?;
+            }
+        }
+        Ok(facts)
+    }
+
+    fn has_object(&self, name: &str) -> bool {
+        self.objects.iter().any(|object| object == name)
+    }
+
+    fn state_of(&self, file: &Migration) -> FileState {
+        match self
+            .history
+            .iter()
+            .find(|(version, _)| version == file.version)
+        {
+            None => FileState::New,
+            Some((_, checksum)) if *checksum == file.checksum() => FileState::Applied,
+            Some(_) => FileState::Changed,
+        }
+    }
+
+    /// Whether a definition is to be drafted, and there is a trigger that may show what a profile contains.
+    pub(super) fn needs_example(&self) -> bool {
+        let is_of_a_person = self
+            .definition
+            .as_ref()
+            .is_some_and(|definition| !definition.is_draft);
+        !is_of_a_person && !self.application_triggers.is_empty() && self.needs_work(false)
+    }
+
+    /// What the history says is there, and is not.
+    fn missing(&self) -> Vec<String> {
+        let is_recorded = |file: &&Migration| self.state_of(file) == FileState::Applied;
+        ALL.iter()
+            .filter(is_recorded)
+            .flat_map(Migration::objects)
+            .filter(|name| !self.has_object(name))
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
+    /// Whether applying the files would change something, as far as can be told before.
+    pub(super) fn needs_work(&self, replace_api: bool) -> bool {
+        let is_free = |name: &&str| {
+            let is_in = |names: &[String]| names.iter().any(|other| other == name);
+            !is_in(&self.our_names) && !is_in(&self.their_names)
+        };
+        ALL.iter().any(|file| self.state_of(file) != FileState::Applied)
+            || !self.missing().is_empty()
+            || self.roles.len() < 2
+            || API_NAMES.iter().any(|name| is_free(&name))
+            || (replace_api && !self.their_names.is_empty())
+            // one table may stand out meanwhile
+            || self.definition.is_none()
+    }
+}
+
+impl Plan {
+    /// What has changed between two readings, and what has not.
+    pub(super) fn between(before: &Facts, after: &Facts, warnings: Vec<Warning>) -> Self {
+        let files: Vec<FileChange> = ALL
+            .iter()
+            .map(|file| FileChange {
+                version: file.version,
+                name: file.name,
+                state: before.state_of(file),
+            })
+            .collect();
+        let missing = before.missing();
+        let names = API_NAMES.map(|name| NameChange {
+            name,
+            state: name_state(name, before, after),
+        });
+        let roles: Vec<RoleChange> = after
+            .roles
+            .iter()
+            .map(|name| RoleChange {
+                name: name.clone(),
+                is_new: !before.roles.contains(name),
+            })
+            .collect();
+        let is_up_to_date = files.iter().all(|file| file.state == FileState::Applied)
+            && missing.is_empty()
+            && names
+                .iter()
+                .all(|name| matches!(name.state, NameState::Kept | NameState::Taken))
+            && roles.iter().all(|role| !role.is_new)
+            && before.definition == after.definition;
+        Self {
+            is_up_to_date,
+            files,
+            missing,
+            names: names.to_vec(),
+            roles,
+            definition: definition_change(before, after),
+            application_triggers: after.application_triggers.clone(),
+            warnings,
+            example: None,
+        }
+    }
+}
+
+fn name_state(name: &str, before: &Facts, after: &Facts) -> NameState {
+    let is_in = |names: &[String]| names.iter().any(|other| other == name);
+    match (
+        is_in(&before.our_names),
+        is_in(&before.their_names),
+        is_in(&after.our_names),
+    ) {
+        (_, _, false) => NameState::Taken,
+        (true, _, true) => NameState::Kept,
+        (false, true, true) => NameState::Replaced,
+        (false, false, true) => NameState::Created,
+    }
+}
+
+fn definition_change(before: &Facts, after: &Facts) -> DefinitionChange {
+    match &after.definition {
+        None => DefinitionChange::None {
+            candidates: after.candidates.clone(),
+        },
+        Some(definition) if definition.is_draft => DefinitionChange::Drafted {
+            table: definition.table.clone(),
+            is_new: before.definition != after.definition,
+        },
+        Some(definition) => DefinitionChange::Set {
+            table: definition.table.clone(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing() -> Facts {
+        Facts::default()
+    }
+
+    fn installed() -> Facts {
+        Facts {
+            objects: ALL
+                .iter()
+                .flat_map(Migration::objects)
+                .map(ToOwned::to_owned)
+                .collect(),
+            our_names: API_NAMES.map(ToOwned::to_owned).to_vec(),
+            roles: vec![
+                "rollcall_monitor".to_owned(),
+                "rollcall_repairer".to_owned(),
+            ],
+            history: ALL
+                .iter()
+                .map(|file| (file.version.to_owned(), file.checksum()))
+                .collect(),
+            definition: Some(Definition {
+                table: "public.profiles".to_owned(),
+                query: "select …".to_owned(),
+                is_draft: true,
+            }),
+            ..Facts::default()
+        }
+    }
+
+    fn of(plan: &Plan, name: &str) -> NameState {
+        let found = plan.names.iter().find(|change| change.name == name);
+        found.expect("a name of the API").state
+    }
+
+    #[test]
+    fn a_first_installation_is_all_new() {
+        let plan = Plan::between(&nothing(), &installed(), Vec::new());
+        assert!(!plan.is_up_to_date && plan.missing.is_empty());
+        assert!(plan.files.iter().all(|file| file.state == FileState::New));
+        assert!(
+            plan.names
+                .iter()
+                .all(|name| name.state == NameState::Created)
+        );
+        assert!(plan.roles.iter().all(|role| role.is_new));
+        assert_eq!(
+            plan.definition,
+            DefinitionChange::Drafted {
+                table: "public.profiles".to_owned(),
+                is_new: true
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_installed_is_up_to_date() {
+        let plan = Plan::between(&installed(), &installed(), Vec::new());
+        assert!(plan.is_up_to_date, "{plan:?}");
+        assert!(!installed().needs_work(false) && !installed().needs_work(true));
+    }
+
+    #[test]
+    fn a_name_that_is_taken_stays_unless_it_is_to_be_replaced() {
+        let mut before = nothing();
+        before.their_names = vec!["user_events".to_owned()];
+        let mut after = installed();
+        after.our_names.retain(|name| name != "user_events");
+        after.their_names.clone_from(&before.their_names);
+        let plan = Plan::between(&before, &after, Vec::new());
+        assert_eq!(of(&plan, "user_events"), NameState::Taken);
+        assert!(!after.needs_work(false) && after.needs_work(true));
+
+        let plan = Plan::between(&before, &installed(), Vec::new());
+        assert_eq!(of(&plan, "user_events"), NameState::Replaced);
+    }
+
+    #[test]
+    fn a_file_of_another_text_is_changed() {
+        let mut before = installed();
+        before.history[0].1 = "0".repeat(64);
+        let plan = Plan::between(&before, &installed(), Vec::new());
+        assert!(!plan.is_up_to_date && before.needs_work(false));
+        assert_eq!(plan.files[0].state, FileState::Changed);
+        assert_eq!(plan.files[1].state, FileState::Applied);
+    }
+
+    #[test]
+    fn a_function_that_was_dropped_is_missing() {
+        let mut before = installed();
+        before.objects.retain(|name| name != "define");
+        let plan = Plan::between(&before, &installed(), Vec::new());
+        assert!(!plan.is_up_to_date && before.needs_work(false));
+        assert_eq!(plan.missing, ["define"]);
+    }
+
+    #[test]
+    fn an_empty_history_is_written_though_nothing_changes_otherwise() {
+        let mut before = installed();
+        before.history.clear();
+        let plan = Plan::between(&before, &installed(), Vec::new());
+        assert!(!plan.is_up_to_date && before.needs_work(false) && plan.missing.is_empty());
+    }
+
+    #[test]
+    fn the_names_are_those_that_the_public_api_publishes() {
+        let sql: String = ALL.iter().map(|file| file.sql).collect();
+        for name in API_NAMES {
+            assert!(sql.contains(&format!("('{name}', ")), "{name}");
+        }
+    }
+}
