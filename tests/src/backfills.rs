@@ -3,11 +3,7 @@
 use std::ops::ControlFlow;
 
 use anyhow::Result;
-<<<<<<< HEAD
 use rollcall::backfill::{Progress, RunOptions, Source};
-=======
-use rollcall::backfill::{RunOptions, Source};
->>>>>>> testsa
 use uuid::Uuid;
 
 use crate::project::Project;
@@ -55,15 +51,7 @@ pub async fn project_with_missing(number: u32, bad: &[u32]) -> Result<Project> {
 }
 
 /// What the command line asks for.
-<<<<<<< HEAD
-pub fn options(
-    batch_size: u32,
-    max_users: Option<u64>,
-    account_type: Option<&str>,
-) -> RunOptions {
-=======
-pub fn order(batch_size: u32, max_users: Option<u64>, account_type: Option<&str>) -> RunOptions {
->>>>>>> testsa
+pub fn options(batch_size: u32, max_users: Option<u64>, account_type: Option<&str>) -> RunOptions {
     RunOptions {
         batch_size,
         max_users,

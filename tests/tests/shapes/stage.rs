@@ -82,12 +82,12 @@ impl Side {
         values(&self.client, &query).await
     }
 
-    /// The application's sequences and where they stand.
+    /// The application's sequences and where they stand; pg_net's is Supabase's.
     pub(crate) async fn sequences(&self) -> Result<Vec<String>> {
         values(
             &self.client,
             "select format('%I.%I %s', s.schemaname, s.sequencename, s.last_value) from pg_catalog.pg_sequences s
-             where s.schemaname <> 'rollcall' order by 1",
+             where s.schemaname not in ('rollcall', 'net') order by 1",
         )
         .await
     }
