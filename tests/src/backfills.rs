@@ -51,11 +51,7 @@ pub async fn project_with_missing(number: u32, bad: &[u32]) -> Result<Project> {
 }
 
 /// What the command line asks for.
-pub fn options(
-    batch_size: u32,
-    max_users: Option<u64>,
-    account_type: Option<&str>,
-) -> RunOptions {
+pub fn options(batch_size: u32, max_users: Option<u64>, account_type: Option<&str>) -> RunOptions {
     RunOptions {
         batch_size,
         max_users,

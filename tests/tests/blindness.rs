@@ -410,7 +410,8 @@ async fn a_user_with_an_impossible_date_blinds_no_check_and_is_repaired() -> Res
         }
         let mut session = project.session()?;
         backfill::dry_run(&mut session, &RunOptions::new(Source::Cli), None).await?;
-        let outcome = backfill::apply(&mut session, &options(10, None, None), None, unwatched).await?;
+        let outcome =
+            backfill::apply(&mut session, &options(10, None, None), None, unwatched).await?;
         assert_eq!((outcome.created, outcome.remaining), (1, Some(0)), "{date}");
     }
     Ok(())

@@ -499,7 +499,10 @@ async fn a_repair_out_of_time_says_what_remains() -> Result<()> {
 
     let until = Some(Instant::now() + Duration::from_secs(60));
     let outcome = backfill::apply(&mut session, &options(10, None, None), until, unwatched).await?;
-    assert_eq!((outcome.stop_reason, outcome.created), (StopReason::Complete, 30));
+    assert_eq!(
+        (outcome.stop_reason, outcome.created),
+        (StopReason::Complete, 30)
+    );
     Ok(())
 }
 

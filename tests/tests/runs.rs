@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rollcall::backfill::runs::{self, Action, Speed};
-use rollcall::backfill::{self, Ending, Face, SkipReason, RunOptions, Outcome, RunState, Which};
+use rollcall::backfill::{self, Ending, Face, Outcome, RunOptions, RunState, SkipReason, Which};
 use rollcall::error::Error;
 use rollcall_tests::backfills::{add_missing, order, project_with_missing, user};
 use rollcall_tests::programs::program;
@@ -519,7 +519,10 @@ async fn pause_resume_and_cancel_are_done_twice_as_well_as_once() -> Result<()> 
         },
     )
     .await?;
-    assert_eq!((outcome.stop_reason, outcome.attempted), (StopReason::Cancelled, 0));
+    assert_eq!(
+        (outcome.stop_reason, outcome.attempted),
+        (StopReason::Cancelled, 0)
+    );
 
     let error = runs::control(&mut session, Uuid::nil(), Action::Pause).await;
     ensure!(
@@ -585,7 +588,10 @@ async fn standbys_that_are_behind_are_waited_for() -> Result<()> {
     );
     client.batch_execute(&lag(3)).await?;
     let outcome = timeout(LEASE, worker).await???;
-    assert_eq!((outcome.stop_reason, outcome.created), (StopReason::Complete, 100));
+    assert_eq!(
+        (outcome.stop_reason, outcome.created),
+        (StopReason::Complete, 100)
+    );
     Ok(())
 }
 
