@@ -611,7 +611,9 @@ async fn a_table_of_events_of_the_applications_is_read_and_not_touched() -> Resu
         .await?;
     project.migrate().await?;
     client
-        .batch_execute("select rollcall.create_profile_table(); select rollcall.install_signup_trigger()")
+        .batch_execute(
+            "select rollcall.create_profile_table(); select rollcall.install_signup_trigger()",
+        )
         .await?;
     client
         .batch_execute(&format!(
