@@ -56,7 +56,9 @@ impl Project {
         project
             .connect()
             .await?
-            .batch_execute("select rollcall.create_profile_table(); select rollcall.install_signup_trigger()")
+            .batch_execute(
+                "select rollcall.create_profile_table(); select rollcall.install_signup_trigger()",
+            )
             .await?;
         Ok(project)
     }

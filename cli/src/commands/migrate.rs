@@ -48,7 +48,7 @@ pub(crate) async fn run(
 }
 
 /// The same words before and after.
-fn text(plan: &Plan, title: &str) -> String {
+pub(crate) fn text(plan: &Plan, title: &str) -> String {
     let version = migrations::newest();
     let mut text = if plan.is_up_to_date {
         format!("Up to date at {version}.\n")

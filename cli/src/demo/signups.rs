@@ -1,7 +1,6 @@
 //! The people of the demo.
 
 use rollcall_sandbox::{Auth, Database, Person, SignupKind};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::table;
@@ -22,9 +21,8 @@ impl Signups {
         let mut number = first;
         for kind in SignupKind::ALL {
             for _ in 0..each {
-                let person =
-                    Person::numbered(number).with_metadata("account_type", json!("investor"));
-                users.push((kind, auth.sign_up(kind, &person).await?));
+                let id = auth.sign_up(kind, &Person::numbered(number)).await?;
+                users.push((kind, id));
                 number += 1;
             }
         }
@@ -36,7 +34,7 @@ impl Signups {
         self.users.len()
     }
 
-    /// How many of each kind signed up, and how many have a profile.
+    /// How many of each kind signed up, and how many have a profile and a wallet.
     pub(super) async fn table(&self, database: &Database) -> anyhow::Result<String> {
         let client = database.connect().await?;
         let mut rows = Vec::new();
@@ -47,21 +45,22 @@ impl Signups {
                 .filter(|(k, _)| *k == kind)
                 .map(|(_, id)| *id)
                 .collect();
-            let profiles: i64 = client
+            let row = client
                 .query_one(
-                    "select count(*) from public.profiles where id = any ($1)",
+                    "select (select count(*) from public.profiles where id = any ($1)),
+                       (select count(*) from public.wallets where user_id = any ($1))",
                     &[&ids],
                 )
-                .await?
-                .get(0);
+                .await?;
             rows.push([
                 kind.label().to_owned(),
                 ids.len().to_string(),
-                profiles.to_string(),
+                row.get::<_, i64>(0).to_string(),
+                row.get::<_, i64>(1).to_string(),
             ]);
         }
         Ok(table::with_head(
-            ["signup", "users", "with a profile"],
+            ["signup", "users", "with a profile", "with a wallet"],
             rows,
         ))
     }
