@@ -24,7 +24,7 @@ comment on function rollcall.application_schemas() is
 
 create or replace function rollcall.signup_code(p_with_unused boolean default false)
 returns table (kind text, object_id oid, source text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
   with recursive functions as materialized (
     select
       p.oid, lower(p.proname) as name,
@@ -34,15 +34,14 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
       p.prorettype = 'trigger'::regtype as is_for_triggers
     from pg_proc p
     where p.prokind in ('f', 'p')
-      and (p.pronamespace = any (rollcall.application_schemas()) or p.oid = to_regprocedure('rollcall.on_signup()'))
+      and (p.pronamespace = any ((select rollcall.application_schemas())::oid[]) or p.oid = to_regprocedure('rollcall.on_signup()'))
   ),
   tables as materialized (
     select
       c.oid, lower(c.relname) as name,
-      '\m(into|update|from)\s+(only\s+)?("?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(c.relname, '(\W)', '\\\1', 'g') || '"?(\W|$)' as is_written,
-      c.oid = to_regclass((select s.target_table from rollcall.settings s)) as is_target
+      '\m(into|update|from)\s+(only\s+)?("?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(c.relname, '(\W)', '\\\1', 'g') || '"?(\W|$)' as is_written
     from pg_class c
-    where c.relkind in ('r', 'p', 'v', 'f') and c.relnamespace = any (rollcall.application_schemas())
+    where c.relkind in ('r', 'p', 'v', 'f') and c.relnamespace = any ((select rollcall.application_schemas())::oid[])
   ),
   code (kind, object_id, source) as (
     select 'function', f.oid, f.source
@@ -54,6 +53,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
           and g.tgtype::integer & 20 <> 0  -- insert or update
       )
       or (p_with_unused and f.is_for_triggers and not exists (select from pg_trigger g where g.tgfoid = f.oid))
+    -- the profile table, however it is written: by name, by dynamic SQL, by a repair
+    union all
+    select 'table', to_regclass(s.target_table), '' from rollcall.settings s where s.target_table is not null and not p_with_unused
     union
     select x.kind, x.object_id, x.source
     from code
@@ -78,8 +80,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         )) collate "C"
       from tables t
       where case when strpos(lower(code.source), t.name) > 0 then code.source ~* t.is_written else false end
-        -- a table that is named nowhere, but in dynamic SQL or by our own trigger
-        or (t.is_target and code.kind = 'function' and code.source ~* '\mexecute\M|\mrollcall\.')
+        or (code.kind = 'table' and code.source = '' and t.oid = code.object_id)
     ) x
   )
   select c.kind, c.object_id, c.source from code c
@@ -91,7 +92,7 @@ comment on function rollcall.signup_code(boolean) is
 
 create or replace function rollcall.candidate_tables()
 returns table (table_name text, key_column name, reason text, rank integer, stands_out boolean)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off set row_security = off as $$
 declare
   written constant oid[] := array(select distinct c.object_id from rollcall.signup_code(true) c where c.kind = 'table');
   sample uuid[] := array(
@@ -112,7 +113,7 @@ begin
     from pg_class t
     join pg_namespace n on n.oid = t.relnamespace
     left join lateral (select x.* from rollcall.key_candidates(t.oid) x where x.priority < 9 limit 1) k on true
-    where t.relkind in ('r', 'p') and not t.relispartition and t.relnamespace = any (rollcall.application_schemas())
+    where t.relkind in ('r', 'p') and not t.relispartition and t.relnamespace = any ((select rollcall.application_schemas())::oid[])
       and not exists (
         select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = t.oid and d.deptype = 'e')
       -- asked first, since it costs less than the keys of every table
@@ -220,58 +221,57 @@ comment on function rollcall.sources_by_name(text) is
 
 create or replace function rollcall.draft_evidence(p_table regclass, p_key name, p_key_is_uuid boolean, p_user_ids uuid[] default null)
 returns jsonb
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off set row_security = off as $$
 declare
   auth_columns constant text[] := array(
     select a.attname::text from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attnum > 0 and not a.attisdropped);
   is_trial constant boolean := p_user_ids is not null;
   not_deleted constant text := case when 'deleted_at' = any (auth_columns) then 'where x.deleted_at is null' else '' end;
-  people text;
-  matches text;
-  kind text;
-  kinds jsonb;
-  sources text[];
-  of_everybody integer;
-  source_list text;
-  chosen jsonb := '{}';
-  rest jsonb;
-  against jsonb := '{}';
-  r record;
   s rollcall.settings;
+  people text;
+  pairs text;
+  sources text[];
+  -- of the first ones nobody chooses the value
+  unchosen integer;
+  chosen jsonb := '{}';
+  refuted jsonb := '{}';
+  kinds jsonb;
+  rest jsonb;
+  r record;
 begin
   s.key_column := p_key;
   s.key_is_uuid := p_key_is_uuid;
-  matches := rollcall.key_match(s, 'u.id');
-  -- half of them the newest, half of them at random (as ids are), each found by an index or in a table that is small
-  people := 'select u.* from auth.users u where ' || case
-    when is_trial then 'u.id = any ($1)'
+  -- half of them the newest, half of them at random (as ids are); each half by an index, or in a table that is small
+  people := case
+    when is_trial then 'select u.* from auth.users u where u.id = any ($1)'
     else format(
-      'u.id in ((select x.id from auth.users x %1$s order by %2$s limit 500) union (select x.id from auth.users x %1$s order by x.id limit 500))',
+      'select u.* from auth.users u where u.id in (
+         (select x.id from auth.users x %1$s order by %2$s limit 500) union (select x.id from auth.users x %1$s order by x.id limit 500))',
       not_deleted, case when pg_relation_size('auth.users') < 32 * 1024 * 1024 then 'x.created_at desc nulls last' else 'x.id desc' end)
   end;
 
-  -- who has a row
-  kind := 'case'
-    || case when 'is_anonymous' = any (auth_columns) then ' when u.is_anonymous then ''anonymous''' else '' end
-    || case when 'is_sso_user' = any (auth_columns) then ' when u.is_sso_user then ''sso''' else '' end
-    || ' when u.email is null and u.phone is null then ''other'''
-    || ' when u.email_confirmed_at is null and u.phone_confirmed_at is null then ''unconfirmed'''
-    || ' when u.email is null then ''phone'' else ''email'' end';
   execute format(
     'select jsonb_object_agg(k.kind, jsonb_build_object(''users'', k.users, ''rows'', k.with_row))
      from (
-       select %s as kind, count(*) as users, count(*) filter (where exists (select from %s t where %s)) as with_row
+       select
+         case %s %s
+           when u.email is null and u.phone is null then ''other''
+           when u.email_confirmed_at is null and u.phone_confirmed_at is null then ''unconfirmed''
+           when u.email is null then ''phone'' else ''email'' end as kind,
+         count(*) as users, count(*) filter (where exists (select from %s t where %s)) as with_row
        from (%s) u group by 1
-     ) k', kind, p_table, matches, people) into kinds using p_user_ids;
+     ) k',
+    case when 'is_anonymous' = any (auth_columns) then 'when u.is_anonymous then ''anonymous''' end,
+    case when 'is_sso_user' = any (auth_columns) then 'when u.is_sso_user then ''sso''' end,
+    p_table, rollcall.key_match(s, 'u.id'), people) into kinds using p_user_ids;
 
-  -- where columns could come from: parts of auth.users, and what people say of themselves
-  sources := array[
-    'u.id', 'u.email::text', 'split_part(u.email, ''@'', 1)', 'lower(split_part(u.email, ''@'', 1))', 'u.phone', '''+'' || u.phone',
-    'u.created_at', 'u.raw_app_meta_data ->> ''provider''', '''user_'' || left(u.id::text, 8)'];
+  -- where a value could come from: parts of auth.users, and what people say of themselves
+  sources := array['u.id', 'u.email::text', 'split_part(u.email, ''@'', 1)', 'u.phone', '''+'' || u.phone', 'u.created_at',
+    'u.raw_app_meta_data ->> ''provider''', '''user_'' || left(u.id::text, 8)'];
   if 'is_anonymous' = any (auth_columns) then
     sources := sources || 'u.is_anonymous'::text;
   end if;
-  of_everybody := cardinality(sources);
+  unchosen := cardinality(sources);
   execute format(
     'select $2 || coalesce(array_agg(format(''u.raw_user_meta_data ->> %%L'', m.key) order by m.times desc, m.key), ''{}'')
      from (
@@ -282,44 +282,38 @@ begin
          and k.key not in (''sub'', ''iss'', ''email'', ''phone'', ''provider_id'') and not rollcall.is_privilege(k.key)
        group by 1 order by 2 desc, 1 limit 40
      ) m', people) into sources using p_user_ids, sources;
-  if 'u.raw_user_meta_data ->> ''first_name''' = any (sources) and 'u.raw_user_meta_data ->> ''last_name''' = any (sources) then
+  if sources @> array['u.raw_user_meta_data ->> ''first_name''', 'u.raw_user_meta_data ->> ''last_name'''] then
     sources := sources || 'concat_ws('' '', u.raw_user_meta_data ->> ''first_name'', u.raw_user_meta_data ->> ''last_name'')'::text;
   end if;
-  -- compared as to_jsonb writes them, which is the same for both sides whatever the type
-  select string_agg(format('to_jsonb(%s) #>> ''{}''', x), ', ') into source_list from unnest(sources) x;
 
-  -- for each column the source that explains most; then, of the rows for which that has no value, the next one
+  -- Each value of each row beside the values of all sources; written as to_jsonb writes them, the same for every type.
+  -- $3 has the sources that were chosen so far: a row counts for the next one where none of those has a value.
+  pairs := format(
+    'select c.key as col, c.value as val, pair.src
+     from (select array[%s] as src, to_jsonb(t.*) as profile from (%s) u join %s t on %s limit 250) pair
+     cross join lateral jsonb_each_text(pair.profile) c
+     where c.key <> $2 and not exists (
+       select from jsonb_array_elements_text($3 -> c.key) i where nullif(pair.src[array_position($4, i)], '''') is not null)',
+    (select string_agg(format('to_jsonb(%s) #>> ''{}''', x), ', ') from unnest(sources) x), people, p_table, rollcall.key_match(s, 'u.id'));
   for level in 1..3 loop
     for r in execute format(
-      'with cell as materialized (
-         select c.key as col, c.value as val, pair.src
-         from (
-           select array[%s] as src, to_jsonb(t.*) as profile from (%s) u join %s t on %s limit 250
-         ) pair
-         cross join lateral jsonb_each_text(pair.profile) c
-         where c.key <> $2
-           and not exists (
-             select from jsonb_array_elements_text($3 -> c.key) i where nullif(pair.src[array_position($4, i)], '''') is not null)
-       )
-       select distinct on (m.col) m.col, m.source, m.matching, m.present, m.refuted
+      'with cell as materialized (%s)
+       select distinct on (m.col)
+         m.col, m.source, m.matching, m.present,
+         jsonb_agg(m.source) filter (where m.present >= 5 and m.matching * 2 < m.present) over (partition by m.col) as refuted
        from (
-         select
-           x.col, $4[x.i] as source, x.i, x.matching, x.present,
-           jsonb_agg($4[x.i]) filter (where x.present >= 5 and x.matching * 2 < x.present) over (partition by x.col) as refuted
-         from (
-           select cell.col, i, count(*) filter (where cell.val = cell.src[i]) as matching, count(*) as present
-           from cell cross join generate_series(1, cardinality($4)) i
-           where cell.src[i] <> '''' and (i <= $5 or not rollcall.is_privilege(cell.col))
-           group by 1, 2
-         ) x
+         select cell.col, $4[i] as source, i, count(*) filter (where cell.val = cell.src[i]) as matching, count(*) as present
+         from cell cross join generate_series(1, cardinality($4)) i
+         where cell.src[i] <> '''' and (i <= $5 or not rollcall.is_privilege(cell.col))
+         group by 1, 2, 3
        ) m
-       order by m.col, m.matching * 2 >= m.present desc, m.matching > 0 desc, %s m.matching desc,
+       order by m.col, m.matching > 0 and m.matching * 2 >= m.present desc, %s m.matching desc,
          m.source = any (rollcall.sources_by_name(m.col)) desc, m.i',
-      -- of a few users with values of their own, each row that does not fit refutes
-      source_list, people, p_table, matches, case when is_trial then 'm.present - m.matching,' else '' end) using p_user_ids, p_key, chosen, sources, of_everybody
+      -- where every value is one of its own, a row that does not fit refutes
+      pairs, case when is_trial then 'm.present - m.matching,' end) using p_user_ids, p_key, chosen, sources, unchosen
     loop
       if level = 1 and r.refuted is not null then
-        against := against || jsonb_build_object(r.col, r.refuted);
+        refuted := refuted || jsonb_build_object(r.col, r.refuted);
       end if;
       if r.matching * 2 >= r.present and r.matching >= (case when is_trial then 1 else 2 end) then
         chosen := jsonb_set(chosen, array[r.col], coalesce(chosen -> r.col, '[]') || to_jsonb(r.source));
@@ -327,58 +321,162 @@ begin
     end loop;
   end loop;
 
-  -- what is the same in all the rows that have none of their sources
+  -- what is the same in all the rows for which no source has a value
   execute format(
-    'select jsonb_object_agg(x.col, x.value) filter (where x.value is not null)
+    'select jsonb_object_agg(x.col, x.val)
      from (
-       select c.key as col, case when count(c.value) = count(*) and min(c.value) = max(c.value) and count(*) >= $5 then min(c.value) end as value
-       from (select array[%s] as src, to_jsonb(t.*) as profile from (%s) u join %s t on %s limit 250) pair
-       cross join lateral jsonb_each_text(pair.profile) c
-       where c.key <> $2
-         and not exists (
-           select from jsonb_array_elements_text($3 -> c.key) i where nullif(pair.src[array_position($4, i)], '''') is not null)
-       group by 1
-     ) x', source_list, people, p_table, matches) into rest
-  using p_user_ids, p_key, chosen, sources, case when is_trial then 2 else 10 end;
-
-  return jsonb_build_object(
-    'kinds', coalesce(kinds, '{}'), 'sources', chosen, 'rest', coalesce(rest, '{}'), 'against', against, 'people', people, 'matches', matches);
+       select cell.col, min(cell.val) as val from (%s) cell
+       group by 1 having count(cell.val) = count(*) and min(cell.val) = max(cell.val) and count(*) >= $5
+     ) x', pairs) into rest using p_user_ids, p_key, chosen, sources, case when is_trial then 2 else 10 end;
+  return jsonb_build_object('kinds', coalesce(kinds, '{}'), 'sources', chosen, 'rest', coalesce(rest, '{}'), 'refuted', refuted,
+    'rows', format('(%s) u join %s t on %s', people, p_table, rollcall.key_match(s, 'u.id')));
 end
 $$;
 comment on function rollcall.draft_evidence(regclass, name, boolean, uuid[]) is
-  'What rows say about a table of profiles: kinds (how many users of each have a row), sources (for each column those that explain its values), rest (the one value of the rows without), against (sources that do not). Of at most 1,000 users; or of these.';
+  'What rows say about a table of profiles, by at most 1,000 users or by these: kinds (how many users of each have a row), sources (for each column those that explain its values, in order), rest (the one value of all other rows), refuted (sources that do not explain it), rows (SQL text).';
 
 -- The draft -------------------------------------------------------------------------------------------------------
 
-create or replace function rollcall.draft_definition(p_table regclass default null, p_example jsonb default null) returns text
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+create or replace function rollcall.draft_columns(p_table regclass, p_key name, p_evidence jsonb, p_example jsonb)
+returns table (column_name name, expression text, note text, needs_email boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
-  auth_columns constant text[] := array(
-    select a.attname::text from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attnum > 0 and not a.attisdropped);
-  target regclass := p_table;
+  is_complete constant boolean := coalesce((p_example ->> 'is_complete')::boolean, false);
+  sources constant jsonb := case when is_complete then p_example -> 'sources'
+    else (p_evidence -> 'sources') || coalesce(p_example -> 'sources', '{}') end;
+  c record;
+  chain text[];
+  same_for_all text;
+  fallback text;
+begin
+  for c in
+    select
+      a.attname, format_type(a.atttypid, a.atttypmod) as type_name, rollcall.is_privilege(a.attname) as is_privilege,
+      a.attnotnull or y.typnotnull as is_required, coalesce(pg_get_expr(d.adbin, d.adrelid), y.typdefault) as default_value,
+      coalesce(pg_get_expr(d.adbin, d.adrelid), y.typdefault) ~* '\(|^current_|^local' as is_computed, b.oid as type, b.typcategory as category,
+      -- metadata is written by the user and may be of any size
+      case when b.oid in ('varchar'::regtype, 'bpchar'::regtype) and a.atttypmod > 4 then least(a.atttypmod - 4, 2048) else 2048 end as max_length,
+      exists (select from pg_constraint k where k.conrelid = p_table and k.contype = 'f' and a.attnum = any (k.conkey)) as is_reference,
+      y.typtype = 'd' or exists (
+        select from pg_constraint k where k.conrelid = p_table and k.contype = 'c' and a.attnum = any (k.conkey)) as is_checked,
+      exists (
+        select from pg_index i
+        where i.indrelid = p_table and i.indisunique
+          -- or in an expression of the index, as lower(username)
+          and (a.attnum = any (i.indkey::smallint[]) or exists (
+            select from pg_depend e
+            where e.classid = 'pg_class'::regclass and e.objid = i.indexrelid and e.refobjid = p_table and e.refobjsubid = a.attnum))
+      ) as is_unique
+    from pg_attribute a
+    join pg_type y on y.oid = a.atttypid
+    join pg_type b on b.oid = rollcall.base_type(a.atttypid)
+    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity = '' and a.attname <> p_key
+    order by a.attnum
+  loop
+    column_name := c.attname;
+    -- what a tried signup did, or the rows show; else what the name says, if no row speaks against it
+    chain := array(select jsonb_array_elements_text(sources -> c.attname::text));
+    if chain = '{}' and c.is_computed is not true and (not is_complete or (c.is_required and c.category = 'D')) then
+      chain := array(
+        select n from unnest(rollcall.sources_by_name(c.attname)) with ordinality x (n, i)
+        where not coalesce(p_evidence #> array['refuted', c.attname::text] ? n, false)
+          -- what people say of themselves stays out of a column that may refuse it
+          and (n not like '%raw_user_meta_data%' or c.is_required or not (c.is_unique or c.is_checked))
+        order by i);
+    end if;
+    chain := array(
+      select n from unnest(chain) with ordinality x (n, i)
+      where (n not like '%raw_user_meta_data%' or not c.is_privilege)
+        and case n
+          when 'u.id' then c.type = 'uuid'::regtype or c.category = 'S'
+          when 'u.created_at' then c.category = 'D'
+          when 'u.is_anonymous' then c.category = 'B'
+          else c.category = 'S' end
+      order by i);
+    if c.is_unique and not c.is_required and array_to_string(chain, ' ') like '%raw_user_meta_data%' then
+      expression := null;
+      note := format('%I is left empty: its values are unique, and one that is taken would cost the user the profile.', c.attname);
+      return next;
+      continue;
+    end if;
+
+    -- A value that is the same for everybody; for a privilege only if nothing chooses it: the signups that were tried agree
+    -- on it, from addresses that are nobody's, and the column has no default.
+    same_for_all := case
+      when c.is_reference or c.category = 'D' then null
+      when c.is_privilege and (c.default_value is not null or p_example is null or (p_example ->> 'has_borrowed_domain')::boolean) then null
+      else coalesce(p_example, p_evidence) #>> array['rest', c.attname::text]
+    end;
+    if chain = '{}' and (c.is_computed or coalesce(substring(c.default_value from '^''(.*)''(::.*)?$'), c.default_value) = same_for_all) then
+      same_for_all := null;
+    end if;
+    fallback := case
+      when same_for_all is not null then quote_literal(same_for_all) || '::text'
+      when chain = '{}' or not c.is_required then null
+      when c.category = 'D' then 'now()'
+      when not c.is_computed then format('(%s)::text', c.default_value)
+      when chain = '{u.email::text}' then null
+      when c.is_unique or c.is_checked then
+        case when lower(c.attname) ~ 'name|handle|slug' then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20)) end
+      when c.category = 'S' then ''''''
+    end;
+
+    expression := case
+      when cardinality(chain) + (fallback is not null)::integer < 2 then coalesce(chain[1], fallback)
+      else format('coalesce(%s)', concat_ws(', ',
+        (
+          select string_agg(case when n ~ 'meta_data|split_part' then format('nullif(%s, '''')', n) else n end, ', ' order by i)
+          from unnest(chain) with ordinality x (n, i)
+        ), fallback))
+    end;
+    if expression like '%raw_user_meta_data%' then
+      expression := format('left(%s, %s)', expression, c.max_length);
+    end if;
+    continue when expression is null and (not c.is_required or c.default_value is not null);
+    needs_email := chain = '{u.email::text}' and c.is_required and fallback is null;
+    note := case
+      when expression is null
+        then format('NOT FILLED: %I must have a value (%s) and has no default. Add it, or every repair by this definition fails.', c.attname, c.type_name)
+      when chain = '{}' then 'the same for everybody'
+      else (
+        select string_agg(case
+            when n = 'u.id' then 'the user''s id'
+            when n like '%split_part%' then 'the part of the e-mail address before the @'
+            when n = 'u.email::text' then 'the e-mail address'
+            when n like '%u.phone' then 'the phone number'
+            when n = 'u.created_at' then 'when the user signed up'
+            when n like '%raw_user_meta_data%' then 'metadata ' || array_to_string(array(select m[1] from regexp_matches(n, '''(\w+)''', 'g') m), ' and ')
+            else n
+          end, ', else ' order by i)
+        from unnest(chain) with ordinality x (n, i))
+    end || case
+      when expression is null then ''
+      when chain = '{}' or sources ? c.attname::text then case when p_example is null then ', as rows show' else ', as a tried signup showed' end
+      else ', by the name of the column' end;
+    return next;
+  end loop;
+end
+$$;
+comment on function rollcall.draft_columns(regclass, name, jsonb, jsonb) is
+  'The columns of a draft but its key, each with its SQL text and where that comes from; without a text: why it is left out.';
+
+create or replace function rollcall.draft_definition(p_table regclass default null, p_example jsonb default null) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off set row_security = off as $$
+declare
+  target constant regclass := coalesce(p_table, to_regclass(p_example ->> 'table'), (
+    select to_regclass(x.table_name) from rollcall.candidate_tables() x where x.key_column is not null limit 1));
+  example constant jsonb := case when to_regclass(p_example ->> 'table') = target then p_example end;
   target_name text;
   key record;
   evidence jsonb;
-  example jsonb;
   c record;
-  chain text[];
-  source text;
-  fallback text;
-  expression text;
-  note text;
-  names name[] := '{}';
-  expressions text[] := '{}';
-  notes text[] := '{}';
   shares bigint[];
-  conditions text[] := '{}';
-  head text[] := '{}';
-  needs_email boolean := false;
-  kind record;
-  everybody record;
+  others record;
+  left_out text[];
+  conditions text;
+  head text[];
 begin
-  if target is null then
-    target := coalesce(p_example ->> 'table', (select x.table_name from rollcall.candidate_tables() x where x.key_column is not null limit 1))::regclass;
-  end if;
   if target is null then
     raise exception 'rollcall: no table could hold the profiles'
       using errcode = 'RC009', detail = 'A profile table has a uuid or text column with a unique index of its own that holds the user''s id.',
@@ -386,9 +484,6 @@ begin
   end if;
   select format('%I.%I', n.nspname, t.relname) into target_name
   from pg_class t join pg_namespace n on n.oid = t.relnamespace where t.oid = target and t.relkind in ('r', 'p');
-  if to_regclass(p_example ->> 'table') = target then
-    example := p_example;
-  end if;
   select k.column_name, k.is_uuid into key
   from rollcall.key_candidates(target) k
   where k.priority < 9 or k.column_name = example ->> 'key'
@@ -397,202 +492,86 @@ begin
   if key.column_name is null or target_name is null then
     raise exception 'rollcall: no column of % can tell whose profile a row is', coalesce(target_name, target::text)
       using errcode = 'invalid_table_definition',
-        detail = 'One row for one user is needed: a table with a uuid or text column that has a unique index of its own, not partial and not deferrable, and holds the user''s id.',
-        hint = 'A key of several columns does not do, nor does a view. Add such an index, or write the definition yourself: rollcall.define(table, query).';
+        detail = 'One row for one user is needed: a uuid or text column of a table that holds the user''s id, with a unique index of its own.',
+        hint = 'A key of several columns does not do, nor does a view. Add such an index, or write the definition: rollcall.define(table, query).';
   end if;
   evidence := rollcall.draft_evidence(target, key.column_name, key.is_uuid);
+  select
+    array_agg(x.column_name) filter (where x.expression is not null) as names,
+    array_agg(x.expression) filter (where x.expression is not null) as expressions,
+    array_agg(x.note) filter (where x.expression is not null) as notes,
+    array_agg(x.note) filter (where x.expression is null) as not_filled,
+    bool_or(x.needs_email) as needs_email
+  into c
+  from rollcall.draft_columns(target, key.column_name, evidence, example) x;
 
-  for c in
-    select
-      a.attname, a.atttypid, format_type(a.atttypid, a.atttypmod) as type_name,
-      (a.attnotnull or y.typnotnull) and y.typdefault is null and not a.atthasdef as required,
-      a.attnotnull or y.typnotnull as not_null,
-      coalesce(pg_get_expr(d.adbin, d.adrelid), y.typdefault) as default_value,
-      b.typcategory = 'S' as is_text, b.typcategory = 'D' as is_time, b.typcategory = 'B' as is_boolean, b.oid = 'uuid'::regtype as is_uuid,
-      -- metadata is written by the user and may be of any size
-      case when b.oid in ('varchar'::regtype, 'bpchar'::regtype) and a.atttypmod > 4 then least(a.atttypmod - 4, 2048) else 2048 end as max_length,
-      exists (select from pg_constraint k where k.conrelid = a.attrelid and k.contype = 'f' and a.attnum = any (k.conkey)) as is_reference,
-      exists (select from pg_constraint k where k.conrelid = a.attrelid and k.contype = 'c' and a.attnum = any (k.conkey))
-        or y.typtype = 'd' as is_checked,
-      exists (
-        select from pg_index i
-        where i.indrelid = a.attrelid and i.indisunique
-          and (
-            a.attnum = any (i.indkey::smallint[])
-            -- or in an expression of the index, as lower(username)
-            or exists (
-              select from pg_depend e
-              where e.classid = 'pg_class'::regclass and e.objid = i.indexrelid and e.refobjid = a.attrelid and e.refobjsubid = a.attnum)
-          )
-      ) as is_unique
-    from pg_attribute a
-    join pg_type y on y.oid = a.atttypid
-    join pg_type b on b.oid = rollcall.base_type(a.atttypid)
-    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-    where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity = ''
-      and a.attname <> key.column_name
-    order by a.attnum
-  loop
-    -- what the tried signup did, else what the rows show, else what the name says and no row speaks against
-    chain := array(
-      select x.value
-      from jsonb_array_elements_text(coalesce(
-        example #> array['sources', c.attname::text],
-        case when example is null or not (example ->> 'is_complete')::boolean then coalesce(
-          evidence #> array['sources', c.attname::text],
-          to_jsonb(array(
-            select n from unnest(rollcall.sources_by_name(c.attname)) n
-            where not coalesce(evidence #> array['against', c.attname::text] ? n, false)
-              and coalesce(c.default_value, '') not like '%(%'
-              -- what people say of themselves stays out of a column that may refuse it
-              and (n not like '%meta_data%' or c.not_null or not (c.is_unique or c.is_checked))))) end,
-        '[]')) with ordinality x (value, position)
-      where case
-          when x.value = 'u.id' then c.is_uuid or c.is_text
-          when x.value = 'u.created_at' then c.is_time and (c.required or c.default_value not like '%(%')
-          when x.value = 'u.is_anonymous' then c.is_boolean
-          else c.is_text
-        end
-        and (x.value not like '%raw_user_meta_data%' or not rollcall.is_privilege(c.attname))
-      order by x.position);
-    source := chain[1];
-    note := null;
-    fallback := null;
-    if c.is_unique and not c.not_null and array_to_string(chain, ' ') like '%raw_user_meta_data%' then
-      head := head || format('%I is left empty: its values must be unique, and a name that is taken would cost the user the profile', c.attname);
-      continue;
-    end if;
-
-    -- one value for everybody who has no other
-    if not c.is_reference and not c.is_time then
-      fallback := example #>> array['rest', c.attname::text];
-      if fallback is null and c.required and not rollcall.is_privilege(c.attname) and example is null then
-        fallback := evidence #>> array['rest', c.attname::text];
-      end if;
-      if rollcall.is_privilege(c.attname) and (c.default_value is not null or (example ->> 'has_borrowed_domain')::boolean) then
-        fallback := null;
-      elsif source is null and c.default_value is not null and fallback is not null then
-        if c.default_value like '%(%' or c.default_value = quote_literal(fallback) or strpos(c.default_value, quote_literal(fallback) || '::') = 1
-          or c.default_value = fallback then
-          fallback := null;
-        end if;
-      end if;
-      fallback := quote_literal(fallback) || '::text';
-    end if;
-    if fallback is null and source is not null and c.not_null then
-      fallback := case
-        when c.default_value not like '%(%' and not c.is_time then c.default_value || '::text'
-        when source like '%u.email%' and cardinality(chain) = 1 then null
-        when c.is_time then 'now()'
-        when c.is_unique or c.is_checked then
-          case when lower(c.attname) ~ 'name|handle|slug' then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20)) end
-        when c.is_text then ''''''
-      end;
-    end if;
-
-    expression := case
-      when source is null then fallback
-      when cardinality(chain) = 1 and fallback is null then source
-      else format('coalesce(%s%s)',
-        (select string_agg(case when c.is_text and x ~ 'meta_data|split_part' then format('nullif(%s, '''')', x) else x end, ', ' order by i)
-          from unnest(chain) with ordinality y (x, i)),
-        ', ' || fallback)
-    end;
-    if expression like '%raw_user_meta_data%' then
-      expression := format('left(%s, %s)', expression, c.max_length);
-    end if;
-    if expression is null then
-      if c.required then
-        head := head || format('NOT FILLED: %I must have a value (%s) and has no default, so a repair by this definition fails: add the column',
-          c.attname, c.type_name);
-      end if;
-      continue;
-    end if;
-    needs_email := needs_email or (c.required and fallback is null and cardinality(chain) = 1 and source like '%u.email%');
-    note := case
-      when source is null then 'the same for everybody'
-      else (
-        select string_agg(case
-            when x = 'u.id' then 'the user''s id'
-            when x like '%split_part%' then 'the part of the e-mail address before the @'
-            when x like 'u.email%' then 'the e-mail address'
-            when x like '%u.phone%' then 'the phone number'
-            when x = 'u.created_at' then 'when the user signed up'
-            when x like '%raw_user_meta_data%' then 'metadata ' || array_to_string(array(select m[1] from regexp_matches(x, '''(\w+)''', 'g') m), ' and ')
-            else x
-          end, ', else ' order by i)
-        from unnest(chain) with ordinality y (x, i))
-    end || case
-      when example #> array['sources', c.attname::text] is not null or (source is null and example #> array['rest', c.attname::text] is not null) then ', as a tried signup showed'
-      when source is null or evidence #> array['sources', c.attname::text] is not null then ', as the rows show'
-      else ', by the name of the column' end;
-    names := names || c.attname;
-    expressions := expressions || expression;
-    notes := notes || note;
-  end loop;
-
-  -- how much of what is there they explain
+  -- how many rows they explain
   execute format(
-    'select array[count(*)%s] from (%s) u join %s t on %s',
+    'select array[count(*)%s] from %s',
     (
-      select string_agg(format(', count(*) filter (where to_jsonb(t.%1$I) #>> ''{}'' is not distinct from to_jsonb(%2$s) #>> ''{}'')', x.name, x.expression), '' order by x.i)
-      from unnest(names, expressions) with ordinality x (name, expression, i)
-    ), evidence ->> 'people', target_name, evidence ->> 'matches') into shares using null::uuid[];
+      select string_agg(format(
+        ', count(*) filter (where to_jsonb(t.%I) #>> ''{}'' is not distinct from to_jsonb(%s) #>> ''{}'')', x.name, x.expression), '' order by x.i)
+      from unnest(c.names, c.expressions) with ordinality x (name, expression, i)
+    ), evidence ->> 'rows') into shares using null::uuid[];
 
-  -- who
-  if 'deleted_at' = any (auth_columns) then
-    conditions := conditions || '  u.deleted_at is null'::text;
-  end if;
-  select coalesce(sum((k.value ->> 'users')::bigint) filter (where (k.value ->> 'rows')::bigint > 0), 0) as users,
-    coalesce(sum((k.value ->> 'rows')::bigint), 0) as with_row
-  into everybody from jsonb_each(evidence -> 'kinds') k;
-  for kind in
-    select x.name, x.words, x.condition, coalesce((k.value ->> 'users')::bigint, 0) as users, example -> 'left_out' ? x.name as by_example
-    from (values
-      (1, 'unconfirmed', 'users who have not confirmed their address', '(u.email_confirmed_at is not null or u.phone_confirmed_at is not null)'),
-      (2, 'anonymous', 'anonymous users', 'u.is_anonymous is not true'),
-      (3, 'phone', 'users with a phone number and no e-mail address', '(u.email is not null or u.phone is null)'),
-      (4, 'sso', 'users of single sign-on', 'u.is_sso_user is not true'),
-      (5, 'other', 'users with neither e-mail address nor phone number', '(u.email is not null or u.phone is not null)')
-    ) x (position, name, words, condition)
-    left join jsonb_each(evidence -> 'kinds') k on k.key = x.name
-    where coalesce((k.value ->> 'rows')::bigint, 0) = 0
+  -- Kinds of users that are left out, if nobody of the kind has a row: their tried signup made none; or at least five of
+  -- them have none, while nine of ten others have one; or a trigger's condition names them.
+  select coalesce(sum((k.value ->> 'users')::bigint), 0) as users, coalesce(sum((k.value ->> 'rows')::bigint), 0) as with_row
+    into others
+  from jsonb_each(evidence -> 'kinds') k where (k.value ->> 'rows')::bigint > 0;
+  left_out := array(
+    select x.kind
+    from unnest(array['unconfirmed', 'anonymous', 'phone', 'sso', 'other']) x (kind)
+    cross join lateral (select evidence #> array['kinds', x.kind] as counts) k
+    where coalesce((k.counts ->> 'rows')::bigint, 0) = 0
       and (
-        coalesce(example -> 'left_out' ? x.name, false)
-        or (k.value ->> 'users')::bigint >= 5 and everybody.users >= 5 and everybody.with_row >= 0.9 * everybody.users
-        or x.name = 'anonymous' and example is null and 'is_anonymous' = any (auth_columns) and exists (
+        example -> 'left_out' ? x.kind
+        or ((k.counts ->> 'users')::bigint >= 5 and others.users >= 5 and others.with_row >= 0.9 * others.users)
+        or (x.kind = 'anonymous' and example is null and exists (
           select from pg_trigger g
           where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal
-            and pg_get_triggerdef(g.oid) ~* 'when \(.*(is_anonymous is not true|is_anonymous = false|not new\.is_anonymous|is_anonymous is false)')
-      )
-    order by x.position
-  loop
-    conditions := conditions || format(E'  -- %s are left out: %s\n  %s', kind.words, case
-        when kind.by_example then 'a tried signup made none'
-        when kind.users = 0 then 'a trigger''s condition names them'
-        else format('0 of %s have a row, and %s of %s others do', kind.users, everybody.with_row, everybody.users)
-      end, kind.condition);
-  end loop;
-  if needs_email then
-    conditions := conditions || format(E'  -- a row cannot be without an e-mail address\n  u.email is not null');
+            and pg_get_triggerdef(g.oid) ~* 'when \(.*(is_anonymous is not true|is_anonymous = false|not new\.is_anonymous|is_anonymous is false)'))
+      ));
+  if left_out @> '{anonymous,phone}' or (c.needs_email and coalesce((evidence #>> '{kinds,phone,rows}')::bigint, 0) = 0) then
+    left_out := array_remove(array_remove(array_remove(left_out, 'anonymous'), 'phone'), 'other') || 'no_email'::text;
   end if;
+  select string_agg(
+      case when x.kind <> '' then format(E'-- %s are left out: %s\n  ', x.words, case
+        when example -> 'left_out' ? x.kind then 'their tried signups made no row'
+        when x.kind = 'no_email' then 'no row is, or can be, without one'
+        when evidence -> 'kinds' ? x.kind then format(
+          '0 of %s have a row, while %s of %s others do', evidence #>> array['kinds', x.kind, 'users'], others.with_row, others.users)
+        else 'a trigger''s condition names them' end) else '' end || x.condition, E'\n  and\n  ' order by x.i)
+    into conditions
+  from (values
+    (1, '', '', 'u.deleted_at is null'),
+    (2, 'unconfirmed', 'users who have not confirmed an address', '(u.email_confirmed_at is not null or u.phone_confirmed_at is not null'
+      || case when (evidence #>> '{kinds,anonymous,rows}')::bigint > 0 then ' or u.is_anonymous)' else ')' end),
+    (3, 'no_email', 'users without an e-mail address', 'u.email is not null'),
+    (4, 'anonymous', 'anonymous users', 'u.is_anonymous is not true'),
+    (5, 'phone', 'users with a phone number and no e-mail address', '(u.email is not null or u.phone is null)'),
+    (6, 'sso', 'users of single sign-on', 'u.is_sso_user is not true'),
+    (7, 'other', 'users with neither e-mail address nor phone number', '(u.email is not null or u.phone is not null)')
+  ) x (i, kind, words, condition)
+  where x.kind = any (left_out) or (x.kind = '' and exists (
+    select from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attname = 'deleted_at' and not a.attisdropped));
 
-  head := array[
-      format('Drafted by Rollcall for %s from its columns, %s rows%s.', target_name, shares[1],
-        case when example is not null then ' and signups that were tried and rolled back' else '' end)
-    ] || head || array(
-      select format('A signup here also writes %s: a repair by this definition does not; --replay does.', x) from jsonb_array_elements_text(example -> 'also_writes') x);
+  head := array[format('Drafted by Rollcall for %s from its columns, %s rows%s.', target_name, shares[1],
+      case when example is not null then ' and signups that were tried and rolled back' else '' end)]
+    || c.not_filled || array(
+      select format('A signup here also writes %s: a repair by this definition does not; --replay does.', x)
+      from jsonb_array_elements_text(example -> 'also_writes') x);
   return
     (select string_agg('-- ' || regexp_replace(x, '\s+', ' ', 'g') || E'\n', '' order by i) from unnest(head) with ordinality y (x, i))
-    || E'select\n  u.id as _user_id,\n  u.created_at as _signed_up_at,\n  '
-    || case when key.is_uuid then 'u.id' else 'u.id::text' end || format(' as %I', key.column_name)
+    || format(E'select\n  u.id as _user_id,\n  u.created_at as _signed_up_at,\n  u.id%s as %I',
+      case when key.is_uuid then '' else '::text' end, key.column_name)
     || coalesce((
       select string_agg(
         format(E',\n  -- %s%s\n  %s as %I', regexp_replace(x.note, '\s+', ' ', 'g'),
-          case when shares[1] > 0 then format(': explains %s of %s rows', shares[x.i + 1], shares[1]) end, x.expression, x.name),
+          case when shares[1] > 0 then format(': explains %s of %s rows', shares[x.i + 1], shares[1]) else '' end, x.expression, x.name),
         '' order by x.i)
-      from unnest(names, expressions, notes) with ordinality x (name, expression, note, i)), '')
-    || E'\nfrom auth.users u' || coalesce(E'\nwhere\n' || nullif(array_to_string(conditions, E'\n  and\n'), ''), '');
+      from unnest(c.names, c.expressions, c.notes) with ordinality x (name, expression, note, i)), '')
+    || E'\nfrom auth.users u' || coalesce(E'\nwhere\n  ' || conditions, '');
 end
 $$;
 comment on function rollcall.draft_definition(regclass, jsonb) is

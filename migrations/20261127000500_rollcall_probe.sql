@@ -7,7 +7,7 @@
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 create or replace function rollcall.beyond_rollback() returns setof text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
   with code as materialized (select * from rollcall.signup_code())
   select distinct lower(m[2])
   from code
@@ -39,98 +39,28 @@ $$;
 comment on function rollcall.beyond_rollback() is
   'What a signup seems to do that no rollback takes back: calls over HTTP or to another database, programs, files. Only what triggers of a signup run counts; pg_net and NOTIFY are rolled back.';
 
-create or replace function rollcall.sample_users(p_domain text default 'example.invalid') returns table (kind text, users_row jsonb)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  return query
-    with odd (metadata) as (
-      -- every key that the definition or a signup function reads, holding what nobody expects
-      select coalesce(jsonb_object_agg(k.key, E'it''s "odd" \\ \u2603 ; -- ' || repeat('x', 300)), '{}')
-        || '{"full_name": ["not", {"a": "name"}], "name": 12345.678, "avatar_url": {"deep": [[[[]]]]}, "account_type": "ADMIN", "age": "no number", "empty": "", "null": null}'
-      from (
-        select distinct m[1] as key
-        from (select s.query as source from rollcall.settings s union all select c.source from rollcall.signup_code() c) read
-        cross join lateral regexp_matches(read.source, '->>?\s*''(\w+)''', 'g') m
-      ) k
-    )
-    select
-      s.kind,
-      jsonb_build_object(
-        'id', s.id, 'instance_id', '00000000-0000-0000-0000-000000000000', 'aud', 'authenticated', 'role', '',
-        'encrypted_password', '', 'confirmation_token', '', 'recovery_token', '', 'email_change', '', 'email_change_token_new', '',
-        'email_change_token_current', '', 'email_change_confirm_status', 0, 'phone_change', '', 'phone_change_token', '',
-        'reauthentication_token', '', 'created_at', now() - interval '1 second', 'updated_at', now(),
-        'is_sso_user', s.kind = 'sso', 'is_anonymous', s.kind = 'anonymous',
-        'email', case when s.kind not in ('phone', 'anonymous', 'web3') then 'rc' || left(md5(s.id::text), 10) || '@' || p_domain end,
-        'phone', case when s.kind = 'phone' then '999' || lpad((random() * 999999999999)::bigint::text, 12, '0') end,
-        'raw_app_meta_data', case when s.provider is null then '{}' else jsonb_build_object('provider', s.provider, 'providers', array[s.provider]) end,
-        'raw_user_meta_data', s.metadata
-      )
-    from (
-      select k.kind, k.provider, gen_random_uuid() as id, k.metadata
-      from odd
-      cross join lateral (
-        values
-          (1, 'email', 'email', '{"email_verified": false, "phone_verified": false}'::jsonb),
-          (2, 'phone', 'phone', '{"email_verified": false, "phone_verified": false}'),
-          (3, 'oauth', 'google', '{"iss": "https://accounts.google.com", "full_name": "Rollcall Probe", "name": "Rollcall Probe", "avatar_url": "https://example.invalid/a.png", "picture": "https://example.invalid/a.png", "email_verified": true, "phone_verified": false}'),
-          (4, 'sso', 'sso:00000000-0000-0000-0000-000000000000', '{"email_verified": false, "phone_verified": false}'),
-          (5, 'anonymous', null, '{}'),
-          (6, 'web3', 'web3', '{"custom_claims": {"chain": "ethereum", "address": "0x0"}, "email_verified": false, "phone_verified": false}'),
-          (7, 'admin_created', 'email', '{}'),
-          (8, 'odd_metadata', 'email', odd.metadata)
-      ) k (position, kind, provider, metadata)
-      order by k.position
-    ) s
-    where s.kind <> 'anonymous' or exists (
-      select from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attname = 'is_anonymous' and not a.attisdropped);
-end
-$$;
-comment on function rollcall.sample_users(text) is
-  'One made-up user of every kind, as the row that Supabase Auth inserts: email, phone, oauth, sso, anonymous, web3, admin_created, odd_metadata. Nothing is written.';
-
-create or replace function rollcall.probe_kinds() returns setof text
-language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
-  select s.kind from rollcall.sample_users() s
-$$;
-comment on function rollcall.probe_kinds() is
-  'The kinds of users that rollcall.probe_signup() can try.';
-
-create or replace function rollcall.failed_functions(p_context text) returns text[]
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select coalesce(array_agg(f.name order by f.position), '{}')
-  from (
-    select format('%I.%I', n.nspname, p.proname) as name, min(m.position) as position
-    from regexp_matches(p_context, '(?:PL/pgSQL|SQL) function ([^\n(]+?)(?:\(| statement)', 'g') with ordinality m (found, position)
-    join pg_proc p on quote_ident(p.proname) = m.found[1] or '"' || p.proname || '"' = m.found[1] or p.proname = split_part(m.found[1], '.', 2)
-    join pg_namespace n on n.oid = p.pronamespace
-    where n.nspname not in ('rollcall', 'pg_catalog') and (strpos(m.found[1], '.') = 0 or m.found[1] = format('%I.%I', n.nspname, p.proname))
-    group by 1
-  ) f
-$$;
-comment on function rollcall.failed_functions(text) is
-  'The functions that the context of an error names, innermost first: those only that the catalog knows.';
-
+-- A sequence that is restarted at the number where it stands gets a file of its own for this transaction, and the rollback
+-- brings the old one back untouched.
 create or replace function rollcall.keep_sequences() returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
   sequence record;
   next_value bigint;
 begin
-  -- A sequence that is restarted at the number where it stands gets a file of its own for this transaction; the rollback
-  -- brings the old one back untouched.
   for sequence in
     with code as materialized (select * from rollcall.signup_code())
     select c.oid::regclass as name, q.seqincrement, q.seqmin, q.seqmax
     from pg_class c
     join pg_sequence q on q.seqrelid = c.oid
-    where c.relnamespace = any (rollcall.application_schemas()) and pg_has_role(c.relowner, 'usage')
+    where c.relnamespace = any ((select rollcall.application_schemas())::oid[]) and pg_has_role(c.relowner, 'usage')
       and exists (
         select from code
         where strpos(code.source, c.relname) > 0
           or (code.kind = 'table' and exists (
-            select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = code.object_id and d.deptype in ('a', 'i')))
+            select from pg_depend d
+            where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = code.object_id and d.deptype in ('a', 'i')))
         union all
+        -- a repair fills this one, whatever signups do
         select from pg_depend d, rollcall.settings s
         where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = to_regclass(s.target_table) and d.deptype in ('a', 'i')
       )
@@ -143,38 +73,109 @@ begin
 end
 $$;
 comment on function rollcall.keep_sequences() is
-  'Lets the rollback of this transaction, or subtransaction, take back what the application''s sequences of a signup advance from here on. Others who draw numbers wait until then.';
+  'Makes a rollback take back what a signup or a repair draws from the application''s sequences. Only for what is rolled back: until then others wait for these sequences.';
 
--- In Supabase Auth's order of statements, and with its search_path.
-create or replace function rollcall.sign_up(p_user jsonb, p_confirm boolean) returns void
+create or replace function rollcall.sample_users(p_domain text default 'example.invalid', p_keys text[] default null)
+returns table (kind text, users_row jsonb)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+begin
+  return query
+    with odd (metadata) as (
+      -- every key that the definition or a signup function reads, holding what nobody expects
+      select coalesce(jsonb_object_agg(k.key, E'it''s "odd" \\ \u2603 ; -- ' || repeat('x', 300)), '{}')
+        || '{"full_name": ["not", {"a": "name"}], "name": 12345.678, "avatar_url": {"deep": [[[[]]]]}, "account_type": "ADMIN",
+             "age": "no number", "empty": "", "null": null}'
+      from (
+        select distinct m[1] as key
+        from (select s.query as source from rollcall.settings s union all select c.source from rollcall.signup_code() c) read
+        cross join lateral regexp_matches(read.source, '->>?\s*''(\w+)''', 'g') m
+      ) k
+    ),
+    sample as (
+      select k.position, k.kind, k.provider, gen_random_uuid() as id, k.metadata
+      from odd
+      cross join lateral (
+        values
+          (1, 'email', 'email', '{"email_verified": false, "phone_verified": false}'::jsonb),
+          (2, 'phone', 'phone', '{"email_verified": false, "phone_verified": false}'),
+          (3, 'oauth', 'google', '{"iss": "https://accounts.google.com", "full_name": "Rollcall Probe", "name": "Rollcall Probe",
+            "avatar_url": "https://example.invalid/a.png", "picture": "https://example.invalid/a.png", "email_verified": true}'),
+          (4, 'sso', 'sso:00000000-0000-0000-0000-000000000000', '{"email_verified": false, "phone_verified": false}'),
+          (5, 'anonymous', null, '{}'),
+          (6, 'web3', 'web3', '{"custom_claims": {"chain": "ethereum", "address": "0x0"}, "email_verified": false}'),
+          (7, 'admin_created', 'email', '{}'),
+          (8, 'odd_metadata', 'email', odd.metadata)
+      ) k (position, kind, provider, metadata)
+    )
+    select
+      s.kind,
+      jsonb_build_object(
+        'id', s.id, 'instance_id', '00000000-0000-0000-0000-000000000000', 'aud', 'authenticated', 'role', '',
+        'encrypted_password', '', 'confirmation_token', '', 'recovery_token', '', 'email_change', '', 'email_change_token_new', '',
+        'email_change_token_current', '', 'email_change_confirm_status', 0, 'phone_change', '', 'phone_change_token', '',
+        'reauthentication_token', '', 'created_at', now() - interval '1 second', 'updated_at', now(),
+        'is_sso_user', s.kind = 'sso', 'is_anonymous', s.kind = 'anonymous',
+        'email', case when s.kind not in ('phone', 'anonymous', 'web3') then 'rc' || left(md5(s.id::text), 10) || '@' || p_domain end,
+        'phone', case when s.kind = 'phone' then '999' || lpad((random() * 999999999999)::bigint::text, 12, '0') end,
+        'raw_app_meta_data', case when s.provider is null then '{}'
+          else jsonb_build_object('provider', s.provider, 'providers', array[s.provider]) end,
+        'raw_user_meta_data', case when p_keys is null then s.metadata
+          else coalesce((select jsonb_object_agg(k, 'rc' || left(md5(k || s.id), 8)) from unnest(p_keys) k), '{}') end
+      )
+    from sample s
+    where s.kind <> 'anonymous' or exists (
+      select from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attname = 'is_anonymous' and not a.attisdropped)
+    order by s.position;
+end
+$$;
+comment on function rollcall.sample_users(text, text[]) is
+  'One made-up user of every kind, as the row that Supabase Auth inserts: email, phone, oauth, sso, anonymous, web3, admin_created, odd_metadata; or with these metadata keys, each value one of its own. Nothing is written.';
+
+create or replace function rollcall.probe_kinds() returns setof text
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select s.kind from rollcall.sample_users() s
+$$;
+comment on function rollcall.probe_kinds() is
+  'The kinds of users that rollcall.probe_signup() can try.';
+
+create or replace function rollcall.sign_up(p_user jsonb, p_confirm boolean) returns text[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
   user_id constant uuid := p_user ->> 'id';
-  person_identity jsonb;
+  provider constant text := p_user #>> '{raw_app_meta_data,provider}';
+  writes_before jsonb;
+  r record;
 begin
   perform rollcall.refuse_temporary_objects();
   perform rollcall.keep_sequences();
+  select jsonb_object_agg(w.relid, w.n_tup_ins + w.n_tup_upd + w.n_tup_del) into writes_before from pg_stat_xact_user_tables w;
+
+  -- Supabase Auth's order of statements, and its search_path
   perform set_config('search_path', 'auth, pg_temp', true);
-  execute (
-    select format('insert into auth.users (%1$s) select %1$s from pg_catalog.jsonb_populate_record(null::auth.users, $1)', string_agg(quote_ident(a.attname), ', '))
-    from pg_attribute a
-    where a.attrelid = 'auth.users'::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and p_user ? a.attname::text
-  ) using p_user;
-  if not exists (select from auth.users u where u.id = user_id) then
-    raise exception 'rollcall: a trigger discarded the user' using errcode = 'RC002';
-  end if;
-  update auth.users u set role = 'authenticated', updated_at = now() where u.id = user_id;
-  if p_user #>> '{raw_app_meta_data,provider}' is not null and to_regclass('auth.identities') is not null then
-    person_identity := jsonb_build_object(
-      'id', gen_random_uuid(), 'provider_id', user_id, 'user_id', user_id, 'provider', p_user #>> '{raw_app_meta_data,provider}',
-      'identity_data', jsonb_build_object('sub', user_id, 'email', p_user ->> 'email'),
-      'last_sign_in_at', now(), 'created_at', now(), 'updated_at', now());
-    execute (
-      select format('insert into auth.identities (%1$s) select %1$s from pg_catalog.jsonb_populate_record(null::auth.identities, $1)', string_agg(quote_ident(a.attname), ', '))
-      from pg_attribute a
-      where a.attrelid = 'auth.identities'::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and person_identity ? a.attname::text
-    ) using person_identity;
-  end if;
+  for r in
+    select
+      x.target, x.content,
+      string_agg(quote_ident(a.attname), ', ') as columns
+    from (values
+      (1, 'auth.users', p_user),
+      (2, 'auth.identities', jsonb_build_object(
+        'id', gen_random_uuid(), 'provider_id', user_id, 'user_id', user_id, 'provider', provider,
+        'identity_data', jsonb_build_object('sub', user_id, 'email', p_user ->> 'email'),
+        'last_sign_in_at', now(), 'created_at', now(), 'updated_at', now()))
+    ) x (i, target, content)
+    -- whatever the version of Supabase Auth
+    join pg_attribute a on a.attrelid = to_regclass(x.target) and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+      and x.content ? a.attname::text
+    where x.i = 1 or provider is not null
+    group by x.i, x.target, x.content
+    order by x.i
+  loop
+    execute format('insert into %1$s (%2$s) select %2$s from pg_catalog.jsonb_populate_record(null::%1$s, $1)', r.target, r.columns) using r.content;
+    update auth.users u set role = 'authenticated', updated_at = now() where u.id = user_id and u.role = '';
+    if not exists (select from auth.users u where u.id = user_id) then
+      raise exception 'rollcall: a trigger discarded the user' using errcode = 'RC002';
+    end if;
+  end loop;
   if p_confirm and p_user ->> 'email' is not null then
     update auth.users u set email_confirmed_at = now() where u.id = user_id;
   elsif p_confirm and p_user ->> 'phone' is not null then
@@ -182,89 +183,79 @@ begin
   end if;
   -- what the commit would do
   set constraints all immediate;
+
+  return array(
+    select format('%I.%I', w.schemaname, w.relname)
+    from pg_stat_xact_user_tables w
+    where w.n_tup_ins + w.n_tup_upd + w.n_tup_del > coalesce((writes_before ->> w.relid::text)::bigint, 0)
+      and to_regnamespace(quote_ident(w.schemaname)) = any ((select rollcall.application_schemas())::oid[])
+    order by 1);
 end
 $$;
 comment on function rollcall.sign_up(jsonb, boolean) is
-  'Signs a made-up user up, and confirms their address. Only for callers that roll it back: rollcall.probe_signup(), rollcall.signup_example().';
+  'Signs a made-up user up, and confirms their address. Returns the application''s tables that were written. Only for callers that roll it back.';
 
 create or replace function rollcall.probe_signup(p_kind text)
 returns table (
   kind text, outcome text, code text, constraint_name text, column_name text, wrong_columns text[], tables_written text[], failed_functions text[]
 )
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off set lock_timeout = '1s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '1s' as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
   at_domain text := 'example.invalid';
   person jsonb;
-  written_before jsonb;
+  user_id uuid;
   is_expected boolean;
   has_profile boolean;
-  differences text;
   failed jsonb;
   context text;
+  -- what the definition gives anew at every look (a random name) cannot be compared
+  differences constant text := (
+    select string_agg(
+      format(
+        case when c.column_name = 'email'
+          then 'case when lower(t.%1$I::text) is distinct from lower(e.%1$I::text) then %1$L end'
+          else 'case when to_jsonb(t.%1$I) is distinct from to_jsonb(e.%1$I::%2$s) and e.%1$I::text is not distinct from a.%1$I::text then %1$L end'
+        end, c.column_name, format_type(a.atttypid, a.atttypmod)), ', ')
+    from rollcall.profile_columns() c
+    join pg_attribute a on a.attrelid = to_regclass(s.target_table) and a.attname = c.column_name
+    join pg_type y on y.oid = rollcall.base_type(a.atttypid) and y.typcategory <> 'D');
 begin
   kind := p_kind;
-  if not exists (select from rollcall.sample_users() x where x.kind = p_kind) then
-    raise exception 'rollcall: there is no such kind of user' using errcode = 'invalid_parameter_value', hint = 'select rollcall.probe_kinds()';
-  end if;
   tables_written := '{}';
   failed_functions := '{}';
-  if not has_table_privilege('auth.users', 'insert') then
-    outcome := 'unknown';
-    code := '42501';
-    return next;
-    return;
-  elsif exists (select from rollcall.beyond_rollback()) then
-    outcome := 'refused';
+  if not has_table_privilege('auth.users', 'insert') or exists (select from rollcall.beyond_rollback()) then
+    outcome := case when has_table_privilege('auth.users', 'insert') then 'refused' else 'unknown' end;
+    code := case when outcome = 'unknown' then '42501' end;
     return next;
     return;
   end if;
-  select string_agg(
-    format(
-      case when c.column_name = 'email'
-        then 'case when lower(t.%1$I::text) is distinct from lower(e.%1$I::text) then %1$L end'
-        -- what the definition gives anew at every look (a random name) cannot be compared
-        else 'case when to_jsonb(t.%1$I) is distinct from to_jsonb(e.%1$I::%2$s) and e.%1$I::text is not distinct from a.%1$I::text then %1$L end'
-      end, c.column_name, format_type(a.atttypid, a.atttypmod)
-    ), ', ')
-    into differences
-  from rollcall.profile_columns() c
-  join pg_attribute a on a.attrelid = to_regclass(s.target_table) and a.attname = c.column_name
-  join pg_type y on y.oid = a.atttypid
-  where y.typcategory <> 'D';
 
   loop
-    select x.users_row into person from rollcall.sample_users(at_domain) x where x.kind = p_kind;
+    select x.users_row, x.users_row ->> 'id' into person, user_id from rollcall.sample_users(at_domain) x where x.kind = p_kind;
+    if person is null then
+      raise exception 'rollcall: there is no such kind of user' using errcode = 'invalid_parameter_value', hint = 'select rollcall.probe_kinds()';
+    end if;
     begin
-      select jsonb_object_agg(w.relid, w.n_tup_ins + w.n_tup_upd + w.n_tup_del) into written_before from pg_stat_xact_user_tables w;
-      perform rollcall.sign_up(person, true);
-      tables_written := array(
-        select format('%I.%I', w.schemaname, w.relname)
-        from pg_stat_xact_user_tables w
-        where w.n_tup_ins + w.n_tup_upd + w.n_tup_del > coalesce((written_before ->> w.relid::text)::bigint, 0)
-          and w.schemaname::regnamespace = any (rollcall.application_schemas())
-        order by 1);
-      execute 'select exists (select from (' || s.query || ') e where e._user_id = $1)' into is_expected using (person ->> 'id')::uuid;
-      execute format('select exists (select from %s t where %s)', s.target_table, rollcall.key_match(s, '$1')) into has_profile
-        using (person ->> 'id')::uuid;
+      tables_written := rollcall.sign_up(person, true);
+      execute 'select exists (select from (' || s.query || ') e where e._user_id = $1)' into is_expected using user_id;
+      execute format('select exists (select from %s t where %s)', s.target_table, rollcall.key_match(s, '$1')) into has_profile using user_id;
       if has_profile and is_expected then
-        execute 'select array_remove(array[' || differences || '], null) from (' || s.query || ') e join (' || s.query
+        execute 'select array_remove(array[' || differences || ']::text[], null) from (' || s.query || ') e join (' || s.query
           || ') a on a._user_id = e._user_id join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'e._user_id') || ' where e._user_id = $1'
-          into wrong_columns using (person ->> 'id')::uuid;
+          into wrong_columns using user_id;
       elsif is_expected then
         -- Rollcall's trigger lets the signup through, and logs why
         select v.payload into failed
-        from rollcall.event v
-        where v.user_id = (person ->> 'id')::uuid and v.kind = 'profile_bootstrap_error'
-        order by v.id desc limit 1;
+        from rollcall.event v where v.user_id = probe_signup.user_id and v.kind = 'profile_bootstrap_error' order by v.id desc limit 1;
         code := failed ->> 'sqlstate';
         constraint_name := failed ->> 'constraint';
         column_name := failed ->> 'column';
-        failed_functions := array(select jsonb_array_elements_text(case when jsonb_typeof(failed -> 'functions') = 'array' then failed -> 'functions' else '[]' end));
+        failed_functions := array(select jsonb_array_elements_text(failed -> 'functions'));
       end if;
       outcome := case
         when not is_expected then 'not_expected'
-        when not has_profile then case when left(code, 2) = '40' or code = '55P03' then 'unknown' else 'no_profile' end
+        when not has_profile then case when rollcall.error_kind(code) = 'lock' then 'unknown' else 'no_profile' end
         when wrong_columns <> '{}' then 'wrong_profile'
         else 'right_profile'
       end;
@@ -275,11 +266,13 @@ begin
       -- "others" leaves out a cancelled query and a failed assertion; a trigger may meet either
       when others or query_canceled or assert_failure then
         get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name, context = pg_exception_context;
-        wrong_columns := null;
+        constraint_name := rollcall.known_constraint(constraint_name);
+        column_name := rollcall.known_column(column_name);
+        failed_functions := rollcall.known_functions(context);
         tables_written := '{}';
-        failed_functions := rollcall.failed_functions(context);
+        wrong_columns := null;
         outcome := case
-          when left(code, 2) in ('08', '40', '53', '58') or code in ('55P03', '57014', '57P01', '25006') then 'unknown'
+          when rollcall.error_kind(code) <> 'row' or code in ('57014', '25006') then 'unknown'
           when code = 'RC002' then 'refused_by_rule'
           -- raised on purpose, and not by a handler that words a failure anew
           when code = 'P0001' and not exists (
@@ -292,15 +285,12 @@ begin
     end;
     exit when outcome <> 'refused_by_rule' or at_domain <> 'example.invalid' or person ->> 'email' is null;
     -- an address at a domain from which somebody could sign up before
-    select split_part(u.email, '@', 2) into at_domain
-    from auth.users u where u.email_confirmed_at is not null and u.email like '%@%' order by u.created_at desc nulls last limit 1;
+    at_domain := (
+      select split_part(u.email, '@', 2) from auth.users u
+      where u.email_confirmed_at is not null and u.email like '%@%' order by u.created_at desc nulls last limit 1);
     exit when at_domain is null;
     code := null;
   end loop;
-  constraint_name := (
-    select k.conname from pg_constraint k where k.conname = constraint_name
-    union select i.relname from pg_class i where i.relname = constraint_name and i.relkind = 'i' limit 1);
-  column_name := (select a.attname from pg_attribute a where a.attname = column_name and a.attnum > 0 limit 1);
   return next;
 end
 $$;
@@ -308,146 +298,116 @@ comment on function rollcall.probe_signup(text) is
   'Tries the signup of one made-up user of a kind and rolls it back: right_profile, wrong_profile (with the columns that differ from the definition), no_profile, blocked (with SQLSTATE, constraint, column and functions), refused_by_rule (a trigger refused it on purpose), not_expected, unknown (a lock, a right), refused (a signup does what cannot be rolled back: rollcall.beyond_rollback()). Runs as its owner, so it does not see rights that only supabase_auth_admin lacks.';
 
 create or replace function rollcall.signup_example(p_table regclass default null) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off set lock_timeout = '1s' as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '1s' as $$
 declare
-  keys text[];
   code_keys constant text[] := array(
-    select distinct m[1] from rollcall.signup_code() c cross join lateral regexp_matches(c.source, '->>\s*''(\w+)''', 'g') m);
+    select distinct m[1] from rollcall.signup_code() c cross join lateral regexp_matches(c.source, '->>\s*''(\w+)''', 'g') m
+    where not rollcall.is_privilege(m[1]) limit 40);
+  keys text[] := code_keys || '{full_name,name,display_name,username,user_name,preferred_username,first_name,last_name,avatar_url,picture}';
   at_domain text := 'example.invalid';
-  person jsonb;
   who record;
-  passed jsonb := '{}';
-  written_before jsonb;
-  written regclass[];
-  found record;
-  is_found boolean;
-  found_tables jsonb;
-  chosen record;
+  person jsonb;
+  is_confirmed boolean;
+  passed jsonb;
+  written text[];
+  place record;
+  target record;
   s rollcall.settings;
+  is_there boolean;
   evidence jsonb;
-  used text[];
   left_out text[] := '{}';
   example jsonb;
 begin
   if not has_table_privilege('auth.users', 'insert') or exists (select from rollcall.beyond_rollback()) then
     return null;
   end if;
-  -- each with a value of its own, so that a value tells where it came from
-  keys := array(
-    select k from (
-      select unnest(code_keys) as k
-      union
-      select unnest('{full_name,name,display_name,username,user_name,preferred_username,first_name,last_name,avatar_url,picture}'::text[])
-    ) x where not rollcall.is_privilege(k) limit 40);
-
   begin
-    select jsonb_object_agg(w.relid, w.n_tup_ins + w.n_tup_upd + w.n_tup_del) into written_before from pg_stat_xact_user_tables w;
-    for who in
-      select x.name, x.kind, x.metadata_keys
-      from (
-        select 1 as position, 'plain' as name, 'email' as kind, '{}'::text[] as metadata_keys
-        union all select 2, 'plain again', 'email', '{}'
-        union all select 3, 'full', 'email', keys
-        union all select 4, 'phone', 'phone', '{}'
-        union all select 5, 'phone again', 'phone', '{}'
-        union all select 6, 'anonymous', 'anonymous', '{}'
-        -- tried where a value of one key spoils it for all
-        union all select 7, 'key ' || k, 'email', array[k] from unnest(code_keys) k where not rollcall.is_privilege(k)
-      ) x order by x.position
-    loop
-      continue when who.name like 'key %' and passed ? 'full';
-      for attempt in 1..2 loop
-        select u.users_row || jsonb_build_object('raw_user_meta_data', coalesce((
-            select jsonb_object_agg(k, 'rc' || left(md5(k || (u.users_row ->> 'id')), 8)) from unnest(who.metadata_keys) k), '{}'))
-          into person
-        from rollcall.sample_users(at_domain) u where u.kind = who.kind;
-        exit when person is null;
+    -- after the signup; and where that makes no row, after the confirmation
+    foreach is_confirmed in array array[false, true] loop
+      passed := '{}';
+      written := '{}';
+      for who in
+        select x.i, x.name, x.kind, x.keys
+        from (
+          values (1, 'plain', 'email', '{}'::text[]), (2, 'plain', 'email', '{}'), (3, 'plain again', 'email', '{}'), (4, 'full', 'email', keys),
+            (5, 'phone', 'phone', '{}'), (6, 'phone again', 'phone', '{}'), (7, 'anonymous', 'anonymous', '{}')
+          union all
+          -- where the value of one key spoils it for all
+          select 8, 'key ' || k, 'email', array[k] from unnest(code_keys) k
+        ) x (i, name, kind, keys)
+        order by x.i
+      loop
+        continue when passed ? who.name or (who.i = 8 and passed ? 'full');
+        if who.i = 2 then
+          -- a rule may let only some domains in
+          at_domain := (
+            select split_part(u.email, '@', 2) from auth.users u
+            where u.email_confirmed_at is not null and u.email like '%@%' order by u.created_at desc nulls last limit 1);
+        end if;
         begin
-          perform rollcall.sign_up(person, false);
+          select u.users_row into person from rollcall.sample_users(at_domain, who.keys) u where u.kind = who.kind;
+          written := written || rollcall.sign_up(person, is_confirmed);
           passed := passed || jsonb_build_object(who.name, person -> 'id');
-          exit;
-        exception when raise_exception or sqlstate 'RC002' then
-          exit when who.name <> 'plain' or attempt = 2;
-          select coalesce(max(d.domain), at_domain) into at_domain from (
-            select split_part(u.email, '@', 2) as domain
-            from auth.users u where u.email_confirmed_at is not null and u.email like '%@%' order by u.created_at desc nulls last limit 1) d;
-        when others then
-          exit;
-        end;
-      end loop;
-      exit when not passed ? 'plain';
-    end loop;
-
-    -- the tables with a row of theirs: after the signup, else after the confirmation
-    for step in 1..2 loop
-      written := array(
-        select w.relid::regclass from pg_stat_xact_user_tables w
-        where w.n_tup_ins + w.n_tup_upd + w.n_tup_del > coalesce((written_before ->> w.relid::text)::bigint, 0)
-          and w.schemaname::regnamespace = any (rollcall.application_schemas()));
-      found_tables := '[]';
-      for found in select t as id, k.column_name, k.is_uuid from unnest(written) t cross join lateral rollcall.key_candidates(t) k loop
-        s.key_column := found.column_name;
-        s.key_is_uuid := found.is_uuid;
-        execute format('select exists (select from %s t where %s)', found.id, rollcall.key_match(s, '$1')) into is_found using (passed ->> 'plain')::uuid;
-        if is_found then
-          found_tables := found_tables || jsonb_build_object('id', found.id::oid, 'key', found.column_name, 'is_uuid', found.is_uuid);
-        end if;
-      end loop;
-      exit when found_tables <> '[]' or not passed ? 'plain' or step = 2;
-      left_out := array['unconfirmed'];
-      update auth.users u set email_confirmed_at = now() where u.email is not null and u.id::text in (select p.value from jsonb_each_text(passed) p);
-      update auth.users u set phone_confirmed_at = now() where u.phone is not null and u.id::text in (select p.value from jsonb_each_text(passed) p);
-      set constraints all immediate;
-    end loop;
-
-    select x.* into chosen
-    from (
-      select
-        f.id::regclass as id, format('%I.%I', n.nspname, t.relname) as name, f.key, f.is_uuid,
-        coalesce(c.stands_out, false) as stands_out, coalesce(c.rank, 10) as rank, t.relname ~* 'profile' as named_profile,
-        count(*) over (partition by coalesce(c.rank, 10), t.relname ~* 'profile') as equals
-      from jsonb_to_recordset(found_tables) f (id oid, key name, is_uuid boolean)
-      join pg_class t on t.oid = f.id
-      join pg_namespace n on n.oid = t.relnamespace
-      left join rollcall.candidate_tables() c on to_regclass(c.table_name) = f.id
-      where p_table is null or f.id = p_table
-    ) x
-    order by x.stands_out desc, x.rank, x.named_profile desc
-    limit 1;
-    if chosen.id is not null and (chosen.stands_out or chosen.equals = 1 or p_table is not null) then
-      -- what is used when the keys that were found are not there
-      for level in 1..3 loop
-        evidence := rollcall.draft_evidence(chosen.id, chosen.key, chosen.is_uuid, array(select p.value::uuid from jsonb_each_text(passed) p));
-        used := array(
-          select distinct m[1] from jsonb_each(evidence -> 'sources') x cross join lateral regexp_matches(x.value::text, '->> ''(\w+)''', 'g') m);
-        exit when level = 3 or used = '{}' or not passed ? 'full';
-        select u.users_row || jsonb_build_object('raw_user_meta_data', coalesce((
-            select jsonb_object_agg(k, 'rc' || left(md5(k || (u.users_row ->> 'id')), 8)) from unnest(keys) k where k <> all (used)), '{}'))
-          into person
-        from rollcall.sample_users(at_domain) u where u.kind = 'email';
-        begin
-          perform rollcall.sign_up(person, left_out <> '{}');
-          passed := passed || jsonb_build_object('without ' || level, person -> 'id');
         exception when others then
-          exit;
+          null;
         end;
       end loop;
-      for who in select k.name from unnest(array['phone', 'anonymous']) k (name) where passed ? k.name loop
-        s.key_column := chosen.key;
-        s.key_is_uuid := chosen.is_uuid;
-        execute format('select exists (select from %s t where %s)', chosen.name, rollcall.key_match(s, '$1')) into is_found using (passed ->> who.name)::uuid;
-        if not is_found and not (left_out = array['unconfirmed'] and who.name = 'anonymous') then
-          left_out := left_out || who.name;
+
+      -- the table that has a row of theirs; of several the best candidate
+      for place in
+        select distinct
+          to_regclass(w) as id, k.column_name as key, k.is_uuid,
+          coalesce(case when c.stands_out then 0 end, c.rank, 10) * 2 + (w !~* 'profile')::integer as rank
+        from unnest(written) w
+        cross join lateral rollcall.key_candidates(to_regclass(w)) k
+        left join rollcall.candidate_tables() c on to_regclass(c.table_name) = to_regclass(w)
+        where p_table is null or to_regclass(w) = p_table
+        order by 4, 2
+      loop
+        s.key_column := place.key;
+        s.key_is_uuid := place.is_uuid;
+        execute format('select exists (select from %s t where %s)', place.id, rollcall.key_match(s, '$1')) into is_there using (passed ->> 'plain')::uuid;
+        continue when not is_there;
+        if target is null then
+          target := place;
+        elsif target.rank = place.rank and target.id <> place.id then
+          raise exception using errcode = 'RC001', message = 'rollcall: two tables are as likely';
         end if;
       end loop;
-      if left_out @> array['phone', 'anonymous'] then
-        left_out := left_out || 'other'::text;
-      end if;
-      example := jsonb_build_object(
-        'table', chosen.name, 'key', chosen.key, 'sources', evidence -> 'sources', 'rest', evidence -> 'rest', 'left_out', left_out,
-        'is_complete', passed ? 'full', 'has_borrowed_domain', at_domain <> 'example.invalid',
-        'also_writes', array(select t::text from unnest(written) t where t <> chosen.id order by 1));
+      exit when target is not null;
+    end loop;
+    if target is null then
+      raise exception using errcode = 'RC001', message = 'rollcall: no table got a row';
     end if;
+
+    -- where its columns came from; and from where when that is not there
+    for level in 1..3 loop
+      evidence := rollcall.draft_evidence(target.id, target.key, target.is_uuid, array(select p.value::uuid from jsonb_each_text(passed) p));
+      keys := array(
+        select k from unnest(keys) k
+        where not exists (select from jsonb_each_text(evidence -> 'sources') x where strpos(x.value, quote_literal(k)) > 0));
+      exit when level = 3 or not passed ? 'full';
+      select u.users_row into person from rollcall.sample_users(at_domain, keys) u where u.kind = 'email';
+      perform rollcall.sign_up(person, is_confirmed);
+      passed := passed || jsonb_build_object('level ' || level, person -> 'id');
+    end loop;
+
+    if is_confirmed then
+      left_out := array['unconfirmed'];
+    end if;
+    s.key_column := target.key;
+    s.key_is_uuid := target.is_uuid;
+    for who in select k as kind from unnest(array['phone', 'anonymous']) k where passed ? k loop
+      execute format('select exists (select from %s t where %s)', target.id, rollcall.key_match(s, '$1')) into is_there using (passed ->> who.kind)::uuid;
+      if not is_there then
+        left_out := left_out || who.kind;
+      end if;
+    end loop;
+    example := jsonb_build_object(
+      'table', (select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target.id),
+      'key', target.key, 'sources', evidence -> 'sources', 'rest', evidence -> 'rest', 'left_out', left_out,
+      'is_complete', passed ? 'full', 'has_borrowed_domain', at_domain is distinct from 'example.invalid',
+      'also_writes', array(select distinct w from unnest(written) w where to_regclass(w) <> target.id order by 1));
     raise exception using errcode = 'RC001', message = 'rollcall: trial over';
   exception
     when sqlstate 'RC001' then

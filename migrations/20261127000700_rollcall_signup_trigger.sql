@@ -12,14 +12,14 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   from pg_constraint c
   where c.condeferred
     and (
-      c.conrelid = to_regclass(p_table)
+      c.conrelid in (to_regclass(p_table), to_regclass('rollcall.event'))
       -- what a trigger on the table writes may be checked at commit, too
       or exists (select from pg_trigger g where g.tgrelid = to_regclass(p_table) and not g.tgisinternal and g.tgtype::integer & 4 = 4)
     )
   order by 1
 $$;
 comment on function rollcall.checked_at_commit(text) is
-  'The constraints that an insert into the table may leave to be checked at commit, constraint triggers among them.';
+  'The constraints that an insert into the profile table, and the event of it, may leave to be checked at commit, constraint triggers among them.';
 
 create or replace function rollcall.on_signup() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
@@ -112,8 +112,9 @@ begin
     join pg_proc p on p.oid = t.tgfoid
     where c.relnamespace = to_regnamespace('auth') and not t.tgisinternal and t.tgenabled in ('O', 'A')
       and t.tgtype::integer & 20 <> 0  -- insert or update
-      -- but for each row after the insert of a user alone, at once
-      and (t.tgrelid <> 'auth.users'::regclass or t.tgtype::integer & 21 <> 5 or t.tginitdeferred)
+      -- but for each row after the insert of a user, at once; what also follows updates may tell them apart
+      and (t.tgrelid <> 'auth.users'::regclass or t.tgtype::integer & 5 <> 5 or t.tginitdeferred
+        or (t.tgtype::integer & 16 = 16 and p.prosrc !~* '\mtg_op\M'))
       and not rollcall.is_ours(p.oid)
     union
     select code.trigger_id, p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
@@ -124,8 +125,12 @@ begin
   from code
   join pg_trigger t on t.oid = code.trigger_id
   join pg_class x on x.oid = target
-  where code.source ~* ('\minto\s+("?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(x.relname, '(\W)', '\\\1', 'g') || '"?(\W|$)')
-    or code.source ~* '\mexecute\M';
+  where code.source ~* '\mexecute\M'
+    or exists (
+      select from regexp_matches(
+        code.source, '\minto\s+(?:"?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(x.relname, '(\W)', '\\\1', 'g') || '("?\M[^;]*)', 'gi') m
+      where m[1] !~* '\mon\s+conflict\M'
+    );
   if obstacle is not null then
     raise exception 'rollcall: the application may make profiles after the signup''s insert, by its trigger %', obstacle
       using errcode = 'object_not_in_prerequisite_state',

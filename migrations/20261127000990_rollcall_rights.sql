@@ -94,3 +94,17 @@ grant execute on function
   rollcall.start_run(text, jsonb, uuid),
   rollcall.undo_batch(uuid, integer, boolean)
 to rollcall_repairer;
+
+-- "set debug_print_plan = on" shows a client the values in the plans of whatever it calls, unless it is sent no such messages.
+do $$
+declare
+  name text;
+begin
+  for name in
+    select p.oid::regprocedure from pg_proc p
+    where p.pronamespace = 'rollcall'::regnamespace and p.prosecdef and has_function_privilege('rollcall_repairer', p.oid, 'execute')
+  loop
+    execute format('alter function %s set client_min_messages = notice', name);
+  end loop;
+end
+$$;

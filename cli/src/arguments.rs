@@ -97,7 +97,7 @@ pub(crate) enum DatabaseCommand {
     Backfill(BackfillArguments),
     /// Earlier backfills and those under way; pause, resume or cancel one, or change how fast it goes
     Runs(RunsArguments),
-    /// Take a backfill back where its profiles are still as it made them
+    /// Undo a backfill: delete its profiles that are still as it made them
     Undo(UndoArguments),
 }
 
@@ -311,22 +311,22 @@ pub(crate) struct BackfillArguments {
     #[arg(long, value_name = "TYPE")]
     pub(crate) account_type: Option<String>,
 
-    /// Only users from this id on
-    #[arg(long, value_name = "USER", conflicts_with = "user")]
-    pub(crate) from: Option<Uuid>,
+    /// Let the application's own signup triggers make the profiles, and what else they make
+    #[arg(long, conflicts_with_all = ["user", "account_type", "run"])]
+    pub(crate) replay: bool,
 
-    /// Only users up to this id
-    #[arg(long, value_name = "USER", conflicts_with = "user")]
-    pub(crate) to: Option<Uuid>,
+    /// Go on where that sends what no rollback takes back (calls to other servers)
+    #[arg(long, requires = "apply")]
+    pub(crate) allow_outside_calls: bool,
 
-    /// Go on with this run
+    /// Continue this run
     #[arg(
         long,
         value_name = "RUN",
         requires = "apply",
-        conflicts_with_all = ["user", "max_users", "account_type", "from", "to", "note"],
+        conflicts_with_all = ["user", "max_users", "account_type", "note"],
     )]
-    pub(crate) run: Option<Uuid>,
+    pub(crate) run: Option<RunId>,
 
     /// Why, for the list of runs; no personal data
     #[arg(long, value_name = "TEXT", requires = "apply", conflicts_with = "user")]
@@ -334,7 +334,7 @@ pub(crate) struct BackfillArguments {
 
     /// Share of the time to work, from 0.01 to 1; the rest is pause
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
-    pub(crate) duty: f32,
+    pub(crate) throttle: f32,
 }
 
 #[derive(Debug, Args)]
@@ -353,7 +353,7 @@ pub(crate) enum RunsAction {
     Show(RunArguments),
     /// Stop it after the batch in hand
     Pause(RunArguments),
-    /// Let it go on: whoever comes next does, or `backfill --apply --run RUN`
+    /// Let it continue: the next repair does it, or `backfill --apply --run RUN`
     Resume(RunArguments),
     /// End it after the batch in hand; what it created stays
     Cancel(RunArguments),
@@ -363,17 +363,17 @@ pub(crate) enum RunsAction {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Id of the run
+    /// Id of the run, or how it begins
     #[arg(value_name = "RUN")]
-    pub(crate) run_id: Uuid,
+    pub(crate) run: RunId,
 }
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("speed").required(true).multiple(true))]
 pub(crate) struct SetArguments {
-    /// Id of the run
+    /// Id of the run, or how it begins
     #[arg(value_name = "RUN")]
-    pub(crate) run_id: Uuid,
+    pub(crate) run: RunId,
 
     /// Users in one transaction
     #[arg(long, group = "speed", value_parser = clap::value_parser!(u32).range(1..=i64::from(BackfillRequest::MAX_BATCH_SIZE)))]
@@ -381,22 +381,48 @@ pub(crate) struct SetArguments {
 
     /// Share of the time to work, from 0.01 to 1; the rest is pause
     #[arg(long, group = "speed", value_name = "SHARE", value_parser = share)]
-    pub(crate) duty: Option<f32>,
+    pub(crate) throttle: Option<f32>,
 
-    /// Wait while a standby is further behind than this, in milliseconds; 0: never
+    /// Wait while a replica is further behind than this, in milliseconds; 0: never
     #[arg(long, group = "speed", value_name = "MS", value_parser = clap::value_parser!(i32).range(0..=3_600_000))]
     pub(crate) max_lag_ms: Option<i32>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct UndoArguments {
-    /// Id of the run
+    /// Id of the run, or how it begins
     #[arg(value_name = "RUN")]
-    pub(crate) run_id: Uuid,
+    pub(crate) run: RunId,
 
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+/// The id of a run, or its first characters.
+#[derive(Clone, Debug)]
+pub(crate) struct RunId(String);
+
+impl RunId {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for RunId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_id = (4..=36).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        if is_id {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err("must be the id of a run, or at least its first four characters")
+        }
+    }
 }
 
 fn share(text: &str) -> Result<f32, String> {

@@ -106,13 +106,11 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "rollcall backfill --apply",
             "rollcall backfill --apply --yes --batch-size 200 --max-users 1000",
             "rollcall backfill --apply --user 7d444840-9dc0-11d1-b245-5ffdce74fad2",
+            "rollcall backfill --replay",
         ],
     ),
     ("runs", &["rollcall runs", "rollcall runs --format json"]),
-    (
-        "undo",
-        &["rollcall undo 7d444840-9dc0-11d1-b245-5ffdce74fad2"],
-    ),
+    ("undo", &["rollcall undo 7d444840"]),
     (
         "completions",
         &[

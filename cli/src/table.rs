@@ -19,16 +19,6 @@ pub(crate) fn with_head<const N: usize>(
     format!("{table}\n")
 }
 
-/// Rows of any width, each as wide as the head.
-pub(crate) fn of_rows(head: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = empty();
-    table.set_header(head.into_iter().map(printable));
-    for row in rows {
-        table.add_row(row.into_iter().map(printable));
-    }
-    format!("{table}\n")
-}
-
 /// Names and their values.
 pub(crate) fn of_facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let mut table = empty();

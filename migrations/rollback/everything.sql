@@ -50,7 +50,8 @@ begin
     end if;
   end loop;
 
-  -- Whatever would be dropped along with ours: views, columns, defaults, policies, triggers.
+  -- Whatever would be dropped along with ours: views, columns, defaults, policies, triggers. A function that the application
+  -- deployed over one of ours keeps our comment, not our body.
   with ours (class_id, object_id) as (
     select 'pg_catalog.pg_class'::regclass, c.oid
     from pg_catalog.pg_class c
@@ -60,7 +61,7 @@ begin
     select 'pg_catalog.pg_proc'::regclass, p.oid
     from pg_catalog.pg_proc p
     where p.pronamespace = to_regnamespace('rollcall')
-      or (p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %')
+      or (p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%')
   ), all_ours (class_id, object_id) as (
     select o.class_id, o.object_id from ours o
     union all select 'pg_catalog.pg_type'::regclass, t.oid from pg_catalog.pg_type t where t.typnamespace = to_regnamespace('rollcall')
@@ -88,7 +89,7 @@ begin
   for found in
     with api (name) as (
       select p.proname::text from pg_catalog.pg_proc p
-      where p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %'
+      where p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
       union
       select c.relname::text from pg_catalog.pg_class c
       where c.relnamespace = to_regnamespace('public') and obj_description(c.oid, 'pg_class') like 'Rollcall: %' and c.relkind = 'v'
@@ -99,7 +100,7 @@ begin
       string_agg(p.oid::regprocedure::text, ', ' order by p.oid::regprocedure::text) as names
     from pg_catalog.pg_proc p
     where p.pronamespace not in (to_regnamespace('pg_catalog'), to_regnamespace('information_schema'), to_regnamespace('rollcall'))
-      and coalesce(obj_description(p.oid, 'pg_proc'), '') not like 'Rollcall: %'
+      and not (coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and p.prosrc like '%rollcall.%')
       and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
       and regexp_replace(regexp_replace(p.prosrc, '--[^\n]*', '', 'g'), '/\*.*?\*/', '', 'g')
         ~* (select '\mrollcall\.\w|\m(' || coalesce(string_agg(a.name, '|'), 'rollcall\.') || ')\M' from api a)
@@ -119,7 +120,7 @@ begin
     select t.tgname, p.oid::regprocedure as function
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
-    where t.tgrelid = to_regclass('auth.users') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %'
+    where t.tgrelid = to_regclass('auth.users') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
   loop
     execute format('drop function %s cascade', found.function);
     raise notice 'rollcall: removed the trigger % on auth.users', quote_ident(found.tgname);
@@ -133,7 +134,7 @@ begin
     union all
     select 'function', p.oid::regprocedure::text
     from pg_catalog.pg_proc p
-    where p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %'
+    where p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
     order by 1 desc, 2
   loop
     execute format('drop %s %s', found.kind, found.name);
@@ -145,14 +146,15 @@ begin
 
   -- What was taken over on request; functions before the views that may call them.
   for found in
-    select substr(r.key, length('api ') + 1) as object, r.value as definition
-    from jsonb_each_text(replaced) r where r.key like 'api %' order by 1
+    select
+      split_part(r.key, ' ', 2) as kind, regexp_replace(r.key, '^api \w+ ', '') as name, r.value as definition
+    from jsonb_each_text(replaced) r where r.key like 'api %' order by 1, 2
   loop
-    if coalesce(to_regprocedure(substr(found.object, length('function ') + 1))::oid, to_regclass(substr(found.object, length('view ') + 1))::oid) is null then
+    if (found.kind = 'function' and to_regprocedure(found.name) is null) or (found.kind = 'view' and to_regclass(found.name) is null) then
       execute found.definition;
-      raise notice 'rollcall: gave back the %', found.object;
+      raise notice 'rollcall: gave back the % %', found.kind, found.name;
     else
-      raise notice 'rollcall: left the % as it is: the application has made it again', found.object;
+      raise notice 'rollcall: left the % % as it is: the application has made it again', found.kind, found.name;
     end if;
   end loop;
 

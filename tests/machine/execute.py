@@ -61,7 +61,12 @@ def main(address: str) -> None:
         name="backfill",
         roleArn=role,
         definition=definition(
-            {"BackfillFunctionArn": arns["backfill"], "HealthCheckFunctionArn": arns["health-check"], "AlertTopicArn": topic}
+            {
+                "BackfillFunctionArn": arns["backfill"],
+                "HealthCheckFunctionArn": arns["health-check"],
+                "AlertTopicArn": topic,
+                "ProjectName": "example",
+            }
         ),
     )["stateMachineArn"]
     execution = client["stepfunctions"].start_execution(stateMachineArn=machine, name="repair-1", input="{}")["executionArn"]

@@ -1,7 +1,9 @@
-//! Users without a profile by the number, and orders to repair them.
+//! Users without a profile by the number, and the options to repair them with.
+
+use std::ops::ControlFlow;
 
 use anyhow::Result;
-use rollcall::backfill::{Face, Order};
+use rollcall::backfill::{Progress, RunOptions, Source};
 use uuid::Uuid;
 
 use crate::project::Project;
@@ -48,12 +50,17 @@ pub async fn project_with_missing(number: u32, bad: &[u32]) -> Result<Project> {
     Ok(project)
 }
 
-/// An order of the command line.
-pub fn order(batch_size: u32, max_users: Option<u64>, account_type: Option<&str>) -> Order {
-    Order {
+/// What the command line asks for.
+pub fn options(batch_size: u32, max_users: Option<u64>, account_type: Option<&str>) -> RunOptions {
+    RunOptions {
         batch_size,
         max_users,
         account_type: account_type.map(ToOwned::to_owned),
-        ..Order::new(Face::Cli)
+        ..RunOptions::new(Source::Cli)
     }
+}
+
+/// Nobody watches the progress.
+pub fn unwatched(_: &Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }

@@ -56,7 +56,9 @@ impl Project {
         project
             .connect()
             .await?
-            .batch_execute("select rollcall.create_profile_table(); select rollcall.install_signup_trigger()")
+            .batch_execute(
+                "select rollcall.create_profile_table(); select rollcall.install_signup_trigger()",
+            )
             .await?;
         Ok(project)
     }
@@ -78,6 +80,15 @@ impl Project {
     pub async fn migrate(&self) -> Result<()> {
         migrations::apply(&mut self.rollcall().await?, false).await?;
         Ok(())
+    }
+
+    /// Applies the migrations again, as an upgrade does.
+    pub async fn upgrade(&self) -> Result<()> {
+        self.connect()
+            .await?
+            .batch_execute("delete from rollcall.migration")
+            .await?;
+        self.migrate().await
     }
 
     /// The connection string of `postgres`, the role that customers have.

@@ -26,7 +26,7 @@ async fn log(client: &Client, payload: &str) -> Result<()> {
     Ok(())
 }
 
-/// What Rollcall reads out of one payload: `action subject email`, `-` for what it does not tell; `None`: no event.
+/// What Rollcall reads out of one payload: `action subject email`, `-` for what it does not say; `None`: no event.
 async fn read(project: &Project, payload: &str) -> Result<Option<String>> {
     let client = project.connect_as_superuser().await?;
     client
@@ -38,11 +38,11 @@ async fn read(project: &Project, payload: &str) -> Result<Option<String>> {
         "select concat_ws(' ', action, coalesce(user_id::text, '-'), coalesce(email, '-')) from rollcall.audit_events()",
     )
     .await?;
-    every_face_reads_on(project, payload).await?;
+    every_report_reads_on(project, payload).await?;
     Ok(events.into_iter().next())
 }
 
-async fn every_face_reads_on(project: &Project, payload: &str) -> Result<()> {
+async fn every_report_reads_on(project: &Project, payload: &str) -> Result<()> {
     let shown = || payload.chars().take(200).collect::<String>();
     let mut database = project.rollcall().await?;
     Diagnosis::take(&mut database).await.with_context(shown)?;
@@ -102,37 +102,37 @@ async fn every_shape_of_a_users_own_entry_names_the_actor() -> Result<()> {
 #[tokio::test]
 async fn an_administrators_entry_names_whom_it_is_about() -> Result<()> {
     let project = Project::migrated().await?;
-    let told = format!("{SUBJECT} eve@example.com");
-    let untold = format!("{SUBJECT} -");
+    let named = format!("{SUBJECT} eve@example.com");
+    let nameless = format!("{SUBJECT} -");
     for (action, traits, expected) in [
         (
             "user_signedup",
             format!(
                 r#"{{"provider":"email","user_email":"eve@example.com","user_id":"{SUBJECT}","user_phone":""}}"#
             ),
-            &told,
+            &named,
         ),
         (
             "user_signedup",
             format!(
                 r#"{{"user_email":"eve@example.com","user_id":"{SUBJECT}","user_phone":"15550000000001"}}"#
             ),
-            &told,
+            &named,
         ),
         (
             "user_signedup",
             format!(r#"{{"user_email":"","user_id":"{SUBJECT}","user_phone":"15550000000001"}}"#),
-            &untold,
+            &nameless,
         ),
         (
             "user_invited",
             format!(r#"{{"user_email":"eve@example.com","user_id":"{SUBJECT}"}}"#),
-            &told,
+            &named,
         ),
         (
             "user_deleted",
             format!(r#"{{"user_email":"eve@example.com","user_id":"{SUBJECT}","user_phone":""}}"#),
-            &told,
+            &named,
         ),
         (
             "user_deleted",
@@ -140,7 +140,7 @@ async fn an_administrators_entry_names_whom_it_is_about() -> Result<()> {
                 r#"{{"user_email":"eve@example.com","user_id":"{}","user_phone":""}}"#,
                 SUBJECT.to_uppercase()
             ),
-            &told,
+            &named,
         ),
     ] {
         let payload = by_admin(action, &traits);
@@ -154,7 +154,7 @@ async fn an_administrators_entry_names_whom_it_is_about() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_actor_without_an_address_has_none_told() -> Result<()> {
+async fn an_actor_without_an_address_gets_none() -> Result<()> {
     let project = Project::migrated().await?;
     for username in ["", "15550000000001"] {
         let payload = format!(
@@ -364,7 +364,7 @@ async fn an_entry_without_payload_or_time_stops_nothing() -> Result<()> {
             own("user_signedup", "")
         ))
         .await?;
-    every_face_reads_on(&project, "null").await?;
+    every_report_reads_on(&project, "null").await?;
     assert_eq!(
         values::<Uuid>(&client, "select user_id from public.signup_audit_summary").await?,
         [Uuid::parse_str(ACTOR)?]
@@ -393,5 +393,39 @@ async fn all_of_them_together_count_each_subject_once() -> Result<()> {
     .await?;
     listed.sort();
     assert_eq!(listed, [Uuid::parse_str(ACTOR)?, Uuid::parse_str(SUBJECT)?]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_log_of_another_type_is_read_and_one_that_is_gone_is_off() -> Result<()> {
+    let project = Project::migrated().await?;
+    let admin = project.connect_as_superuser().await?;
+    admin
+        .batch_execute("alter table auth.audit_log_entries alter column payload type jsonb")
+        .await?;
+    admin
+        .batch_execute(&format!(
+            "insert into auth.audit_log_entries (id, payload, created_at) values (gen_random_uuid(), '{}', now())",
+            own("user_signedup", "")
+        ))
+        .await?;
+    let client = project.connect().await?;
+    let read: String = value(
+        &client,
+        "select concat_ws(' ', action, user_id, email) from rollcall.audit_events()",
+    )
+    .await?;
+    assert_eq!(read, format!("user_signedup {ACTOR} ada@example.com"));
+    every_report_reads_on(&project, "a log of jsonb").await?;
+
+    admin
+        .batch_execute("drop table auth.audit_log_entries")
+        .await?;
+    every_report_reads_on(&project, "no log").await?;
+    let log = Diagnosis::take(&mut project.rollcall().await?)
+        .await?
+        .audit_log
+        .context("a state")?;
+    assert_eq!((log.state.as_str(), log.signups), ("off", None));
     Ok(())
 }

@@ -104,11 +104,11 @@ async fn everything_is_unknown(
         assert_eq!(Verification::unknown(&error, now).verdict, Verdict::Unknown);
     }
     let mut session = Session::new(settings.clone());
-    let counted = backfill::count(&mut session, IdRange::EVERYONE, None).await;
+    let counted = backfill::count(&mut session, None).await;
     ensure!(counted.as_ref().is_err_and(&fits), "{counted:?}");
-    let repaired = backfill::apply(&mut session, &order(10, None, None), None, |_| ()).await;
+    let repaired = backfill::apply(&mut session, &options(10, None, None), None, unwatched).await;
     ensure!(repaired.as_ref().is_err_and(&fits), "{repaired:?}");
-    let tried = backfill::dry_run(&mut session, IdRange::EVERYONE, None, None, None).await;
+    let tried = backfill::dry_run(&mut session, &RunOptions::new(Source::Cli), None).await;
     ensure!(tried.as_ref().is_err_and(&fits), "{tried:?}");
     Ok(())
 }
@@ -409,8 +409,9 @@ async fn a_user_with_an_impossible_date_blinds_no_check_and_is_repaired() -> Res
             ensure!(outcome.is_ok(), "{check} with {date}: {outcome:?}");
         }
         let mut session = project.session()?;
-        backfill::dry_run(&mut session, IdRange::EVERYONE, None, None, None).await?;
-        let outcome = backfill::apply(&mut session, &order(10, None, None), None, |_| ()).await?;
+        backfill::dry_run(&mut session, &RunOptions::new(Source::Cli), None).await?;
+        let outcome =
+            backfill::apply(&mut session, &options(10, None, None), None, unwatched).await?;
         assert_eq!((outcome.created, outcome.remaining), (1, Some(0)), "{date}");
     }
     Ok(())

@@ -56,7 +56,7 @@ async fn nobody_has_a_profile(client: &Client) -> Result<()> {
 }
 
 async fn repair(session: &mut Session, batch: u32) -> Result<i64> {
-    let outcome = backfill::apply(session, &order(batch, None, None), None, |_| ()).await?;
+    let outcome = backfill::apply(session, &options(batch, None, None), None, unwatched).await?;
     ensure!(
         outcome.interruption.is_none() && outcome.remaining == Some(0),
         "{outcome:?}"

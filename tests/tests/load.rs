@@ -59,9 +59,9 @@ async fn repair_by_function(project: &Project) -> Result<i64> {
 async fn repair_by_engine(project: &Project, batch_size: u32) -> Result<i64> {
     let outcome = backfill::apply(
         &mut project.session()?,
-        &order(batch_size, None, None),
+        &options(batch_size, None, None),
         None,
-        |_| (),
+        unwatched,
     )
     .await?;
     ensure!(

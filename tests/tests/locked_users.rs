@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rollcall::backfill::{self, Ending, IdRange, UserOutcome};
+use rollcall::backfill::{self, Ending, IdRange, UserResult};
 use rollcall_tests::backfills::order;
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
@@ -49,7 +49,7 @@ async fn one_locked_user_is_tried_again_until_the_lock_is_gone() -> Result<()> {
             release
         );
         released?;
-        assert_eq!(outcome?, UserOutcome::Created);
+        assert_eq!(outcome?, UserResult::Created);
         assert_eq!(failures(&project).await?, 0);
     }
     Ok(())
@@ -72,7 +72,7 @@ async fn one_user_who_stays_locked_is_an_error_that_may_pass() -> Result<()> {
 async fn a_dry_run_counts_locked_users_apart() -> Result<()> {
     let (project, _holder, _) = project_with_a_locked_user(5).await?;
     let preview =
-        backfill::dry_run(&mut project.session()?, IdRange::EVERYONE, None, None, None).await?;
+        backfill::dry_run(&mut project.session()?, &RunOptions::new(Source::Cli), None).await?;
     assert_eq!(
         (preview.would_create, preview.would_fail, preview.busy),
         (4, 0, 1)
@@ -85,20 +85,20 @@ async fn a_repair_says_whom_it_could_not_come_to() -> Result<()> {
     let (project, _holder, _) = project_with_a_locked_user(5).await?;
     let outcome = backfill::apply(
         &mut project.session()?,
-        &order(10, None, None),
+        &options(10, None, None),
         None,
-        |_| (),
+        unwatched,
     )
     .await?;
     assert_eq!(
         (
-            outcome.ending,
+            outcome.stop_reason,
             outcome.attempted,
             outcome.created,
             outcome.failed,
             outcome.busy
         ),
-        (Ending::Busy, 4, 4, 0, 1)
+        (StopReason::Busy, 4, 4, 0, 1)
     );
     assert_eq!(outcome.remaining, Some(1));
     Ok(())

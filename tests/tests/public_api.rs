@@ -284,7 +284,7 @@ async fn recent_issues_are_the_missing_and_the_vanished() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_users_events_come_oldest_first_and_outlive_him() -> Result<()> {
+async fn a_users_events_come_oldest_first_and_outlive_the_user() -> Result<()> {
     let cast = cast().await?;
     for id in [cast.healthy, cast.vanished, cast.deleted, cast.soft_deleted] {
         let kinds: Vec<String> = values(
@@ -473,7 +473,7 @@ async fn a_backfill_of_all_answers_what_it_did() -> Result<()> {
     .await?;
     assert_eq!(
         dry,
-        serde_json::json!({"dry_run": true, "total_missing": 2, "message": "Would backfill 2 profiles", "batch_size": 100, "would_succeed": 1, "would_fail": 1})
+        serde_json::json!({"dry_run": true, "total_missing": 2, "message": "Would backfill 1 profiles", "batch_size": 100, "would_succeed": 1, "would_fail": 1})
     );
     let real: Value = value(
         &cast.client,
@@ -552,7 +552,7 @@ async fn a_profile_is_made_for_whoever_asks_as_the_applications_server() -> Resu
         ),
     )
     .await?;
-    assert_eq!(kinds, ["auth_user_created", "profile_bootstrap_ok"]);
+    assert_eq!(kinds, ["profile_backfilled"]);
     // for nobody: no error, no profile
     server
         .batch_execute("select public.ensure_profile_exists(gen_random_uuid())")
@@ -593,6 +593,69 @@ async fn the_events_are_of_the_known_kinds() -> Result<()> {
             "profile_bootstrap_error",
             "profile_bootstrap_ok"
         ]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_of_events_of_the_applications_is_read_and_not_touched() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    let user = Uuid::new_v4();
+    client
+        .batch_execute(&format!(
+            "create table public.user_events (
+               id bigint generated always as identity primary key, user_id uuid, kind text, payload jsonb, created_at timestamptz default now());
+             insert into public.user_events (user_id, kind, created_at) values ('{user}', 'newsletter', now() - interval '1 day')"
+        ))
+        .await?;
+    project.migrate().await?;
+    client
+        .batch_execute(
+            "select rollcall.create_profile_table(); select rollcall.install_signup_trigger()",
+        )
+        .await?;
+    client
+        .batch_execute(&format!(
+            "insert into auth.users (id, email) values ('{user}', 'a@example.com')"
+        ))
+        .await?;
+    let kinds: Vec<String> = values(
+        &client,
+        &format!("select kind from public.get_user_signup_events('{user}')"),
+    )
+    .await?;
+    assert_eq!(
+        kinds,
+        ["newsletter", "auth_user_created", "profile_bootstrap_ok"]
+    );
+    assert_eq!(
+        value::<i64>(&client, "select count(*) from public.user_events").await?,
+        1
+    );
+    Ok(())
+}
+
+/// `create or replace` keeps the comment that says whose the function was.
+#[tokio::test]
+async fn a_function_that_the_application_deploys_over_one_of_these_stays_its_own() -> Result<()> {
+    let project = Project::migrated().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "create or replace function public.monitor_signup_health()
+             returns table (check_time timestamptz, recent_signups_count bigint, signups_missing_profiles bigint, health_percentage numeric)
+             language sql as 'select now(), 7::bigint, 0::bigint, 100.0'",
+        )
+        .await?;
+    project.upgrade().await?;
+    assert_eq!(
+        value::<i64>(
+            &client,
+            "select recent_signups_count from public.monitor_signup_health()"
+        )
+        .await?,
+        7
     );
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use rollcall::backfill::{self, Ending, Failure, IdRange, Outcome, UserOutcome};
+use rollcall::backfill::{self, Ending, Failure, IdRange, Outcome, UserResult};
 use rollcall::error::Error;
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::backfills::{add_missing, order, project_with_missing, user};
@@ -21,9 +21,9 @@ async fn repair(project: &Project, batch_size: u32, max_users: Option<u64>) -> R
     let mut session = project.session()?;
     Ok(backfill::apply(
         &mut session,
-        &order(batch_size, max_users, None),
+        &options(batch_size, max_users, None),
         None,
-        |_| (),
+        unwatched,
     )
     .await?)
 }
@@ -99,7 +99,7 @@ async fn an_existing_profile_is_not_written_at_all() -> Result<()> {
         let outcome =
             backfill::apply_to_user(&mut project.session()?, id, Some("partner"), false, None)
                 .await?;
-        assert_eq!(outcome, UserOutcome::AlreadyExists);
+        assert_eq!(outcome, UserResult::AlreadyExists);
     }
     compatible(&client, 100, false).await?;
     let after: Vec<String> = values(&client, rows).await?;
@@ -168,7 +168,7 @@ async fn a_dry_run_leaves_nothing() -> Result<()> {
         .await?;
     let before = contents(&client).await?;
     let preview =
-        backfill::dry_run(&mut project.session()?, IdRange::EVERYONE, None, None, None).await?;
+        backfill::dry_run(&mut project.session()?, &RunOptions::new(Source::Cli), None).await?;
     assert_eq!(
         (
             preview.total_missing,
@@ -223,11 +223,11 @@ async fn a_dry_run_leaves_nothing() -> Result<()> {
     );
     assert_eq!(
         backfill::apply_to_user(&mut project.session()?, user(2), None, true, None).await?,
-        UserOutcome::Created
+        UserResult::Created
     );
     ensure!(matches!(
         backfill::apply_to_user(&mut project.session()?, user(1), None, true, None).await?,
-        UserOutcome::Failed(_)
+        UserResult::Failed(_)
     ));
     assert_eq!(difference(&before, &contents(&client).await?), [""; 0]);
 
@@ -301,20 +301,20 @@ async fn any_batch_size_ends_in_the_same_state() -> Result<()> {
         let mut session = project.session()?;
         let outcome = backfill::apply(
             &mut session,
-            &order(batch_size, None, None),
+            &options(batch_size, None, None),
             None,
             |progress| seen.push(progress.clone()),
         )
         .await?;
         assert_eq!(
             (
-                outcome.ending,
+                outcome.stop_reason,
                 outcome.attempted,
                 outcome.created,
                 outcome.failed,
                 outcome.remaining
             ),
-            (Ending::Complete, 40, 35, 5, Some(5))
+            (StopReason::Complete, 40, 35, 5, Some(5))
         );
         assert_eq!(
             outcome.failures[0],
@@ -470,18 +470,18 @@ async fn a_repair_attempts_no_more_users_than_asked() -> Result<()> {
     let outcome = repair(&project, 4, Some(10)).await?;
     assert_eq!(
         (
-            outcome.ending,
+            outcome.stop_reason,
             outcome.attempted,
             outcome.created,
             outcome.failed,
             outcome.remaining
         ),
-        (Ending::MaxUsers, 10, 9, 1, Some(21))
+        (StopReason::MaxUsers, 10, 9, 1, Some(21))
     );
     let outcome = repair(&project, 100, Some(1_000)).await?;
     assert_eq!(
-        (outcome.ending, outcome.created, outcome.remaining),
-        (Ending::Complete, 20, Some(1))
+        (outcome.stop_reason, outcome.created, outcome.remaining),
+        (StopReason::Complete, 20, Some(1))
     );
     Ok(())
 }
@@ -491,15 +491,18 @@ async fn a_repair_out_of_time_says_what_remains() -> Result<()> {
     let project = project_with_missing(30, &[]).await?;
     let mut session = project.session()?;
     let until = Some(Instant::now());
-    let outcome = backfill::apply(&mut session, &order(10, None, None), until, |_| ()).await?;
+    let outcome = backfill::apply(&mut session, &options(10, None, None), until, unwatched).await?;
     assert_eq!(
-        (outcome.ending, outcome.attempted, outcome.remaining),
-        (Ending::OutOfTime, 0, Some(30))
+        (outcome.stop_reason, outcome.attempted, outcome.remaining),
+        (StopReason::OutOfTime, 0, Some(30))
     );
 
     let until = Some(Instant::now() + Duration::from_secs(60));
-    let outcome = backfill::apply(&mut session, &order(10, None, None), until, |_| ()).await?;
-    assert_eq!((outcome.ending, outcome.created), (Ending::Complete, 30));
+    let outcome = backfill::apply(&mut session, &options(10, None, None), until, unwatched).await?;
+    assert_eq!(
+        (outcome.stop_reason, outcome.created),
+        (StopReason::Complete, 30)
+    );
     Ok(())
 }
 
@@ -557,7 +560,7 @@ async fn one_user_is_repaired_with_the_account_type_that_an_administrator_gives(
     let mut session = project.session()?;
     assert_eq!(
         backfill::apply_to_user(&mut session, user(1), Some("partner"), false, None).await?,
-        UserOutcome::Created
+        UserResult::Created
     );
     let answer: Value = value(
         &client,
@@ -581,16 +584,16 @@ async fn one_user_is_repaired_with_the_account_type_that_an_administrator_gives(
     );
     let failed = backfill::apply_to_user(&mut session, user(3), None, false, None).await?;
     ensure!(
-        matches!(failed, UserOutcome::Failed(ref failure) if failure.constraint.as_deref() == Some("no_bad")),
+        matches!(failed, UserResult::Failed(ref failure) if failure.constraint.as_deref() == Some("no_bad")),
         "{failed:?}"
     );
     assert_eq!(
         backfill::apply_to_user(&mut session, user(99), None, false, None).await?,
-        UserOutcome::NotExpected
+        UserResult::NotExpected
     );
     assert_eq!(
         backfill::apply_to_user(&mut session, user(99), None, true, None).await?,
-        UserOutcome::NotExpected
+        UserResult::NotExpected
     );
     Ok(())
 }
@@ -664,9 +667,9 @@ async fn a_wish_for_a_column_that_the_definition_lacks_is_refused() -> Result<()
     let mut session = project.session()?;
     let refused = backfill::apply(
         &mut session,
-        &order(10, None, Some("partner")),
+        &options(10, None, Some("partner")),
         None,
-        |_| (),
+        unwatched,
     )
     .await;
     ensure!(
@@ -827,7 +830,7 @@ async fn no_metadata_stops_a_repair_or_takes_a_privilege() -> Result<()> {
     set_documents(&project, &documents).await?;
 
     let preview =
-        backfill::dry_run(&mut project.session()?, IdRange::EVERYONE, None, None, None).await?;
+        backfill::dry_run(&mut project.session()?, &RunOptions::new(Source::Cli), None).await?;
     assert_eq!(preview.failures, []);
     let outcome = repair(&project, 10, None).await?;
     assert_eq!(outcome.failures, []);
@@ -1172,15 +1175,15 @@ async fn a_lock_that_stays_ends_the_repair_and_blames_nobody() -> Result<()> {
     let until = Some(Instant::now() + Duration::from_secs(6));
     let outcome = backfill::apply(
         &mut project.session()?,
-        &order(5, None, None),
+        &options(5, None, None),
         until,
-        |_| (),
+        unwatched,
     )
     .await;
     match outcome {
         Ok(outcome) => assert_eq!(
-            (outcome.ending, outcome.created, outcome.remaining),
-            (Ending::OutOfTime, 0, Some(5))
+            (outcome.stop_reason, outcome.created, outcome.remaining),
+            (StopReason::OutOfTime, 0, Some(5))
         ),
         Err(error) => ensure!(error.is_retryable(), "{error:?}"),
     }
@@ -1224,7 +1227,7 @@ async fn a_connection_that_is_cut_is_opened_again() -> Result<()> {
         anyhow::Ok(())
     };
     let outcome = {
-        let order = order(10, None, None);
+        let order = options(10, None, None);
         let work = backfill::apply(&mut session, &order, None, |_| batches += 1);
         let mut work = pin!(work);
         tokio::select! {
@@ -1234,8 +1237,8 @@ async fn a_connection_that_is_cut_is_opened_again() -> Result<()> {
         work.await?
     };
     assert_eq!(
-        (outcome.ending, outcome.remaining),
-        (Ending::Complete, Some(0))
+        (outcome.stop_reason, outcome.remaining),
+        (StopReason::Complete, Some(0))
     );
     ensure!(batches > 1);
     assert_no_event_twice(&admin).await?;
@@ -1324,12 +1327,12 @@ async fn a_user_who_is_locked_is_repaired_once_he_is_free() -> Result<()> {
     let outcome = outcome?;
     assert_eq!(
         (
-            outcome.ending,
+            outcome.stop_reason,
             outcome.created,
             outcome.failed,
             outcome.remaining
         ),
-        (Ending::Complete, 20, 0, Some(0))
+        (StopReason::Complete, 20, 0, Some(0))
     );
     assert_no_event_twice(&client).await?;
     Ok(())
@@ -1405,9 +1408,9 @@ async fn whatever_a_trigger_of_the_application_raises_no_value_is_repeated() -> 
                 "{:?}",
                 backfill::apply(
                     &mut project.session()?,
-                    &order(10, None, None),
+                    &options(10, None, None),
                     until,
-                    |_| ()
+                    unwatched
                 )
                 .await
             )
@@ -1469,9 +1472,9 @@ async fn an_error_of_the_server_is_told_without_the_words_of_a_trigger() -> Resu
         let until = Some(Instant::now() + Duration::from_secs(3));
         let engine = backfill::apply(
             &mut project.session()?,
-            &order(10, None, None),
+            &options(10, None, None),
             until,
-            |_| (),
+            unwatched,
         )
         .await;
         ensure!(

@@ -10,9 +10,9 @@ use tokio_postgres::Client;
 async fn apply(project: &Project, batch_size: u32) -> Result<Outcome> {
     Ok(backfill::apply(
         &mut project.session()?,
-        &order(batch_size, None, None),
+        &options(batch_size, None, None),
         None,
-        |_| (),
+        unwatched,
     )
     .await?)
 }
@@ -119,8 +119,8 @@ async fn a_page_goes_on_past_those_who_need_no_profile() -> Result<()> {
         .await?;
     let outcome = apply(&project, 2).await?;
     assert_eq!(
-        (outcome.created, outcome.remaining, outcome.ending),
-        (3, Some(0), Ending::Complete)
+        (outcome.created, outcome.remaining, outcome.stop_reason),
+        (3, Some(0), StopReason::Complete)
     );
     Ok(())
 }
@@ -159,9 +159,9 @@ async fn a_failure_that_is_mended_is_made_by_the_next_run_in_its_range_and_count
         .batch_execute("update auth.users set email = 'mended' || email")
         .await?;
 
-    let mut upper = order(5, None, None);
+    let mut upper = options(5, None, None);
     upper.range.first = Some(user(5));
-    let second = backfill::apply(&mut project.session()?, &upper, None, |_| ()).await?;
+    let second = backfill::apply(&mut project.session()?, &upper, None, unwatched).await?;
     assert_eq!(
         (second.created, second.failed, second.remaining),
         (1, 0, Some(0))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rollcall::backfill::runs::{self, Action, Speed};
-use rollcall::backfill::{self, Ending, Face, KeptReason, Order, Outcome, RunState, Which};
+use rollcall::backfill::{self, Ending, Face, Outcome, RunOptions, RunState, SkipReason, Which};
 use rollcall::error::Error;
 use rollcall_tests::backfills::{add_missing, order, project_with_missing, user};
 use rollcall_tests::programs::program;
@@ -22,12 +22,12 @@ use uuid::Uuid;
 /// A run that is left alone is free after this long, with time to spare.
 const LEASE: Duration = Duration::from_secs(30);
 
-async fn apply(project: &Project, order: &Order) -> Result<Outcome> {
-    Ok(backfill::apply(&mut project.session()?, order, None, |_| ()).await?)
+async fn apply(project: &Project, order: &RunOptions) -> Result<Outcome> {
+    Ok(backfill::apply(&mut project.session()?, order, None, unwatched).await?)
 }
 
 /// The same on a thread of its own.
-fn in_background(project: &Project, order: Order) -> JoinHandle<Result<Outcome>> {
+fn in_background(project: &Project, order: RunOptions) -> JoinHandle<Result<Outcome>> {
     let project = project.clone();
     spawn_blocking(move || {
         tokio::runtime::Builder::new_current_thread()
@@ -63,16 +63,16 @@ async fn assert_done_once(client: &Client, created: i64) -> Result<()> {
 async fn a_run_records_who_why_how_far_and_each_failure_once() -> Result<()> {
     let project = project_with_missing(10, &[3, 7]).await?;
     let client = project.connect().await?;
-    let noted = Order {
+    let noted = RunOptions {
         note: Some("ticket 12".to_owned()),
-        ..order(4, None, None)
+        ..options(4, None, None)
     };
     let outcome = apply(&project, &noted).await?;
     let run = runs::show(&mut project.session()?, outcome.run_id).await?;
     assert_eq!(
         (
             run.state,
-            run.ending.as_deref(),
+            run.stop_reason.as_deref(),
             run.face.as_str(),
             run.started_by.as_str(),
             run.note.as_deref()
@@ -105,7 +105,7 @@ async fn a_run_records_who_why_how_far_and_each_failure_once() -> Result<()> {
     );
 
     // nothing changed: recorded for this run, too, and not tried
-    let again = apply(&project, &order(4, None, None)).await?;
+    let again = apply(&project, &options(4, None, None)).await?;
     ensure!(again.run_id != outcome.run_id);
     assert_eq!((again.attempted, again.failed, again.skipped), (0, 2, 2));
     assert_eq!(again.failures, outcome.failures);
@@ -119,7 +119,7 @@ async fn a_run_records_who_why_how_far_and_each_failure_once() -> Result<()> {
             user(3)
         ))
         .await?;
-    let mended = apply(&project, &order(4, None, None)).await?;
+    let mended = apply(&project, &options(4, None, None)).await?;
     assert_eq!(
         (
             mended.attempted,
@@ -134,7 +134,7 @@ async fn a_run_records_who_why_how_far_and_each_failure_once() -> Result<()> {
     client
         .batch_execute("alter table public.profiles drop constraint no_bad")
         .await?;
-    let mended = apply(&project, &order(4, None, None)).await?;
+    let mended = apply(&project, &options(4, None, None)).await?;
     assert_eq!(
         (mended.created, mended.failed, mended.remaining),
         (1, 0, Some(0))
@@ -146,7 +146,7 @@ async fn a_run_records_who_why_how_far_and_each_failure_once() -> Result<()> {
 #[tokio::test]
 async fn a_changed_definition_is_reason_to_try_again() -> Result<()> {
     let project = project_with_missing(2, &[1]).await?;
-    apply(&project, &order(10, None, None)).await?;
+    apply(&project, &options(10, None, None)).await?;
     let client = project.connect().await?;
     let definition: String = value(
         &client,
@@ -159,7 +159,7 @@ async fn a_changed_definition_is_reason_to_try_again() -> Result<()> {
             definition.replace("(u.email)::text", "replace(u.email, 'bad', 'good')::text")
         ))
         .await?;
-    let outcome = apply(&project, &order(10, None, None)).await?;
+    let outcome = apply(&project, &options(10, None, None)).await?;
     assert_eq!(
         (outcome.created, outcome.remaining),
         (1, Some(0)),
@@ -172,7 +172,7 @@ async fn a_changed_definition_is_reason_to_try_again() -> Result<()> {
 async fn a_range_is_repaired_and_nothing_beside_it() -> Result<()> {
     let project = project_with_missing(20, &[6, 15]).await?;
     let client = project.connect().await?;
-    let mut slice = order(3, None, None);
+    let mut slice = options(3, None, None);
     slice.range.first = Some(user(5));
     slice.range.last = Some(user(10));
     let outcome = apply(&project, &slice).await?;
@@ -199,7 +199,7 @@ async fn more_bad_rows_than_good_ones_are_set_apart_without_a_try_each_for_their
 -> Result<()> {
     let bad: Vec<u32> = (1..=700).filter(|number| number % 3 > 0).collect();
     let project = project_with_missing(700, &bad).await?;
-    let outcome = apply(&project, &order(1000, None, None)).await?;
+    let outcome = apply(&project, &options(1000, None, None)).await?;
     assert_eq!((outcome.created, outcome.failed), (233, 467));
     Ok(())
 }
@@ -223,7 +223,7 @@ async fn whatever_the_error_tells_of_the_row_it_stands_alone() -> Result<()> {
         let project = Project::migrated().await?;
         project.connect_as_superuser().await?.batch_execute(breaks).await?;
         add_missing(&project, 1, 600, &[5]).await?;
-        let outcome = apply(&project, &order(1000, None, None)).await?;
+        let outcome = apply(&project, &options(1000, None, None)).await?;
         assert_eq!((outcome.created, outcome.failed), (599, 1), "{breaks}");
         assert_eq!((outcome.failures[0].user_id, outcome.failures[0].sqlstate.as_str()), (user(5), code));
     }
@@ -239,7 +239,7 @@ async fn whoever_comes_next_goes_on_with_what_was_left_and_comes_to_those_who_si
     let mut session = project.session()?;
     let mut seen = 0;
     {
-        let order = order(10, None, None);
+        let order = options(10, None, None);
         let work = backfill::apply(&mut session, &order, None, |progress| {
             seen = progress.created
         });
@@ -262,11 +262,11 @@ async fn whoever_comes_next_goes_on_with_what_was_left_and_comes_to_those_who_si
     }
     drop(session);
     add_missing(&project, 31, 40, &[]).await?;
-    let outcome = apply(&project, &order(10, None, None)).await?;
+    let outcome = apply(&project, &options(10, None, None)).await?;
     let client = project.connect().await?;
     assert_eq!(
-        (outcome.ending, outcome.remaining),
-        (Ending::Complete, Some(0))
+        (outcome.stop_reason, outcome.remaining),
+        (StopReason::Complete, Some(0))
     );
     assert_done_once(&client, 40).await?;
     let states: Vec<String> = values(&client, "select distinct state from rollcall.run").await?;
@@ -284,10 +284,10 @@ async fn a_repair_that_is_dropped_at_any_moment_is_finished_by_the_next() -> Res
         add_missing(&project, first, first + 5, &[]).await?;
         created += 6;
         let mut session = project.session()?;
-        let order = order(2, None, None);
+        let order = options(2, None, None);
         let mut was_done = false;
         {
-            let work = backfill::apply(&mut session, &order, None, |_| ());
+            let work = backfill::apply(&mut session, &order, None, unwatched);
             let mut work = pin!(work);
             let mut polled = 0;
             std::future::poll_fn(|context| {
@@ -304,8 +304,8 @@ async fn a_repair_that_is_dropped_at_any_moment_is_finished_by_the_next() -> Res
             .await
             .context("it waits")??;
         assert_eq!(
-            (outcome.ending, outcome.remaining),
-            (Ending::Complete, Some(0)),
+            (outcome.stop_reason, outcome.remaining),
+            (StopReason::Complete, Some(0)),
             "dropped at poll {polls}"
         );
         if was_done {
@@ -348,12 +348,12 @@ async fn a_process_that_is_killed_loses_at_most_the_batch_in_hand() -> Result<()
         let after: i64 = value(&client, "select count(*) from public.profiles").await?;
         ensure!(after >= before, "what was committed stays");
     }
-    let outcome = timeout(LEASE * 2, apply(&project, &order(500, None, None)))
+    let outcome = timeout(LEASE * 2, apply(&project, &options(500, None, None)))
         .await
         .context("it waits")??;
     assert_eq!(
-        (outcome.ending, outcome.remaining),
-        (Ending::Complete, Some(0))
+        (outcome.stop_reason, outcome.remaining),
+        (StopReason::Complete, Some(0))
     );
     assert_done_once(&client, missing.into()).await
 }
@@ -368,7 +368,7 @@ async fn eight_repairers_at_once_are_one_without_deadlock_or_double_event() -> R
     for _ in 0..rounds {
         let project = project_with_missing(missing, &[17, 4_000]).await?;
         let client = project.connect().await?;
-        let repairer = |batch_size| in_background(&project, order(batch_size, None, None));
+        let repairer = |batch_size| in_background(&project, options(batch_size, None, None));
         let repairers: Vec<_> = [1000, 1000, 500, 100, 77, 50, 1000, 250]
             .into_iter()
             .map(repairer)
@@ -376,8 +376,8 @@ async fn eight_repairers_at_once_are_one_without_deadlock_or_double_event() -> R
         for repairer in repairers {
             let outcome = repairer.await??;
             assert_eq!(
-                (outcome.ending, outcome.remaining),
-                (Ending::Complete, Some(2))
+                (outcome.stop_reason, outcome.remaining),
+                (StopReason::Complete, Some(2))
             );
         }
         assert_done_once(&client, i64::from(missing) - 2).await?;
@@ -397,7 +397,7 @@ async fn runs_with_different_bounds_overlap_without_harm() -> Result<()> {
     let client = project.connect().await?;
     let runs: Vec<_> = (0..4_u64)
         // each a run of its own over the same users
-        .map(|number| in_background(&project, order(100, Some(10_000 + number), None)))
+        .map(|number| in_background(&project, options(100, Some(10_000 + number), None)))
         .collect();
     for run in runs {
         run.await??;
@@ -422,7 +422,7 @@ async fn a_client_that_makes_its_own_profile_meanwhile_keeps_it() -> Result<()> 
         }
         anyhow::Ok(())
     };
-    let order = order(20, None, None);
+    let order = options(20, None, None);
     let (outcome, own) = tokio::join!(apply(&project, &order), own);
     own?;
     assert_eq!(outcome?.remaining, Some(0));
@@ -440,9 +440,9 @@ async fn a_client_that_makes_its_own_profile_meanwhile_keeps_it() -> Result<()> 
 
 /// A run that its worker is slow at, because it is told to.
 async fn a_slow_run(project: &Project) -> Result<(JoinHandle<Result<Outcome>>, Uuid)> {
-    let slow = Order {
+    let slow = RunOptions {
         duty: 0.05,
-        ..order(1, None, None)
+        ..options(1, None, None)
     };
     let worker = in_background(project, slow);
     let mut session = project.session()?;
@@ -469,7 +469,7 @@ async fn pause_resume_and_cancel_are_done_twice_as_well_as_once() -> Result<()> 
         assert_eq!(run.state, RunState::Paused);
     }
     let outcome = timeout(LEASE * 3, worker).await???;
-    assert_eq!(outcome.ending, Ending::Paused);
+    assert_eq!(outcome.stop_reason, StopReason::Paused);
     let paused = runs::show(&mut session, run_id).await?;
     ensure!(paused.created < 200, "it was too quick");
 
@@ -487,14 +487,14 @@ async fn pause_resume_and_cancel_are_done_twice_as_well_as_once() -> Result<()> 
         },
     )
     .await?;
-    let this = Order {
-        which: Which::Run(run_id),
-        ..order(50, None, None)
+    let this = RunOptions {
+        which: RunTarget::Run(run_id),
+        ..options(50, None, None)
     };
     let outcome = apply(&project, &this).await?;
     assert_eq!(
-        (outcome.ending, outcome.run.created, outcome.remaining),
-        (Ending::Complete, 200, Some(0))
+        (outcome.stop_reason, outcome.run.created, outcome.remaining),
+        (StopReason::Complete, 200, Some(0))
     );
     for _ in 0..2 {
         let run = runs::control(&mut session, run_id, Action::Cancel).await?;
@@ -508,18 +508,21 @@ async fn pause_resume_and_cancel_are_done_twice_as_well_as_once() -> Result<()> 
         assert_eq!(run.state, RunState::Cancelled);
     }
     assert_eq!(
-        timeout(LEASE * 3, worker).await???.ending,
-        Ending::Cancelled
+        timeout(LEASE * 3, worker).await???.stop_reason,
+        StopReason::Cancelled
     );
     let outcome = apply(
         &project,
-        &Order {
-            which: Which::Run(run_id),
-            ..order(50, None, None)
+        &RunOptions {
+            which: RunTarget::Run(run_id),
+            ..options(50, None, None)
         },
     )
     .await?;
-    assert_eq!((outcome.ending, outcome.attempted), (Ending::Cancelled, 0));
+    assert_eq!(
+        (outcome.stop_reason, outcome.attempted),
+        (StopReason::Cancelled, 0)
+    );
 
     let error = runs::control(&mut session, Uuid::nil(), Action::Pause).await;
     ensure!(
@@ -551,8 +554,8 @@ async fn a_run_that_pauses_for_its_duty_says_so_and_speeds_up_when_it_is_told() 
     .await?;
     let outcome = timeout(LEASE * 3, worker).await???;
     assert_eq!(
-        (outcome.ending, outcome.remaining),
-        (Ending::Complete, Some(0))
+        (outcome.stop_reason, outcome.remaining),
+        (StopReason::Complete, Some(0))
     );
     Ok(())
 }
@@ -568,7 +571,7 @@ async fn standbys_that_are_behind_are_waited_for() -> Result<()> {
         )
     };
     client.batch_execute(&lag(60_000)).await?;
-    let worker = in_background(&project, order(100, None, None));
+    let worker = in_background(&project, options(100, None, None));
     let mut session = project.session()?;
     let deadline = Instant::now() + LEASE;
     let waiting = loop {
@@ -585,7 +588,10 @@ async fn standbys_that_are_behind_are_waited_for() -> Result<()> {
     );
     client.batch_execute(&lag(3)).await?;
     let outcome = timeout(LEASE, worker).await???;
-    assert_eq!((outcome.ending, outcome.created), (Ending::Complete, 100));
+    assert_eq!(
+        (outcome.stop_reason, outcome.created),
+        (StopReason::Complete, 100)
+    );
     Ok(())
 }
 
@@ -596,7 +602,7 @@ async fn undo_takes_back_what_is_as_the_run_made_it_and_lists_the_rest() -> Resu
     let project = project_with_missing(12, &[]).await?;
     let client = project.connect().await?;
     let mut session = project.session()?;
-    let outcome = apply(&project, &order(5, None, None)).await?;
+    let outcome = apply(&project, &options(5, None, None)).await?;
     client
         .batch_execute(&format!(
             "create table public.posts (author uuid references public.profiles on delete cascade);
@@ -630,10 +636,10 @@ async fn undo_takes_back_what_is_as_the_run_made_it_and_lists_the_rest() -> Resu
     assert_eq!(
         kept,
         [
-            (user(2), KeptReason::Changed),
+            (user(2), SkipReason::Changed),
             // made again by another, alike
-            (user(6), KeptReason::Changed),
-            (user(8), KeptReason::Referenced),
+            (user(6), SkipReason::Changed),
+            (user(8), SkipReason::Referenced),
         ]
     );
     assert_eq!(project.count("select count(*) from public.posts").await?, 1);
@@ -648,7 +654,7 @@ async fn undo_takes_back_what_is_as_the_run_made_it_and_lists_the_rest() -> Resu
     );
 
     // whoever lost his profile is missing again, and the next run comes to him
-    let outcome = apply(&project, &order(5, None, None)).await?;
+    let outcome = apply(&project, &options(5, None, None)).await?;
     assert_eq!((outcome.created, outcome.remaining), (9, Some(0)));
     Ok(())
 }
@@ -659,7 +665,7 @@ async fn undo_leaves_a_run_alone_that_has_not_ended_and_profiles_that_a_trigger_
     let project = project_with_missing(3, &[]).await?;
     let client = project.connect().await?;
     let mut session = project.session()?;
-    let outcome = apply(&project, &order(5, None, None)).await?;
+    let outcome = apply(&project, &options(5, None, None)).await?;
     client
         .batch_execute(&format!(
             "create function public.keep() returns trigger language plpgsql as $$ begin
@@ -675,7 +681,7 @@ async fn undo_leaves_a_run_alone_that_has_not_ended_and_profiles_that_a_trigger_
             done.kept_profiles[0].user_id,
             done.kept_profiles[0].reason
         ),
-        (2, user(2), KeptReason::Refused)
+        (2, user(2), SkipReason::Refused)
     );
 
     add_missing(&project, 10, 100, &[]).await?;
@@ -695,7 +701,7 @@ async fn undo_leaves_a_run_alone_that_has_not_ended_and_profiles_that_a_trigger_
 #[tokio::test]
 async fn an_order_of_the_state_machine_is_a_run_like_any_other() -> Result<()> {
     let project = project_with_missing(3, &[]).await?;
-    let outcome = apply(&project, &Order::new(Face::StateMachine)).await?;
+    let outcome = apply(&project, &RunOptions::new(Source::StateMachine)).await?;
     assert_eq!(
         (outcome.run.face.as_str(), outcome.created),
         ("state_machine", 3)
@@ -720,7 +726,7 @@ async fn the_role_that_repairs_can_do_all_of_it() -> Result<()> {
         (preview.would_create, preview.would_fail, preview.rows.len()),
         (19, 1, 19)
     );
-    let outcome = backfill::apply(&mut session, &order(7, None, None), None, |_| ()).await?;
+    let outcome = backfill::apply(&mut session, &options(7, None, None), None, unwatched).await?;
     assert_eq!(
         (
             outcome.created,

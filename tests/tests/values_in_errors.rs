@@ -101,9 +101,9 @@ async fn failures_of_users_who_are_gone_or_got_their_profile_are_forgotten() -> 
         if by_program {
             rollcall::backfill::apply(
                 &mut project.session()?,
-                &order(10, None, None),
+                &options(10, None, None),
                 None,
-                |_| (),
+                unwatched,
             )
             .await?;
         } else {

@@ -3,11 +3,10 @@
 use rollcall::backfill::runs::{self, Action, Speed};
 use rollcall::backfill::{Run, RunState};
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::error::Result;
 use rollcall::session::Session;
 use serde_json::json;
 
-use crate::arguments::{RunsAction, RunsArguments};
+use crate::arguments::{RunArguments, RunsAction, RunsArguments, SetArguments};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::table::{self, or_dash};
@@ -27,47 +26,48 @@ pub(crate) async fn run(
             Err(error) => output.blind(&error),
         };
     };
-    let outcome = match action {
-        RunsAction::Show(run) => runs::show(&mut session, run.run_id).await,
-        RunsAction::Pause(run) => runs::control(&mut session, run.run_id, Action::Pause).await,
-        RunsAction::Resume(run) => runs::control(&mut session, run.run_id, Action::Resume).await,
-        RunsAction::Cancel(run) => runs::control(&mut session, run.run_id, Action::Cancel).await,
+    let (RunsAction::Show(RunArguments { run })
+    | RunsAction::Pause(RunArguments { run })
+    | RunsAction::Resume(RunArguments { run })
+    | RunsAction::Cancel(RunArguments { run })
+    | RunsAction::Set(SetArguments { run, .. })) = action;
+    let found = runs::find(&mut session, run.as_str()).await?;
+    let run = match action {
+        RunsAction::Show(_) => found,
+        RunsAction::Pause(_) => runs::control(&mut session, found.run_id, Action::Pause).await?,
+        RunsAction::Resume(_) => runs::control(&mut session, found.run_id, Action::Resume).await?,
+        RunsAction::Cancel(_) => runs::control(&mut session, found.run_id, Action::Cancel).await?,
         RunsAction::Set(set) => {
             let speed = Speed {
                 batch_size: set.batch_size,
-                duty: set.duty,
+                throttle: set.throttle,
                 max_lag_ms: set.max_lag_ms,
             };
-            runs::set(&mut session, set.run_id, speed).await
+            runs::set(&mut session, found.run_id, speed).await?
         }
     };
-    say(outcome, output)
-}
-
-fn say(outcome: Result<Run>, output: &Output) -> anyhow::Result<Exit> {
-    let run = outcome?;
     output.data(&json!({ "run": run }), || show_text(&run))?;
     Ok(Exit::Success)
 }
 
+/// One line a run, with its whole id; narrower than 80 columns.
 fn list_text(runs: &[Run]) -> String {
     if runs.is_empty() {
         return "No backfill has run yet.\n".to_owned();
     }
-    table::with_head(
-        ["run", "state", "began", "from", "created", "failed", "of"],
-        runs.iter().map(|run| {
-            [
-                run.run_id.to_string(),
-                state(run),
-                table::moment(run.created_at),
-                run.face.clone(),
-                run.created.to_string(),
-                run.failed.to_string(),
-                run.total_missing.to_string(),
-            ]
-        }),
-    )
+    let mut text = String::new();
+    for run in runs {
+        text += &format!(
+            "{}  {}\n  {}: {} created, {} failed of {}\n",
+            run.run_id,
+            table::moment(run.created_at),
+            state(run),
+            run.created,
+            run.failed,
+            run.total_missing
+        );
+    }
+    text
 }
 
 fn show_text(run: &Run) -> String {
@@ -75,32 +75,42 @@ fn show_text(run: &Run) -> String {
         ("run", run.run_id.to_string()),
         ("state", state(run)),
         ("waits for", or_dash(run.waits_for.as_deref())),
-        ("started by", format!("{}, {}", run.started_by, run.face)),
+        ("started by", format!("{}, {}", run.started_by, run.source)),
         ("note", or_dash(run.note.as_deref())),
+        ("made by", made_by(run).to_owned()),
         ("missing at first", run.total_missing.to_string()),
         ("created", run.created.to_string()),
         ("failed", run.failed.to_string()),
         ("of these not tried again", run.skipped.to_string()),
         ("users at most", or_dash(run.max_users)),
         ("account type", or_dash(run.account_type.as_deref())),
-        ("first id", or_dash(run.from_user_id)),
-        ("last id", or_dash(run.to_user_id)),
         ("batch size", run.batch_size.to_string()),
-        ("share of the time", format!("{:.2}", run.duty)),
+        ("share of the time", format!("{:.2}", run.throttle)),
         ("lag allowed, ms", or_dash(run.max_lag_ms)),
         ("signed up before", table::moment(run.signed_up_before)),
         ("began", table::moment(run.created_at)),
-        ("last came further", table::moment(run.updated_at)),
+        ("last progress", table::moment(run.updated_at)),
         ("ended", or_dash(run.finished_at.map(table::moment))),
-        ("taken back", or_dash(run.undone_at.map(table::moment))),
+        ("undone", or_dash(run.undone_at.map(table::moment))),
     ])
 }
 
-/// Where it stands, and whether somebody is at it.
+fn made_by(run: &Run) -> &'static str {
+    if run.is_replay {
+        "the application's signup triggers"
+    } else {
+        "the definition"
+    }
+}
+
+/// Where it stands, and whether a worker has its lease.
 fn state(run: &Run) -> String {
-    match (run.state, run.is_held, run.ending.as_deref()) {
+    if run.undone_at.is_some() {
+        return "undone".to_owned();
+    }
+    match (run.state, run.is_leased, run.stop_reason.as_deref()) {
         (RunState::Running, true, _) => "running".to_owned(),
-        (RunState::Running, false, _) => "left alone".to_owned(),
+        (RunState::Running, false, _) => "stalled".to_owned(),
         (RunState::Paused, _, _) => "paused".to_owned(),
         (RunState::Cancelled, _, _) => "cancelled".to_owned(),
         (RunState::Done, _, Some("max_users")) => "done, as many as asked".to_owned(),

@@ -1,6 +1,6 @@
 //! `rollcall undo`
 
-use rollcall::backfill::{self, KeptReason, MAX_KEPT, Undo};
+use rollcall::backfill::{self, MAX_SKIPPED, SkipReason, Undo, runs};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
 use rollcall::wording::counted;
@@ -10,7 +10,6 @@ use super::confirmation;
 use crate::arguments::UndoArguments;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::table;
 
 pub(crate) async fn run(
     arguments: &UndoArguments,
@@ -18,25 +17,29 @@ pub(crate) async fn run(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let mut session = Session::new(settings);
+    let run = runs::find(&mut session, arguments.run.as_str()).await?;
+    if run.is_replay {
+        output.say("This run was a replay: what the signup triggers made in other tables stays.");
+    }
     if !arguments.yes {
         confirmation::require_terminal()?;
-        let preview = backfill::undo(&mut session, arguments.run_id, false).await?;
+        let preview = backfill::undo(&mut session, run.run_id, false).await?;
         let settings = session.settings();
         let is_wanted = confirmation::ask(&format!(
             "Delete {} that run {} created in database {} on {}? {} changed since or in use stay.",
             counted(preview.removed, "profile"),
-            arguments.run_id,
+            run.run_id,
             settings.database_name(),
             settings.host_name(),
-            preview.kept,
+            preview.skipped,
         ))?;
         if !is_wanted {
             output.say("Nothing was changed.");
             return Ok(Exit::Failure);
         }
     }
-    let done = backfill::undo(&mut session, arguments.run_id, true).await?;
-    output.data(&json!({ "run_id": arguments.run_id, "undo": done }), || {
+    let done = backfill::undo(&mut session, run.run_id, true).await?;
+    output.data(&json!({ "run_id": run.run_id, "undo": done }), || {
         text(&done)
     })?;
     Ok(Exit::Success)
@@ -45,29 +48,26 @@ pub(crate) async fn run(
 fn text(done: &Undo) -> String {
     const SHOWN: usize = 20;
     let mut text = format!(
-        "Took back {}; {} were gone already, {} stay.\n",
+        "Undone: {} deleted; {} were gone already, {} stay.\n",
         counted(done.removed, "profile"),
         done.gone,
-        done.kept
+        done.skipped
     );
-    if done.kept_profiles.is_empty() {
-        return text;
+    for profile in done.skipped_profiles.iter().take(SHOWN) {
+        let reason = match profile.reason {
+            SkipReason::Changed => "it was changed since",
+            SkipReason::Referenced => "other rows refer to it",
+            SkipReason::Refused => {
+                "the database refuses to delete it, or its user would go with it"
+            }
+            SkipReason::NoReceipt => "it cannot be told whether it is as the run made it",
+        };
+        text += &format!("  {} stays: {reason}\n", profile.user_id);
     }
-    text += &table::with_head(
-        ["user", "stays because"],
-        done.kept_profiles.iter().take(SHOWN).map(|kept| {
-            let reason = match kept.reason {
-                KeptReason::Changed => "it was changed since",
-                KeptReason::Referenced => "other rows refer to it",
-                KeptReason::Refused => "the database refuses to delete it",
-            };
-            [kept.user_id.to_string(), reason.to_owned()]
-        }),
-    );
-    if done.kept_profiles.len() > SHOWN {
+    if done.skipped_profiles.len() > SHOWN {
         text += &format!(
-            "and {} more: --format json lists up to {MAX_KEPT}\n",
-            done.kept_profiles.len() - SHOWN
+            "  and {} more: --format json lists up to {MAX_SKIPPED}\n",
+            done.skipped_profiles.len() - SHOWN
         );
     }
     text

@@ -26,12 +26,16 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     let chapter = |title: &str| output.chapter(title);
     let say = |text: &str| output.narrate(text);
 
-    chapter("1. An application on Supabase. Its own trigger gives everybody a profile and a wallet.")?;
+    chapter(
+        "1. An application on Supabase. Its own trigger gives everybody a profile and a wallet.",
+    )?;
     run(database, include_str!("application.sql")).await?;
     let healthy = Signups::of_every_kind(&mut auth, 1, 3).await?;
     say(&healthy.table(database).await?)?;
 
-    chapter("2. A deployment. Profiles need a handle now, and the trigger's function passes over its errors.")?;
+    chapter(
+        "2. A deployment. Profiles need a handle now, and the trigger's function passes over its errors.",
+    )?;
     run(database, include_str!("deployment.sql")).await?;
     let locked_out = Signups::of_every_kind(&mut auth, 1_001, 1).await?;
     say("People sign up, and nothing complains:\n\n")?;
@@ -40,9 +44,14 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     chapter("3. An engineer looks, with nothing installed: rollcall diagnose")?;
     let before = objects(database).await?;
     let diagnosis = look(&settings).await?;
-    ensure!(before == objects(database).await?, "looking left something behind");
+    ensure!(
+        before == objects(database).await?,
+        "looking left something behind"
+    );
     say(&diagnose::text(&diagnosis))?;
-    say("\nAll of that was looked at in a transaction that is rolled back. The database is as it was before.\n")?;
+    say(
+        "\nAll of that was looked at in a transaction that is rolled back. The database is as it was before.\n",
+    )?;
 
     chapter("4. Rollcall is installed to watch: rollcall migrate")?;
     let code = application_code(database).await?;
@@ -63,8 +72,13 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
         alert.subject, alert.text
     )))?;
 
-    chapter("6. The team corrects its function. What would a repair through it do? rollcall backfill --replay")?;
-    ensure!(code == application_code(database).await?, "installing changed the application");
+    chapter(
+        "6. The team corrects its function. What would a repair through it do? rollcall backfill --replay",
+    )?;
+    ensure!(
+        code == application_code(database).await?,
+        "installing changed the application"
+    );
     run(database, include_str!("correction.sql")).await?;
     let options = RunOptions {
         replay: true,
@@ -81,7 +95,9 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     say(&backfill_command::text::of_result(&result))?;
     say(&locked_out.table(database).await?)?;
 
-    chapter("8. Is everything in order now? More people sign up, then: rollcall verify, rollcall health")?;
+    chapter(
+        "8. Is everything in order now? More people sign up, then: rollcall verify, rollcall health",
+    )?;
     let latest = Signups::of_every_kind(&mut auth, 2_001, 1).await?;
     say("Their profiles and wallets are made by the application's own code, as before:\n\n")?;
     say(&latest.table(database).await?)?;

@@ -1,5 +1,7 @@
 //! One slice of a repair, and its result as JSON.
 
+use std::ops::ControlFlow;
+
 use lambda_runtime::Error;
 use rollcall::backfill::{
     self, BackfillRequest, RunOptions, RunResult, RunTarget, Selection, UserResult, runs,
@@ -74,7 +76,14 @@ async fn slice(
             Ok(reply(verdict(preview.total_missing), true, result))
         }
         Selection::Run(_) | Selection::Missing { .. } => {
-            let mut result = backfill::apply(session, &options, Some(until), |_| ()).await?;
+            let mut result =
+                backfill::apply(
+                    session,
+                    &options,
+                    Some(until),
+                    |_| ControlFlow::Continue(()),
+                )
+                .await?;
             // asked again, the same is answered
             if let RunTarget::Keyed { .. } = options.target {
                 whole_run(&mut result);

@@ -42,6 +42,8 @@ pub enum StopReason {
     OutOfTime,
     /// The time was up while another had the run's lease; that one continues.
     Leased,
+    /// This call was told to stop; the next repair continues.
+    Stopped,
     /// A person paused the run.
     Paused,
     /// A person ended the run.

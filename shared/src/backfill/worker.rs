@@ -3,6 +3,7 @@
 //! Where the run stands is in the database, written together with what it did; this loop has the clock, the pace and
 //! nothing that could be lost.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -61,7 +62,8 @@ const MAX_RUNS: usize = 3;
 ///
 /// A batch that the database could not take just now (a lock, a lost connection) is tried again a few times; one
 /// that took too long is cut smaller. Every batch that was taken stays, whatever happens later: an error after the
-/// first batch ends the repair, and the result has it together with what was done.
+/// first batch ends the repair, and the result has it together with what was done. Where `report` says so, it stops
+/// after the batch in hand.
 ///
 /// # Errors
 /// What the database refuses before anything was done.
@@ -69,7 +71,7 @@ pub async fn apply(
     session: &mut Session,
     options: &RunOptions,
     until: Option<Instant>,
-    mut report: impl FnMut(&Progress),
+    mut report: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<RunResult> {
     let mut done: Option<RunResult> = None;
     for _ in 0..MAX_RUNS {
@@ -108,7 +110,7 @@ async fn one_run(
     session: &mut Session,
     options: &RunOptions,
     until: Option<Instant>,
-    report: &mut impl FnMut(&Progress),
+    report: &mut impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<(bool, RunResult)> {
     let began = Instant::now();
     let started = start(session, options, until).await?;
@@ -245,12 +247,17 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    async fn work(&mut self, report: &mut impl FnMut(&Progress)) -> Result<StopReason> {
+    async fn work(
+        &mut self,
+        report: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<StopReason> {
         let (mut busy_rounds, mut locked_rounds) = (0, 0);
         // what others had created when this call began to wait for them
         let mut created_before: Option<i64> = None;
         loop {
-            report(&self.progress);
+            if report(&self.progress).is_break() {
+                return Ok(StopReason::Stopped);
+            }
             let needed = self.longest_batch.unwrap_or_default();
             if self.is_out_of_time(needed) {
                 return Ok(StopReason::OutOfTime);
@@ -327,7 +334,9 @@ impl Worker<'_> {
                         waits_for: Some("another worker".to_owned()),
                         ..self.progress.clone()
                     };
-                    report(&others);
+                    if report(&others).is_break() {
+                        return Ok(StopReason::Stopped);
+                    }
                     if self.is_out_of_time(LEASED_PAUSE) {
                         return Ok(StopReason::Leased);
                     }
@@ -343,7 +352,7 @@ impl Worker<'_> {
                 }
                 Step::Finished => {
                     let stop_reason = stop_reason(run);
-                    report(&self.progress);
+                    let _ = report(&self.progress);
                     return Ok(stop_reason);
                 }
             }
@@ -356,7 +365,12 @@ impl Worker<'_> {
     }
 
     /// Pauses, and says why where it is long enough to be seen. Never longer than there is time.
-    async fn wait(&mut self, pause: Duration, why: &str, report: &mut impl FnMut(&Progress)) {
+    async fn wait(
+        &mut self,
+        pause: Duration,
+        why: &str,
+        report: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) {
         let pause = self.work_until.map_or(pause, |until| {
             pause.min(until.saturating_duration_since(Instant::now()))
         });
@@ -365,7 +379,9 @@ impl Worker<'_> {
         }
         if pause >= WORTH_NOTING {
             self.progress.waits_for = Some(why.to_owned());
-            report(&self.progress);
+            if report(&self.progress).is_break() {
+                return;
+            }
             let milliseconds = i32::try_from(pause.as_millis()).unwrap_or(i32::MAX);
             let noted = self.hold(Some(milliseconds), Some(why), None).await;
             if let Err(error) = noted {

@@ -14,7 +14,10 @@ async fn example(heading: &str) -> Result<Project> {
     let guide = document(GUIDE)?;
     let blocks = blocks(section(&guide, heading)?);
     let [table, file] = blocks.as_slice() else {
-        bail!("{heading} has {} blocks, not a table and a definition", blocks.len());
+        bail!(
+            "{heading} has {} blocks, not a table and a definition",
+            blocks.len()
+        );
     };
     let project = Project::without_rollcall().await?;
     project.connect().await?.batch_execute(&table.text).await?;

@@ -33,7 +33,9 @@ fn every_room_of_the_repository_is_named() -> Result<()> {
         let name = entry.file_name().into_string().ok().context("a name")?;
         if entry.path().is_dir() && !name.starts_with('.') && name != "target" {
             ensure!(
-                rooms.iter().any(|room| room.starts_with(&format!("{name}/"))),
+                rooms
+                    .iter()
+                    .any(|room| room.starts_with(&format!("{name}/"))),
                 "{name} is not on the map"
             );
         }

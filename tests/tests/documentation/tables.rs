@@ -285,7 +285,10 @@ fn the_outcomes_of_a_probe_are_those_of_the_database() -> Result<()> {
     for head in ["| kind |", "| outcome |"] {
         for row in table(&page, head)? {
             for name in quoted(row.first().context("a cell")?) {
-                ensure!(sql.contains(&format!("'{name}'")), "nothing is called {name}");
+                ensure!(
+                    sql.contains(&format!("'{name}'")),
+                    "nothing is called {name}"
+                );
             }
         }
     }

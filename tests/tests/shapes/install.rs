@@ -35,27 +35,55 @@ pub(crate) async fn install(stage: &mut Stage<'_>) -> Result<()> {
         .into_iter()
         .filter(|line| before.catalog.contains(line) || !is_ours(line, &before.catalog))
         .collect();
-    stage.expect_same("migrate changed the application's catalog", &before.catalog, &others);
+    stage.expect_same(
+        "migrate changed the application's catalog",
+        &before.catalog,
+        &others,
+    );
     stage.expect_same_rows("after migrate").await?;
     let sequences = stage.subject.sequences().await?;
     stage.expect_same("migrate advanced sequences", &before.sequences, &sequences);
     stage.align_sequences().await?;
 
-    let target: Option<String> =
-        value(&stage.subject.client, "select s.target_table from rollcall.settings s").await?;
-    let expected = stage.shape.target.as_ref().map(|target| target.table.clone());
-    stage.expect(target == expected, || format!("the definition is for {target:?} instead of {expected:?}\n{done}"));
+    let target: Option<String> = value(
+        &stage.subject.client,
+        "select s.target_table from rollcall.settings s",
+    )
+    .await?;
+    let expected = stage
+        .shape
+        .target
+        .as_ref()
+        .map(|target| target.table.clone());
+    stage.expect(target == expected, || {
+        format!("the definition is for {target:?} instead of {expected:?}\n{done}")
+    });
     if let (Some(target), Some(expected)) = (&target, &stage.shape.target) {
-        let key: Option<String> =
-            value(&stage.subject.client, "select s.key_column::text from rollcall.settings s").await?;
-        stage.expect(key.as_ref() == Some(&expected.key), || format!("the key of {target} is {key:?} instead of {}", expected.key));
+        let key: Option<String> = value(
+            &stage.subject.client,
+            "select s.key_column::text from rollcall.settings s",
+        )
+        .await?;
+        stage.expect(key.as_ref() == Some(&expected.key), || {
+            format!("the key of {target} is {key:?} instead of {}", expected.key)
+        });
     }
     let drafted = stage.rollcall(&["definition", "show"]).await?;
     for table in stage.shape.also.clone() {
-        let named = target.is_none() || drafted.stdout.contains(&table) || done.stdout.contains(&table);
-        stage.expect(named, || format!("neither plan nor definition says that a signup writes {table}: {drafted}"));
+        let named =
+            target.is_none() || drafted.stdout.contains(&table) || done.stdout.contains(&table);
+        stage.expect(named, || {
+            format!("neither plan nor definition says that a signup writes {table}: {drafted}")
+        });
     }
-    for word in stage.shape.candidates.iter().chain(&stage.shape.because).cloned().collect::<Vec<_>>() {
+    for word in stage
+        .shape
+        .candidates
+        .iter()
+        .chain(&stage.shape.because)
+        .cloned()
+        .collect::<Vec<_>>()
+    {
         let named = plan.stdout.contains(&word);
         stage.expect(named, || format!("the plan does not say {word:?}: {plan}"));
     }
@@ -68,28 +96,54 @@ pub(crate) async fn install(stage: &mut Stage<'_>) -> Result<()> {
 
 /// `rollcall rollback`: what the twin has, and nothing else.
 pub(crate) async fn roll_back(stage: &mut Stage<'_>) -> Result<()> {
-    let done = stage.rollcall(&["rollback", "--everything", "--yes"]).await?;
+    let done = stage
+        .rollcall(&["rollback", "--everything", "--yes"])
+        .await?;
     stage.expect(done.status == Some(0), || done.to_string());
-    let (twin, subject) = (catalog(&stage.twin.client).await?, catalog(&stage.subject.client).await?);
-    stage.expect_same("rollback left another catalog than the twin's", &twin, &subject);
+    let (twin, subject) = (
+        catalog(&stage.twin.client).await?,
+        catalog(&stage.subject.client).await?,
+    );
+    stage.expect_same(
+        "rollback left another catalog than the twin's",
+        &twin,
+        &subject,
+    );
     Ok(())
 }
 
 /// Whether a line of the catalog is about an object of Rollcall's: in its schema, or of its public API under a name that was free.
 pub(crate) fn is_ours(line: &str, before: &[String]) -> bool {
-    const KINDS: [&str; 7] = ["relation ", "column ", "constraint ", "type ", "right on ", "right on schema ", "schema "];
+    const KINDS: [&str; 7] = [
+        "relation ",
+        "column ",
+        "constraint ",
+        "type ",
+        "right on ",
+        "right on schema ",
+        "schema ",
+    ];
     let object = |name: &str| {
-        KINDS.iter().any(|kind| line.strip_prefix(kind).is_some_and(|rest| rest.starts_with(name)))
-            || line.contains(&format!("FUNCTION {name}"))
+        KINDS.iter().any(|kind| {
+            line.strip_prefix(kind)
+                .is_some_and(|rest| rest.starts_with(name))
+        }) || line.contains(&format!("FUNCTION {name}"))
             || line.starts_with("index ") && line.contains(&format!(" ON {name}"))
     };
-    if object("rollcall.") || line.starts_with("schema rollcall ") || line.starts_with("right on schema rollcall:") {
+    if object("rollcall.")
+        || line.starts_with("schema rollcall ")
+        || line.starts_with("right on schema rollcall:")
+    {
         return true;
     }
     PUBLIC_API.iter().any(|name| {
-        let was_free = !before.iter().any(|line| line.contains(&format!("public.{name} ")) || line.contains(&format!("public.{name}(")));
+        let was_free = !before.iter().any(|line| {
+            line.contains(&format!("public.{name} ")) || line.contains(&format!("public.{name}("))
+        });
         let ours = ["", "public."].iter().any(|schema| {
-            [" ", "(", ".", ":"].iter().any(|end| object(&format!("{schema}{name}{end}")))
+            [" ", "(", ".", ":"]
+                .iter()
+                .any(|end| object(&format!("{schema}{name}{end}")))
         });
         was_free && ours || was_free && line.starts_with(&format!("type public._{name} "))
     })

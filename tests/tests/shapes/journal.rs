@@ -12,12 +12,18 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new(shape: &'static str) -> Self {
-        Self { shape, failures: Vec::new() }
+        Self {
+            shape,
+            failures: Vec::new(),
+        }
     }
 
     /// Takes down how a step ended, and what it found on the way; whether it came to its end.
     pub(crate) fn step(&mut self, step: &str, end: Result<()>, stage: &mut Stage<'_>) -> bool {
-        let found = stage.complaints.drain(..).map(|complaint| format!("{step}: {complaint}"));
+        let found = stage
+            .complaints
+            .drain(..)
+            .map(|complaint| format!("{step}: {complaint}"));
         self.failures.extend(found);
         match end {
             Ok(()) => true,

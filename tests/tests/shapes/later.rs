@@ -29,10 +29,15 @@ pub(crate) async fn alter_and_drop(stage: &mut Stage<'_>) -> Result<()> {
     let Some(target) = stage.shape.target.clone() else {
         return Ok(());
     };
-    let schema = target.table.split_once('.').map_or("public", |(schema, _)| schema);
+    let schema = target
+        .table
+        .split_once('.')
+        .map_or("public", |(schema, _)| schema);
     let renamed = format!("{schema}.renamed_later");
     for sql in APPLICATION {
-        let sql = sql.replace("TABLE", &target.table).replace("RENAMED", &renamed);
+        let sql = sql
+            .replace("TABLE", &target.table)
+            .replace("RENAMED", &renamed);
         on_both(stage, "postgres", &sql).await?;
     }
     expect_an_answer(stage).await
@@ -41,7 +46,9 @@ pub(crate) async fn alter_and_drop(stage: &mut Stage<'_>) -> Result<()> {
 async fn on_both(stage: &mut Stage<'_>, role: &str, sql: &str) -> Result<()> {
     let twin = end(&stage.twin, role, sql).await?;
     let subject = end(&stage.subject, role, sql).await?;
-    stage.expect(twin == subject, || format!("{sql}: {subject}, but the twin's {twin}"));
+    stage.expect(twin == subject, || {
+        format!("{sql}: {subject}, but the twin's {twin}")
+    });
     Ok(())
 }
 
@@ -50,7 +57,9 @@ async fn end(side: &Side, role: &str, sql: &str) -> Result<String> {
     client.batch_execute("set lock_timeout = '2s'").await?;
     Ok(match client.batch_execute(sql).await {
         Ok(()) => "done".to_owned(),
-        Err(error) => error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned()),
+        Err(error) => error
+            .as_db_error()
+            .map_or_else(|| error.to_string(), |error| error.message().to_owned()),
     })
 }
 

@@ -12,16 +12,18 @@ const LOCK_ALL: &str = "
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema$)'";
 
-/// Every report, while somebody holds a lock on every table that lets nothing but reading through.
+/// Reports, while somebody holds a lock on every table that lets nothing but reading through.
 pub(crate) async fn look(stage: &mut Stage<'_>) -> Result<()> {
     let before = stage.subject.state().await?;
     let holder = lock_all(stage).await?;
-    stage.all_reports(true).await?;
+    stage.look_around().await?;
     holder.batch_execute("rollback").await?;
     if let Some(word) = stage.shape.named.clone() {
         let doctor = stage.report(&["doctor"]).await?;
         let named = doctor.finished.stdout.contains(&word);
-        stage.expect(named, || format!("doctor does not name {word}: {}", doctor.finished));
+        stage.expect(named, || {
+            format!("doctor does not name {word}: {}", doctor.finished)
+        });
     }
     stage.expect_unchanged("a look", &before).await
 }

@@ -5,10 +5,10 @@
 //! The corpus is in `tests/shapes`: a file for each shape, as the application's own migrations would be, with what is
 //! expected of it in its head (see `shape`).
 
-mod look;
 mod install;
 mod journal;
 mod later;
+mod look;
 mod people;
 mod repair;
 mod report;
@@ -29,12 +29,24 @@ async fn play(name: &'static str, sql: &'static str) -> Result<()> {
     let shape = Shape::parse(name, sql)?;
     let mut journal = Journal::new(name);
     let mut stage = Stage::new(&shape).await?;
-    journal.step("before", people::before_rollcall(&mut stage).await, &mut stage);
+    journal.step(
+        "before",
+        people::before_rollcall(&mut stage).await,
+        &mut stage,
+    );
     journal.step("look", look::look(&mut stage).await, &mut stage);
     if journal.step("migrate", install::install(&mut stage).await, &mut stage) {
-        journal.step("signups", people::with_rollcall(&mut stage).await, &mut stage);
+        journal.step(
+            "signups",
+            people::with_rollcall(&mut stage).await,
+            &mut stage,
+        );
         journal.step("reports", report::reports(&mut stage).await, &mut stage);
-        journal.step("trigger", trigger::make_and_remove(&mut stage).await, &mut stage);
+        journal.step(
+            "trigger",
+            trigger::make_and_remove(&mut stage).await,
+            &mut stage,
+        );
         journal.step("repair", repair::repair(&mut stage).await, &mut stage);
         journal.step("later", later::alter_and_drop(&mut stage).await, &mut stage);
         journal.step("rollback", install::roll_back(&mut stage).await, &mut stage);
@@ -104,9 +116,20 @@ shapes![
 #[test]
 fn every_file_of_the_corpus_is_played() -> Result<()> {
     let files: BTreeSet<String> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/shapes"))?
-        .map(|entry| Ok(entry?.path().file_stem().unwrap_or_default().to_string_lossy().into_owned()))
+        .map(|entry| {
+            Ok(entry?
+                .path()
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned())
+        })
         .collect::<Result<_>>()?;
     let played: BTreeSet<String> = PLAYED.iter().map(|name| (*name).to_owned()).collect();
-    ensure!(files == played, "not both a file and a test: {:?}", files.symmetric_difference(&played));
+    ensure!(
+        files == played,
+        "not both a file and a test: {:?}",
+        files.symmetric_difference(&played)
+    );
     Ok(())
 }

@@ -52,7 +52,9 @@ fn outcome<T>(result: Result<T>) -> String {
         Ok(_) => "done".to_owned(),
         Err(error) => {
             let message = error.chain().find_map(|cause| {
-                let error = cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error()?;
+                let error = cause
+                    .downcast_ref::<tokio_postgres::Error>()?
+                    .as_db_error()?;
                 Some(error.message().to_owned())
             });
             format!(
@@ -87,8 +89,12 @@ impl Stage<'_> {
         for side in [&self.twin, &self.subject] {
             ends.push(log_in(self.shape, side, user).await?);
         }
-        self.expect(ends[0] == ends[1], || format!("login of {user}: {}, but the twin's {}", ends[1], ends[0]));
-        self.expect(ends[0] == "done", || format!("the twin's login of {user}: {}", ends[0]));
+        self.expect(ends[0] == ends[1], || {
+            format!("login of {user}: {}, but the twin's {}", ends[1], ends[0])
+        });
+        self.expect(ends[0] == "done", || {
+            format!("the twin's login of {user}: {}", ends[0])
+        });
         Ok(())
     }
 
@@ -100,22 +106,39 @@ impl Stage<'_> {
     ) -> Result<()> {
         let twin = outcome(call(&mut self.twin.auth).await);
         let subject = outcome(call(&mut self.subject.auth).await);
-        self.expect(twin == subject, || format!("{what}: {subject}, but the twin's {twin}"));
+        self.expect(twin == subject, || {
+            format!("{what}: {subject}, but the twin's {twin}")
+        });
         Ok(())
     }
 
     /// A signup that has to end as the shape says.
-    async fn sign_up_as_expected(&mut self, kind: SignupKind, person: &Person, number: u32) -> Result<()> {
+    async fn sign_up_as_expected(
+        &mut self,
+        kind: SignupKind,
+        person: &Person,
+        number: u32,
+    ) -> Result<()> {
         let made = self.sign_up(kind, person).await?;
         let lets_in = self.shape.lets_in(kind);
         self.expect(made == lets_in, || {
-            format!("the shape itself: {kind:?} {}", if made { "is let in" } else { "is refused" })
+            format!(
+                "the shape itself: {kind:?} {}",
+                if made { "is let in" } else { "is refused" }
+            )
         });
         if made {
             let has = self.twin.has_profile(self.shape, number).await?;
             let expected = self.shape.makes_profile(kind);
             self.expect(has == expected, || {
-                format!("the shape itself: {kind:?} {}", if has { "gets a profile" } else { "gets no profile" })
+                format!(
+                    "the shape itself: {kind:?} {}",
+                    if has {
+                        "gets a profile"
+                    } else {
+                        "gets no profile"
+                    }
+                )
             });
         }
         Ok(())
@@ -153,7 +176,9 @@ pub(crate) async fn before_rollcall(stage: &mut Stage<'_>) -> Result<()> {
     let shape = stage.shape;
     for (number, kind) in (1..).zip(kinds) {
         if shape.kinds().any(|known| known == kind) {
-            stage.sign_up_as_expected(kind, &person(shape, number), number).await?;
+            stage
+                .sign_up_as_expected(kind, &person(shape, number), number)
+                .await?;
         }
     }
     confirm(stage, 3).await?;
@@ -162,7 +187,9 @@ pub(crate) async fn before_rollcall(stage: &mut Stage<'_>) -> Result<()> {
 
 /// The user follows the link in the mail, and is logged in.
 async fn confirm(stage: &mut Stage<'_>, number: u32) -> Result<()> {
-    stage.both("confirmation", async |auth| auth.verify(id(number)).await).await?;
+    stage
+        .both("confirmation", async |auth| auth.verify(id(number)).await)
+        .await?;
     if stage.shape.lets_in(SignupKind::EmailConfirmation) {
         stage.log_in(&id(number).to_string()).await?;
     }
@@ -173,40 +200,76 @@ async fn confirm(stage: &mut Stage<'_>, number: u32) -> Result<()> {
 pub(crate) async fn with_rollcall(stage: &mut Stage<'_>) -> Result<()> {
     let shape = stage.shape;
     for (number, kind) in (101..).zip(shape.kinds()) {
-        stage.sign_up_as_expected(kind, &person(shape, number), number).await?;
+        stage
+            .sign_up_as_expected(kind, &person(shape, number), number)
+            .await?;
     }
     stage.expect_same_rows("after signups").await?;
 
-    stage.sign_up(SignupKind::EmailAutoconfirm, &ambitious_person(shape, 120)).await?;
+    stage
+        .sign_up(SignupKind::EmailAutoconfirm, &ambitious_person(shape, 120))
+        .await?;
     let mut same_address = person(shape, 121);
     same_address.email = person(shape, 101).email;
-    stage.sign_up(SignupKind::EmailAutoconfirm, &same_address).await?;
+    stage
+        .sign_up(SignupKind::EmailAutoconfirm, &same_address)
+        .await?;
     stage.sign_up(SignupKind::Saml, &same_address).await?;
     let mut outsider = person(shape, 122);
     outsider.email = Some("stranger@elsewhere.test".to_owned());
-    let let_in = stage.sign_up(SignupKind::EmailAutoconfirm, &outsider).await?;
+    let let_in = stage
+        .sign_up(SignupKind::EmailAutoconfirm, &outsider)
+        .await?;
     let expected = !shape.outsiders_refused && shape.lets_in(SignupKind::EmailAutoconfirm);
-    stage.expect(let_in == expected, || "the shape itself: what becomes of outsiders".to_owned());
+    stage.expect(let_in == expected, || {
+        "the shape itself: what becomes of outsiders".to_owned()
+    });
     let mut nobody = Person::numbered(123);
     nobody.id = Some(id(123));
     nobody.user_metadata.clear();
     stage.sign_up(SignupKind::EmailAutoconfirm, &nobody).await?;
-    stage.expect_same_rows("after refusals and strange signups").await?;
+    stage
+        .expect_same_rows("after refusals and strange signups")
+        .await?;
 
     confirm(stage, 102).await?;
-    stage.both("invitation accepted", async |auth| auth.verify(id(8)).await).await?;
-    let address = format!("changed@{}", shape.domain.as_deref().unwrap_or("example.com"));
-    stage.both("change of e-mail", async |auth| auth.change_email(id(101), &address).await).await?;
-    stage.both("change by an administrator", async |auth| auth.admin_update(id(105)).await).await?;
+    stage
+        .both("invitation accepted", async |auth| auth.verify(id(8)).await)
+        .await?;
+    let address = format!(
+        "changed@{}",
+        shape.domain.as_deref().unwrap_or("example.com")
+    );
+    stage
+        .both("change of e-mail", async |auth| {
+            auth.change_email(id(101), &address).await
+        })
+        .await?;
+    stage
+        .both("change by an administrator", async |auth| {
+            auth.admin_update(id(105)).await
+        })
+        .await?;
     if !shape.before_anonymous && shape.lets_in(SignupKind::Anonymous) {
         stage
             .both("anonymous becomes permanent", async |auth| {
-                auth.upgrade_anonymous(id(109), "permanent@example.com").await
+                auth.upgrade_anonymous(id(109), "permanent@example.com")
+                    .await
             })
             .await?;
     }
-    stage.both("soft deletion", async |auth| auth.soft_delete(id(105)).await).await?;
-    stage.both("deletion", async |auth| auth.hard_delete(id(107)).await).await?;
-    stage.both("deletion in SQL", async |auth| auth.sql_delete(id(103)).await).await?;
+    stage
+        .both("soft deletion", async |auth| {
+            auth.soft_delete(id(105)).await
+        })
+        .await?;
+    stage
+        .both("deletion", async |auth| auth.hard_delete(id(107)).await)
+        .await?;
+    stage
+        .both("deletion in SQL", async |auth| {
+            auth.sql_delete(id(103)).await
+        })
+        .await?;
     stage.expect_same_rows("after changes and deletions").await
 }

@@ -46,9 +46,13 @@ async fn come_past_the_triggers(stage: &mut Stage<'_>) -> Result<BTreeSet<Uuid>>
             stage.subject.database.name()
         )
     };
-    superuser.batch_execute(&setting("set session_replication_role = replica")).await?;
+    superuser
+        .batch_execute(&setting("set session_replication_role = replica"))
+        .await?;
     let mut past_triggers = Auth::new(&stage.subject.database).await?;
-    superuser.batch_execute(&setting("reset session_replication_role")).await?;
+    superuser
+        .batch_execute(&setting("reset session_replication_role"))
+        .await?;
     past_triggers.clock = stage.subject.auth.clock;
     past_triggers.release = stage.subject.auth.release;
 
@@ -56,16 +60,37 @@ async fn come_past_the_triggers(stage: &mut Stage<'_>) -> Result<BTreeSet<Uuid>>
     let people: Vec<(SignupKind, Person)> = (201..)
         .zip(KINDS)
         .filter(|(_, kind)| shape.lets_in(*kind))
-        .map(|(number, kind)| (kind, if number == 202 { ambitious_person(shape, number) } else { person(shape, number) }))
+        .map(|(number, kind)| {
+            (
+                kind,
+                if number == 202 {
+                    ambitious_person(shape, number)
+                } else {
+                    person(shape, number)
+                },
+            )
+        })
         .collect();
     let mut missing = BTreeSet::new();
     for (kind, person) in &people {
-        let user = stage.twin.auth.sign_up(*kind, person).await.context("on the twin")?;
-        past_triggers.sign_up(*kind, person).await.context("past every trigger")?;
+        let user = stage
+            .twin
+            .auth
+            .sign_up(*kind, person)
+            .await
+            .context("on the twin")?;
+        past_triggers
+            .sign_up(*kind, person)
+            .await
+            .context("past every trigger")?;
         if crate::shape::logs_in(*kind) {
             crate::people::log_in(shape, &stage.twin, &user.to_string()).await?;
         }
-        let has = values::<Uuid>(&stage.twin.client, &profile_owners(stage, &format!("= '{user}'"))).await?;
+        let has = values::<Uuid>(
+            &stage.twin.client,
+            &profile_owners(stage, &format!("= '{user}'")),
+        )
+        .await?;
         missing.extend(has);
     }
     Ok(missing)
@@ -85,7 +110,10 @@ fn profile_owners(stage: &Stage<'_>, condition: &str) -> String {
 /// Exactly these are reported.
 async fn expect_missing(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Result<()> {
     let report = stage.report(&["mismatches"]).await?;
-    let rows = report.json["mismatches"].as_array().cloned().unwrap_or_default();
+    let rows = report.json["mismatches"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let reported: BTreeSet<Uuid> = rows
         .iter()
         .filter(|row| row["status"] == "auth_only")
@@ -99,11 +127,19 @@ async fn expect_missing(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resu
             report.finished
         )
     });
-    let verdict = if missing.is_empty() { "consistent" } else { "inconsistent" };
+    let verdict = if missing.is_empty() {
+        "consistent"
+    } else {
+        "inconsistent"
+    };
     for name in ["diagnose", "health", "verify", "recent"] {
         let report = stage.report(&[name]).await?;
         stage.expect(report.verdict() == verdict, || {
-            format!("{name} of {} missing users: {}", missing.len(), report.finished)
+            format!(
+                "{name} of {} missing users: {}",
+                missing.len(),
+                report.finished
+            )
         });
     }
     Ok(())
@@ -112,26 +148,49 @@ async fn expect_missing(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resu
 /// A repair by the definition and its undo.
 async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Result<()> {
     let random = stage.random();
-    let (before, rows) = (stage.subject.state().await?, stage.subject.rows(&random).await?);
-    let claimed: BTreeSet<Uuid> = missing.iter().copied().filter(|user| is_claimed(stage, *user)).collect();
+    let (before, rows) = (
+        stage.subject.state().await?,
+        stage.subject.rows(&random).await?,
+    );
+    let claimed: BTreeSet<Uuid> = missing
+        .iter()
+        .copied()
+        .filter(|user| is_claimed(stage, *user))
+        .collect();
 
     let done = stage.report(&["backfill", "--apply", "--yes"]).await?;
     let run = done.json["backfill"]["run_id"].as_str().map(str::to_owned);
     let made: BTreeSet<Uuid> = owners_among(stage, &stage.subject, missing).await?;
     let wanted: BTreeSet<Uuid> = missing.difference(&claimed).copied().collect();
     stage.expect(made == wanted, || {
-        format!("the repair made profiles of {made:?} instead of {wanted:?}\n{}", done.finished)
+        format!(
+            "the repair made profiles of {made:?} instead of {wanted:?}\n{}",
+            done.finished
+        )
     });
     if !claimed.is_empty() {
-        stage.expect(done.finished.stdout.contains("claim"), || format!("the repair does not say \"claim\": {}", done.finished));
+        stage.expect(done.finished.stdout.contains("claim"), || {
+            format!("the repair does not say \"claim\": {}", done.finished)
+        });
     }
     let after = stage.subject.rows(&random).await?;
-    let gone: Vec<String> = rows.iter().filter(|row| !after.contains(row)).cloned().collect();
-    stage.expect(gone.is_empty(), || format!("the repair changed rows:\n{}", gone.join("\n")));
+    let gone: Vec<String> = rows
+        .iter()
+        .filter(|row| !after.contains(row))
+        .cloned()
+        .collect();
+    stage.expect(gone.is_empty(), || {
+        format!("the repair changed rows:\n{}", gone.join("\n"))
+    });
     let twin = profiles_of(stage, &stage.twin, &made).await?;
     let subject = profiles_of(stage, &stage.subject, &made).await?;
     let lines = difference(&twin, &subject);
-    stage.expect(lines.is_empty(), || format!("profiles differ from those that the application made:\n{}", lines.join("\n")));
+    stage.expect(lines.is_empty(), || {
+        format!(
+            "profiles differ from those that the application made:\n{}",
+            lines.join("\n")
+        )
+    });
 
     let Some(run) = run else {
         stage.expect(wanted.is_empty(), || format!("no run: {}", done.finished));
@@ -140,12 +199,26 @@ async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resul
     let undone = stage.rollcall(&["undo", &run, "--yes"]).await?;
     stage.expect(undone.status == Some(0), || undone.to_string());
     let left = stage.subject.state().await?;
-    let target = stage.shape.target.as_ref().map(|target| target.table.clone()).unwrap_or_default();
+    let target = stage
+        .shape
+        .target
+        .as_ref()
+        .map(|target| target.table.clone())
+        .unwrap_or_default();
     let kept = |state: &crate::stage::State| {
         let ours = |line: &&String| !line.starts_with("rollcall.");
-        state.contents.iter().filter(ours).cloned().collect::<Vec<_>>()
+        state
+            .contents
+            .iter()
+            .filter(ours)
+            .cloned()
+            .collect::<Vec<_>>()
     };
-    stage.expect_same(&format!("undo of a repair of {target} left other rows"), &kept(&before), &kept(&left));
+    stage.expect_same(
+        &format!("undo of a repair of {target} left other rows"),
+        &kept(&before),
+        &kept(&left),
+    );
     Ok(())
 }
 
@@ -153,25 +226,44 @@ async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resul
 async fn by_replay(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Result<()> {
     let before = stage.subject.state().await?;
     stage.report(&["backfill", "--replay"]).await?;
-    stage.expect_unchanged("a dry run of a replay", &before).await?;
-    let done = stage.report(&["backfill", "--replay", "--apply", "--yes"]).await?;
+    stage
+        .expect_unchanged("a dry run of a replay", &before)
+        .await?;
+    let done = stage
+        .report(&["backfill", "--replay", "--apply", "--yes"])
+        .await?;
     let made = owners_among(stage, &stage.subject, missing).await?;
     if stage.shape.by_client.is_some() {
         // nothing in the database makes these profiles
-        stage.expect(made.is_empty(), || format!("a replay without a trigger made {made:?}: {}", done.finished));
+        stage.expect(made.is_empty(), || {
+            format!(
+                "a replay without a trigger made {made:?}: {}",
+                done.finished
+            )
+        });
         return Ok(());
     }
-    ensure!(made == *missing, "the replay made profiles of {made:?} instead of {missing:?}\n{}", done.finished);
+    ensure!(
+        made == *missing,
+        "the replay made profiles of {made:?} instead of {missing:?}\n{}",
+        done.finished
+    );
     stage.expect_same_rows("after a replay").await?;
     stage.judging_reports().await
 }
 
 /// Whether the row of this user was there before them.
 fn is_claimed(stage: &Stage<'_>, user: Uuid) -> bool {
-    (201..).take(KINDS.len()).any(|number| id(number) == user && stage.shape.claims.contains(&format!("person{number}")))
+    (201..)
+        .take(KINDS.len())
+        .any(|number| id(number) == user && stage.shape.claims.contains(&format!("person{number}")))
 }
 
-async fn owners_among(stage: &Stage<'_>, side: &Side, users: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>> {
+async fn owners_among(
+    stage: &Stage<'_>,
+    side: &Side,
+    users: &BTreeSet<Uuid>,
+) -> Result<BTreeSet<Uuid>> {
     let owners = values(&side.client, &profile_owners(stage, &among(users))).await?;
     Ok(owners.into_iter().collect())
 }
@@ -183,7 +275,11 @@ fn among(users: &BTreeSet<Uuid>) -> String {
 
 /// The profiles of these users, without what the shape says that a definition cannot know, and without numbers that a
 /// sequence gave.
-async fn profiles_of(stage: &Stage<'_>, side: &Side, users: &BTreeSet<Uuid>) -> Result<Vec<String>> {
+async fn profiles_of(
+    stage: &Stage<'_>,
+    side: &Side,
+    users: &BTreeSet<Uuid>,
+) -> Result<Vec<String>> {
     let Some(target) = &stage.shape.target else {
         return Ok(Vec::new());
     };
@@ -197,7 +293,11 @@ async fn profiles_of(stage: &Stage<'_>, side: &Side, users: &BTreeSet<Uuid>) -> 
         ),
     )
     .await?;
-    let apart: Vec<String> = serial.iter().chain(&stage.shape.differs).map(|column| format!("'{column}'")).collect();
+    let apart: Vec<String> = serial
+        .iter()
+        .chain(&stage.shape.differs)
+        .map(|column| format!("'{column}'"))
+        .collect();
     let sql = include_str!("profiles.sql")
         .replace("TABLE", &target.table)
         .replace("KEY", &target.key)

@@ -76,27 +76,40 @@ const KINDS: [(&str, SignupKind); 12] = [
 
 impl Shape {
     pub(crate) fn parse(name: &'static str, sql: &'static str) -> Result<Self> {
-        let mut shape = Self { name, sql, ..Self::default() };
+        let mut shape = Self {
+            name,
+            sql,
+            ..Self::default()
+        };
         let mut has_target = false;
         for line in sql.lines() {
             let Some(line) = line.strip_prefix("-- @") else {
                 continue;
             };
-            let (word, rest) = line.split_once(' ').with_context(|| format!("{name}: @{line} says nothing"))?;
-            let words = || rest.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            let (word, rest) = line
+                .split_once(' ')
+                .with_context(|| format!("{name}: @{line} says nothing"))?;
+            let words = || {
+                rest.split_whitespace()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
             match word {
                 "target" => {
                     has_target = true;
-                    shape.target = rest
-                        .rsplit_once(' ')
-                        .map(|(table, key)| Target { table: table.to_owned(), key: key.to_owned() });
+                    shape.target = rest.rsplit_once(' ').map(|(table, key)| Target {
+                        table: table.to_owned(),
+                        key: key.to_owned(),
+                    });
                 }
                 "candidates" => shape.candidates = words(),
                 "because" => shape.because = Some(rest.to_owned()),
                 "also" => shape.also = words(),
                 "form" => {
                     for field in rest.split(';') {
-                        let (key, value) = field.split_once('=').with_context(|| format!("{name}: {field}"))?;
+                        let (key, value) = field
+                            .split_once('=')
+                            .with_context(|| format!("{name}: {field}"))?;
                         shape.form.push((key.trim().to_owned(), value.to_owned()));
                     }
                 }
@@ -106,11 +119,15 @@ impl Shape {
                 "refused" => shape.refused = kinds(rest)?,
                 "by-client" => shape.by_client = Some(rest.to_owned()),
                 "by-server" => shape.by_server = Some(rest.to_owned()),
-                "make" => shape.make_refused = rest.strip_prefix("no").map(|why| why.trim().to_owned()),
+                "make" => {
+                    shape.make_refused = rest.strip_prefix("no").map(|why| why.trim().to_owned())
+                }
                 "repair" => shape.needs_replay = rest == "replay",
                 "differs" => shape.differs = words(),
                 "random" => {
-                    shape.random = rest.rsplit_once('.').map(|(table, column)| (table.to_owned(), column.to_owned()));
+                    shape.random = rest
+                        .rsplit_once('.')
+                        .map(|(table, column)| (table.to_owned(), column.to_owned()));
                 }
                 "claims" => shape.claims = words(),
                 "healthy" => shape.broken = rest == "no",
@@ -128,7 +145,9 @@ impl Shape {
     /// The fields of the form as person `number` fills them.
     pub(crate) fn form(&self, number: u32) -> impl Iterator<Item = (&str, String)> {
         self.form.iter().map(move |(key, value)| {
-            let value = value.replace("{n}", &number.to_string()).replace("{d}", &(number % 10).to_string());
+            let value = value
+                .replace("{n}", &number.to_string())
+                .replace("{d}", &(number % 10).to_string());
             (key.as_str(), value)
         })
     }
@@ -140,12 +159,16 @@ impl Shape {
 
     /// Whether such a signup gets its profile at once, with what the browser does after the login.
     pub(crate) fn makes_profile(&self, kind: SignupKind) -> bool {
-        self.target.is_some() && !self.left_out.contains(&kind) && (self.by_client.is_none() || logs_in(kind))
+        self.target.is_some()
+            && !self.left_out.contains(&kind)
+            && (self.by_client.is_none() || logs_in(kind))
     }
 
     /// Every kind of signup that this release of Supabase Auth has.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = SignupKind> {
-        SignupKind::ALL.into_iter().filter(|kind| !self.before_anonymous || *kind != SignupKind::Anonymous)
+        SignupKind::ALL
+            .into_iter()
+            .filter(|kind| !self.before_anonymous || *kind != SignupKind::Anonymous)
     }
 }
 
@@ -169,7 +192,9 @@ fn kinds(names: &str) -> Result<Vec<SignupKind>> {
         .split_whitespace()
         .map(|name| {
             let found = KINDS.iter().find(|(known, _)| *known == name);
-            found.map(|(_, kind)| *kind).with_context(|| format!("there is no kind of signup {name}"))
+            found
+                .map(|(_, kind)| *kind)
+                .with_context(|| format!("there is no kind of signup {name}"))
         })
         .collect()
 }

@@ -37,7 +37,10 @@ pub(crate) struct State {
 
 /// The user's id of person `number`: digits of the number, so that a person is found again in a message.
 pub(crate) fn id(number: u32) -> Uuid {
-    let digits = number.to_string().bytes().fold(0, |value, digit| value * 16 + u128::from(digit - b'0'));
+    let digits = number
+        .to_string()
+        .bytes()
+        .fold(0, |value, digit| value * 16 + u128::from(digit - b'0'));
     Uuid::from_u128(0x0000_0000_0000_4000_8000_0000_0000_0000 + digits)
 }
 
@@ -53,8 +56,15 @@ impl Side {
                 .await?;
         }
         let client = database.connect().await?;
-        client.batch_execute(shape.sql).await.context("the shape's own SQL")?;
-        Ok(Self { database, client, auth })
+        client
+            .batch_execute(shape.sql)
+            .await
+            .context("the shape's own SQL")?;
+        Ok(Self {
+            database,
+            client,
+            auth,
+        })
     }
 
     /// A connection as another role.
@@ -64,16 +74,20 @@ impl Side {
 
     /// The rows of the application, comparable with the twin's.
     pub(crate) async fn rows(&self, random: &str) -> Result<Vec<String>> {
-        let query: String = value(&self.client, &include_str!("rows.sql").replace("RANDOM", random)).await?;
+        let query: String = value(
+            &self.client,
+            &include_str!("rows.sql").replace("RANDOM", random),
+        )
+        .await?;
         values(&self.client, &query).await
     }
 
-    /// The application's sequences and where they stand.
+    /// The application's sequences and where they stand; pg_net's is Supabase's.
     pub(crate) async fn sequences(&self) -> Result<Vec<String>> {
         values(
             &self.client,
             "select format('%I.%I %s', s.schemaname, s.sequencename, s.last_value) from pg_catalog.pg_sequences s
-             where s.schemaname <> 'rollcall' order by 1",
+             where s.schemaname not in ('rollcall', 'net') order by 1",
         )
         .await
     }
@@ -105,7 +119,12 @@ impl Side {
 impl<'a> Stage<'a> {
     pub(crate) async fn new(shape: &'a Shape) -> Result<Self> {
         let (subject, twin) = (Side::new(shape).await?, Side::new(shape).await?);
-        let mut stage = Self { shape, subject, twin, complaints: Vec::new() };
+        let mut stage = Self {
+            shape,
+            subject,
+            twin,
+            complaints: Vec::new(),
+        };
         let now = jiff::Timestamp::now();
         stage.subject.auth.clock = Some(now);
         stage.twin.auth.clock = Some(now);
@@ -133,17 +152,36 @@ impl<'a> Stage<'a> {
     /// Notes what has changed in the subject since `before`.
     pub(crate) async fn expect_unchanged(&mut self, what: &str, before: &State) -> Result<()> {
         let after = self.subject.state().await?;
-        self.expect_same(&format!("{what} changed the catalog"), &before.catalog, &after.catalog);
-        self.expect_same(&format!("{what} changed rows"), &before.contents, &after.contents);
-        self.expect_same(&format!("{what} advanced sequences"), &before.sequences, &after.sequences);
+        self.expect_same(
+            &format!("{what} changed the catalog"),
+            &before.catalog,
+            &after.catalog,
+        );
+        self.expect_same(
+            &format!("{what} changed rows"),
+            &before.contents,
+            &after.contents,
+        );
+        self.expect_same(
+            &format!("{what} advanced sequences"),
+            &before.sequences,
+            &after.sequences,
+        );
         Ok(())
     }
 
     /// Notes rows of the application that differ between the two projects.
     pub(crate) async fn expect_same_rows(&mut self, what: &str) -> Result<()> {
         let random = self.random();
-        let (twin, subject) = (self.twin.rows(&random).await?, self.subject.rows(&random).await?);
-        self.expect_same(&format!("{what}: not the rows that the twin has"), &twin, &subject);
+        let (twin, subject) = (
+            self.twin.rows(&random).await?,
+            self.subject.rows(&random).await?,
+        );
+        self.expect_same(
+            &format!("{what}: not the rows that the twin has"),
+            &twin,
+            &subject,
+        );
         Ok(())
     }
 
@@ -159,7 +197,10 @@ impl<'a> Stage<'a> {
 
     /// The column that no two projects fill alike, as `rows.sql` wants it.
     pub(crate) fn random(&self) -> String {
-        self.shape.random.as_ref().map_or_else(String::new, |(table, column)| format!("{table}/{column}"))
+        self.shape
+            .random
+            .as_ref()
+            .map_or_else(String::new, |(table, column)| format!("{table}/{column}"))
     }
 
     /// Runs `rollcall` on the subject.

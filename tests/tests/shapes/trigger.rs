@@ -13,51 +13,90 @@ pub(crate) async fn make_and_remove(stage: &mut Stage<'_>) -> Result<()> {
     let before = stage.subject.state().await?;
     let plan = stage.rollcall(&["trigger", "install"]).await?;
     stage.expect_unchanged("a planned trigger", &before).await?;
-    let done = stage.rollcall(&["trigger", "install", "--apply", "--yes"]).await?;
+    let done = stage
+        .rollcall(&["trigger", "install", "--apply", "--yes"])
+        .await?;
     if stage.shape.target.is_none() || stage.shape.broken {
-        return stage.expect_unchanged("a trigger without a definition", &before).await;
+        return stage
+            .expect_unchanged("a trigger without a definition", &before)
+            .await;
     }
     if let Some(words) = stage.shape.make_refused.clone() {
         let why = [done.stdout.as_str(), &done.stderr].concat();
-        stage.expect(done.status == Some(2), || format!("the trigger is not refused: {done}"));
+        stage.expect(done.status == Some(2), || {
+            format!("the trigger is not refused: {done}")
+        });
         let said = words.split_whitespace().all(|word| why.contains(word));
-        stage.expect(said, || format!("the refusal does not say {words:?}: {done}"));
-        stage.expect_unchanged("a trigger that was refused", &before).await?;
+        stage.expect(said, || {
+            format!("the refusal does not say {words:?}: {done}")
+        });
+        stage
+            .expect_unchanged("a trigger that was refused", &before)
+            .await?;
     } else {
         stage.expect(plan.status == Some(0), || plan.to_string());
-        stage.expect(done.status == Some(0), || format!("the trigger is refused: {done}"));
+        stage.expect(done.status == Some(0), || {
+            format!("the trigger is refused: {done}")
+        });
         let after = catalog(&stage.subject.client).await?;
         let ours = |line: &&String| {
-            line.starts_with("trigger ") && line.contains(" ON auth.users ") && (line.contains("rollcall") || line.contains("handle_new_user"))
+            line.starts_with("trigger ")
+                && line.contains(" ON auth.users ")
+                && (line.contains("rollcall") || line.contains("handle_new_user"))
                 || line.contains("handle_new_user") && line.contains("Rollcall: ")
-                || line.starts_with("right on handle_new_user()") || line.starts_with("right on public.handle_new_user()")
+                || line.starts_with("right on handle_new_user()")
+                || line.starts_with("right on public.handle_new_user()")
         };
         let others: Vec<String> = after
             .iter()
             .filter(|line| before.catalog.contains(line) || !ours(line))
             .cloned()
             .collect();
-        stage.expect_same("trigger install changed the application's catalog", &before.catalog, &others);
+        stage.expect_same(
+            "trigger install changed the application's catalog",
+            &before.catalog,
+            &others,
+        );
     }
 
     let shape = stage.shape;
     for (number, kind) in (301..).zip(shape.kinds()) {
         stage.sign_up(kind, &person(shape, number)).await?;
     }
-    stage.sign_up(SignupKind::EmailAutoconfirm, &ambitious_person(shape, 320)).await?;
+    stage
+        .sign_up(SignupKind::EmailAutoconfirm, &ambitious_person(shape, 320))
+        .await?;
     let mut outsider = person(shape, 322);
     outsider.email = Some("stranger-too@elsewhere.test".to_owned());
-    stage.sign_up(SignupKind::EmailAutoconfirm, &outsider).await?;
-    stage.both("confirmation", async |auth| auth.verify(crate::stage::id(302)).await).await?;
-    stage.both("deletion", async |auth| auth.hard_delete(crate::stage::id(303)).await).await?;
-    stage.expect_same_rows("after signups with the trigger").await?;
+    stage
+        .sign_up(SignupKind::EmailAutoconfirm, &outsider)
+        .await?;
+    stage
+        .both("confirmation", async |auth| {
+            auth.verify(crate::stage::id(302)).await
+        })
+        .await?;
+    stage
+        .both("deletion", async |auth| {
+            auth.hard_delete(crate::stage::id(303)).await
+        })
+        .await?;
+    stage
+        .expect_same_rows("after signups with the trigger")
+        .await?;
     stage.judging_reports().await?;
 
     if stage.shape.make_refused.is_none() {
-        let removed = stage.rollcall(&["trigger", "remove", "--apply", "--yes"]).await?;
+        let removed = stage
+            .rollcall(&["trigger", "remove", "--apply", "--yes"])
+            .await?;
         stage.expect(removed.status == Some(0), || removed.to_string());
         let after = catalog(&stage.subject.client).await?;
-        stage.expect_same("trigger remove left another catalog", &before.catalog, &after);
+        stage.expect_same(
+            "trigger remove left another catalog",
+            &before.catalog,
+            &after,
+        );
     }
     Ok(())
 }
