@@ -18,8 +18,14 @@ const NEWER_DEFAULTS: &str = "
 /// Rollcall on a project of either regime of default privileges.
 async fn projects() -> Result<[(&'static str, Project); 2]> {
     let newer = Project::without_rollcall().await?;
-    newer.connect().await?.batch_execute(NEWER_DEFAULTS).await?;
+    let client = newer.connect().await?;
+    client.batch_execute(NEWER_DEFAULTS).await?;
     newer.migrate().await?;
+    client
+        .batch_execute(
+            "select rollcall.create_profile_table(); select rollcall.install_signup_trigger()",
+        )
+        .await?;
     Ok([
         ("older defaults", Project::migrated().await?),
         ("newer defaults", newer),
@@ -142,12 +148,13 @@ async fn the_browsers_roles_are_refused_whatever_they_try() -> Result<()> {
         ensure!(attempts.len() > 50, "{}", attempts.len());
         attempts.extend(
             [
-                "insert into public.user_events (user_id, kind) values (gen_random_uuid(), 'forged')",
-                "update public.user_events set kind = 'forged'",
+                "insert into public.user_events (user_id, kind) values (gen_random_uuid(), 'profile_backfilled')",
+                "update public.user_events set kind = 'profile_backfilled'",
                 "delete from public.user_events",
-                "truncate public.user_events",
-                "select nextval('public.user_events_id_seq')",
-                "create trigger mine after insert on public.user_events execute function public.handle_new_user()",
+                "insert into rollcall.event (user_id, kind) values (gen_random_uuid(), 'profile_backfilled')",
+                "truncate rollcall.event",
+                "select nextval('rollcall.event_id_seq')",
+                "create trigger mine after insert on rollcall.event execute function public.handle_new_user()",
             ]
             .map(ToOwned::to_owned),
         );
@@ -198,8 +205,12 @@ async fn the_service_role_can_use_the_public_functions_and_views_and_write_nothi
             assert_eq!(refusal(&client, &sql).await, None, "{regime}: {allowed}");
         }
 
-        // these two feed the views, which read as whoever reads them
-        let feeding = ["rollcall.signup_summary()", "rollcall.mismatches()"];
+        // these feed the views, which read as the one who reads them
+        let feeding = [
+            "rollcall.list_signups()",
+            "rollcall.list_users()",
+            "rollcall.event",
+        ];
         for sql in uses(&project).await? {
             if sql.contains("rollcall.") && !feeding.iter().any(|function| sql.ends_with(function))
             {
@@ -211,14 +222,16 @@ async fn the_service_role_can_use_the_public_functions_and_views_and_write_nothi
             }
         }
         for write in [
-            "insert into public.user_events (user_id, kind) values (gen_random_uuid(), 'forged')",
-            "update public.user_events set kind = 'forged'",
+            "insert into public.user_events (user_id, kind) values (gen_random_uuid(), 'profile_backfilled')",
+            "update public.user_events set kind = 'profile_backfilled'",
             "delete from public.user_events",
-            "truncate public.user_events",
-            "select nextval('public.user_events_id_seq')",
-            "insert into rollcall.repair_failure (user_id, sqlstate) values (gen_random_uuid(), '')",
-            "insert into rollcall.displaced values ('function public.f()', 'grant postgres to anon')",
-            "update rollcall.displaced set definition = ''",
+            "truncate rollcall.event",
+            "select nextval('rollcall.event_id_seq')",
+            "insert into rollcall.failure (user_id, sqlstate) values (gen_random_uuid(), '')",
+            "update rollcall.settings set query = 'select 1'",
+            "update rollcall.settings set replaced = '{\"api function public.f()\": \"grant postgres to anon\"}'",
+            "select rollcall.define('public.profiles', 'select')",
+            "select rollcall.install_signup_trigger()",
             "create table rollcall.mine ()",
             "insert into public.auth_profile_mismatch (user_id) values (gen_random_uuid())",
             "delete from public.signup_audit_summary",
@@ -360,7 +373,7 @@ async fn every_function_fixes_its_search_path() -> Result<()> {
         &client,
         &format!(
             "select o.name from ({OURS}) o join pg_proc p on o.class = 'function' and p.oid = o.oid
-             where p.proconfig is null or not 'search_path=\"\"' = any (p.proconfig)"
+             where p.proconfig is null or not 'search_path=pg_catalog, pg_temp' = any (p.proconfig)"
         ),
     )
     .await?;
