@@ -71,6 +71,8 @@ grant execute on function
   rollcall.recent_issues(interval, boolean),
   rollcall.recent_window(interval),
   rollcall.record_check(text, text, text[], jsonb),
+  rollcall.row_facts(),
+  rollcall.sample_profiles(),
   rollcall.schema_version(),
   rollcall.trigger_status(),
   rollcall.unfilled_columns(),

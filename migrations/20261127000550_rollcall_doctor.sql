@@ -1,0 +1,176 @@
+-- What the doctor cannot read in the catalog.
+--
+-- Its checks are files of the program (shared/src/checks/doctor/) that read the catalog as whoever connects. Two things
+-- need the owner's rights: counts of users and profiles, and the definition itself, read over made-up users.
+--
+-- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
+
+create or replace function rollcall.row_facts() returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  s constant rollcall.settings := (select x from rollcall.settings x);
+  has_anonymous constant boolean := exists (
+    select from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attname = 'is_anonymous' and not a.attisdropped);
+  null_token constant text := (
+    select string_agg(format('u.%I is null', a.attname), ' or ' order by a.attnum)
+    from pg_attribute a
+    where a.attrelid = to_regclass('auth.users') and not a.attisdropped and a.attname in (
+      'confirmation_token', 'recovery_token', 'email_change', 'email_change_token_new', 'email_change_token_current', 'phone_change',
+      'phone_change_token', 'reauthentication_token'));
+  -- under which unique index an address can be taken
+  email_is_lowered constant boolean := (
+    select bool_and(i.indexprs is not null)
+    from pg_index i
+    where i.indrelid = to_regclass(s.target_table) and i.indisunique and i.indnkeyatts = 1 and 'email' = any (s.columns)
+      and pg_get_indexdef(i.indexrelid, 1, false) ~ '^(lower\()?\(?email\M');
+  facts jsonb;
+  of_rows jsonb;
+  code text;
+  reason text;
+  hint text;
+begin
+  facts := jsonb_build_object(
+    'has_definition', s.target_table is not null, 'target_name', s.target_table, 'key_column', s.key_column, 'columns', s.columns,
+    'guarded', (select jsonb_agg(substr(k, length('guard ') + 1)) from jsonb_object_keys(s.replaced) k where k like 'guard %'),
+    'has_made_profiles', exists (select from rollcall.event v where v.kind = 'profile_bootstrap_ok'),
+    'failures', (
+      select jsonb_object_agg(f.name, f.signups)
+      from (
+        -- innermost first
+        select coalesce(v.payload #>> '{functions,0}', '') as name, count(distinct v.user_id) as signups
+        from rollcall.event v
+        where v.kind = 'profile_bootstrap_error' and v.created_at > now() - interval '24 hours'
+          and v.id > coalesce((
+            select max(w.id) from rollcall.event w where w.kind = 'profile_bootstrap_ok' and w.created_at > now() - interval '24 hours'), 0)
+        group by 1
+        order by 2 desc
+        limit 5
+      ) f));
+  if s.target_table is null then
+    return facts;
+  end if;
+
+  begin
+    facts := facts || jsonb_build_object('fault', rollcall.definition_fault());
+    facts := facts || jsonb_build_object('target', to_regclass(s.target_table)::oid::bigint);
+    execute
+      'with missing_user as materialized (
+         select u.id, u.xmin as made_by, e._signed_up_at, u.confirmed_at is null as is_unconfirmed,
+           ' || case when has_anonymous then 'u.is_anonymous' else 'false' end || ' as is_anonymous,
+           ' || case when 'email' = any (s.columns) then 'e.email::text' else 'null::text' end || ' as email
+         from (' || s.query || ') e join auth.users u on u.id = e._user_id
+         where not ' || rollcall.in_grace(s) || '
+           and not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id)
+       ),
+       newest as materialized (
+         select u.id, u.xmin as changed_by, u.created_at from auth.users u order by u.created_at desc nulls last limit 100
+       ),
+       with_profile as materialized (
+         select n.id, n.created_at, (
+           n.changed_by = t.xmin or exists (select from auth.identities i where i.user_id = n.id and i.xmin = t.xmin)) as is_of_signup
+         from newest n join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'n.id') || '
+       )
+       select jsonb_build_object(
+         ''missing'', (select count(*) from missing_user),
+         ''missing_unconfirmed'', (select count(*) from missing_user m where m.is_unconfirmed and not m.is_anonymous),
+         ''newest_is_missing'', (select max(m._signed_up_at) from missing_user m)
+           > coalesce((select max(p.created_at) from with_profile p), ''-infinity''),
+         ''has_profiles'', exists (select from with_profile),
+         -- a profile that the transaction of the signup wrote
+         ''has_profiles_of_signup'', exists (select from with_profile p where p.is_of_signup),
+         ''has_anonymous'', exists (select from auth.users u where ' || case when has_anonymous then 'u.is_anonymous' else 'false' end || '),
+         ''null_tokens'', (select count(*) from auth.users u where u.deleted_at is null and (' || coalesce(null_token, 'false') || ')),
+         -- Supabase Auth makes one user in a transaction
+         ''loaded'', (
+           select sum(l.users)
+           from (select count(*) as users from missing_user m group by m.made_by::text having count(*) >= 10) l),
+         ''email_taken'', ' || coalesce(
+           '(select count(*) from missing_user m where exists (select from ' || s.target_table || ' t where '
+           || case when email_is_lowered then 'lower(t.email::text) = lower(m.email)' else 't.email::text = m.email' end || '))', '0') || '
+       )'
+      into of_rows;
+    return facts || of_rows;
+  exception when others then
+    get stacked diagnostics code = returned_sqlstate, reason = message_text, hint = pg_exception_hint;
+    -- nobody has found anything wrong: it could not be looked at now
+    if code in ('55P03', '57014', '40P01', '40001') or left(code, 2) in ('08', '53', '57', '58') then
+      raise;
+    end if;
+    return facts || jsonb_build_object(
+      'unreadable', code,
+      'reason', case when reason like 'rollcall: %' then substr(reason, length('rollcall: ') + 1) end,
+      'hint', case when reason like 'rollcall: %' then hint end);
+  end;
+end
+$$;
+comment on function rollcall.row_facts() is
+  'What the doctor''s checks need to know of rows, as one document: the definition''s table and key, whether it can be read and why not, counts of users, and in which functions signups failed in the last 24 hours. No value of a row.';
+
+create or replace function rollcall.sample_profiles()
+returns table (kind text, profile jsonb, is_expected boolean, failed_with text, refused_by name[])
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+  target constant regclass := to_regclass(s.target_table);
+  of_users constant text := '(?<![\w"])"?auth"?\s*\.\s*"?users"?(?![\w"])';
+  query constant text := regexp_replace(
+    s.query, '("[^"]*"|''(?:[^'']|'''')*'')|--[^\n]*|/\*(?:[^*]|\*+[^*/])*\*+/', '\1 ', 'g');
+  has_alias constant boolean := query ~* (of_users || '\s+(as\s+)?(?!(as|where|join|left|right|inner|cross|full|natural|on|using|group|order'
+    '|having|limit|offset|fetch|union|except|intersect|window|tablesample|for)\M)["a-z_]');
+  -- a trigger may fill or change what is looked at below
+  has_before_trigger constant boolean := exists (
+    select from pg_trigger g
+    where g.tgrelid = target and not g.tgisinternal and g.tgenabled in ('O', 'A') and g.tgtype::integer & 7 = 7);
+  typed_columns text;
+  refusals text;
+  sample record;
+begin
+  if (select count(*) from regexp_matches(query, of_users, 'gi')) <> 1 then
+    return;
+  end if;
+  select string_agg(format('e.%I::%s', c.column_name, c.target_type), ', ') into typed_columns
+  from rollcall.profile_columns() c where c.target_type is not null;
+  -- Only checks that call no function but PostgreSQL's own: nothing of the application's runs here.
+  select string_agg(r.condition, ', ') into refusals
+  from (
+    select format('case when not (%s) then %L end', pg_get_expr(k.conbin, k.conrelid), k.conname) as condition
+    from pg_constraint k
+    where k.conrelid = target and k.contype = 'c' and not has_before_trigger and k.conkey is not null
+      and not exists (
+        select from unnest(k.conkey) n left join pg_attribute a on a.attrelid = target and a.attnum = n
+        where a.attnum is null or a.attname <> all (s.columns))
+      and not exists (
+        select from pg_depend d
+        where d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass))
+    union all
+    -- a cast cuts what is too long, the insert refuses it
+    select format('case when length(rtrim(%I)) > %s then ''22001'' end', a.attname, a.atttypmod - 4)
+    from pg_attribute a
+    where a.attrelid = target and a.attname = any (s.columns) and not has_before_trigger
+      and a.atttypid in ('varchar'::regtype, 'bpchar'::regtype) and a.atttypmod > 4
+  ) r;
+  for sample in select u.kind, u.users_row from rollcall.sample_users() u loop
+    kind := sample.kind;
+    profile := null;
+    failed_with := null;
+    refused_by := null;
+    begin
+      execute
+        'select to_jsonb(c), array_remove(array[' || coalesce(refusals, '') || ']::name[], null) from (select ' || typed_columns || ' from ('
+        || regexp_replace(query, of_users, '(select r.* from jsonb_populate_record(null::auth.users, $1) r)'
+          || case when has_alias then '' else ' users' end, 'i') || ') e) c'
+        into profile, refused_by using sample.users_row;
+      is_expected := profile is not null;
+      if '22001' = any (refused_by) then
+        failed_with := '22001';
+      end if;
+    exception when others then
+      is_expected := true;
+      failed_with := sqlstate;
+    end;
+    return next;
+  end loop;
+end
+$$;
+comment on function rollcall.sample_profiles() is
+  'What the definition gives for one made-up user of every kind: its text is read over that row instead of auth.users. No row where it reads auth.users more than once. failed_with: the SQLSTATE with which the profile cannot be computed; refused_by: the check constraints that it breaks. A value that is null shows as null. Nothing is written.';
