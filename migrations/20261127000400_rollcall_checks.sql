@@ -316,6 +316,7 @@ comment on function rollcall.recent_errors(integer) is
 create or replace function rollcall.users_by_contact(p_contact text) returns setof uuid
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 begin
+  perform rollcall.refuse_api_roles();
   return query
     select u.id
     from auth.users u
@@ -345,6 +346,7 @@ declare
             ('id', 'bigint'), ('user_id', 'uuid'), ('kind', 'text'), ('payload', 'jsonb'), ('created_at', 'timestamp with time zone')))
   );
 begin
+  perform rollcall.refuse_api_roles();
   return query execute
     'select v.* from (
        select e.id, e.kind, e.payload, e.created_at from rollcall.event e where e.user_id = $1'
