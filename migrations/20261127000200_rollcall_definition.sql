@@ -388,8 +388,9 @@ begin
   s.query := query;
   select format('select %s as _user_id, %s as email, %s as _created_at from %s t%s',
       rollcall.key_as_uuid(s.key_column, s.key_is_uuid),
-      coalesce(max(format('t.%I::text', a.attname)) filter (where a.attname = 'email'), 'null::text'),
-      coalesce(max(format('t.%I::timestamptz', a.attname)) filter (
+      -- a column that the definition does not name may be dropped any day
+      case when 'email' = any (s.columns) then 't.email::text' else 'to_jsonb(t) ->> ''email''' end,
+      coalesce(max('(to_jsonb(t) ->> ''created_at'')::timestamptz') filter (
         where a.attname = 'created_at' and rollcall.base_type(a.atttypid) in ('timestamptz'::regtype, 'timestamp'::regtype)), 'null::timestamptz'),
       s.target_table,
       -- rows that nobody has claimed belong to nobody

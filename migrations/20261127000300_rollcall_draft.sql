@@ -24,7 +24,7 @@ comment on function rollcall.application_schemas() is
 
 create or replace function rollcall.signup_code(p_with_unused boolean default false)
 returns table (kind text, object_id oid, source text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
   with recursive functions as materialized (
     select
       p.oid, lower(p.proname) as name,
@@ -34,14 +34,14 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
       p.prorettype = 'trigger'::regtype as is_for_triggers
     from pg_proc p
     where p.prokind in ('f', 'p')
-      and (p.pronamespace = any (rollcall.application_schemas()) or p.oid = to_regprocedure('rollcall.on_signup()'))
+      and (p.pronamespace = any ((select rollcall.application_schemas())::oid[]) or p.oid = to_regprocedure('rollcall.on_signup()'))
   ),
   tables as materialized (
     select
       c.oid, lower(c.relname) as name,
       '\m(into|update|from)\s+(only\s+)?("?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(c.relname, '(\W)', '\\\1', 'g') || '"?(\W|$)' as is_written
     from pg_class c
-    where c.relkind in ('r', 'p', 'v', 'f') and c.relnamespace = any (rollcall.application_schemas())
+    where c.relkind in ('r', 'p', 'v', 'f') and c.relnamespace = any ((select rollcall.application_schemas())::oid[])
   ),
   code (kind, object_id, source) as (
     select 'function', f.oid, f.source
@@ -92,7 +92,7 @@ comment on function rollcall.signup_code(boolean) is
 
 create or replace function rollcall.candidate_tables()
 returns table (table_name text, key_column name, reason text, rank integer, stands_out boolean)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off set row_security = off as $$
 declare
   written constant oid[] := array(select distinct c.object_id from rollcall.signup_code(true) c where c.kind = 'table');
   sample uuid[] := array(
@@ -113,7 +113,7 @@ begin
     from pg_class t
     join pg_namespace n on n.oid = t.relnamespace
     left join lateral (select x.* from rollcall.key_candidates(t.oid) x where x.priority < 9 limit 1) k on true
-    where t.relkind in ('r', 'p') and not t.relispartition and t.relnamespace = any (rollcall.application_schemas())
+    where t.relkind in ('r', 'p') and not t.relispartition and t.relnamespace = any ((select rollcall.application_schemas())::oid[])
       and not exists (
         select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = t.oid and d.deptype = 'e')
       -- asked first, since it costs less than the keys of every table
@@ -221,7 +221,7 @@ comment on function rollcall.sources_by_name(text) is
 
 create or replace function rollcall.draft_evidence(p_table regclass, p_key name, p_key_is_uuid boolean, p_user_ids uuid[] default null)
 returns jsonb
-language plpgsql stable set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off set row_security = off as $$
 declare
   auth_columns constant text[] := array(
     select a.attname::text from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attnum > 0 and not a.attisdropped);
@@ -339,7 +339,7 @@ comment on function rollcall.draft_evidence(regclass, name, boolean, uuid[]) is
 
 create or replace function rollcall.draft_columns(p_table regclass, p_key name, p_evidence jsonb, p_example jsonb)
 returns table (column_name name, expression text, note text, needs_email boolean)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
   is_complete constant boolean := coalesce((p_example ->> 'is_complete')::boolean, false);
   sources constant jsonb := case when is_complete then p_example -> 'sources'
@@ -462,7 +462,7 @@ comment on function rollcall.draft_columns(regclass, name, jsonb, jsonb) is
   'The columns of a draft but its key, each with its SQL text and where that comes from; without a text: why it is left out.';
 
 create or replace function rollcall.draft_definition(p_table regclass default null, p_example jsonb default null) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp set row_security = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off set row_security = off as $$
 declare
   target constant regclass := coalesce(p_table, to_regclass(p_example ->> 'table'), (
     select to_regclass(x.table_name) from rollcall.candidate_tables() x where x.key_column is not null limit 1));

@@ -7,7 +7,7 @@
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 create or replace function rollcall.beyond_rollback() returns setof text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
   with code as materialized (select * from rollcall.signup_code())
   select distinct lower(m[2])
   from code
@@ -42,7 +42,7 @@ comment on function rollcall.beyond_rollback() is
 -- A sequence that is restarted at the number where it stands gets a file of its own for this transaction, and the rollback
 -- brings the old one back untouched.
 create or replace function rollcall.keep_sequences() returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
   sequence record;
   next_value bigint;
@@ -52,7 +52,7 @@ begin
     select c.oid::regclass as name, q.seqincrement, q.seqmin, q.seqmax
     from pg_class c
     join pg_sequence q on q.seqrelid = c.oid
-    where c.relnamespace = any (rollcall.application_schemas()) and pg_has_role(c.relowner, 'usage')
+    where c.relnamespace = any ((select rollcall.application_schemas())::oid[]) and pg_has_role(c.relowner, 'usage')
       and exists (
         select from code
         where strpos(code.source, c.relname) > 0
@@ -77,7 +77,7 @@ comment on function rollcall.keep_sequences() is
 
 create or replace function rollcall.sample_users(p_domain text default 'example.invalid', p_keys text[] default null)
 returns table (kind text, users_row jsonb)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
   return query
     with odd (metadata) as (
@@ -188,7 +188,7 @@ begin
     select format('%I.%I', w.schemaname, w.relname)
     from pg_stat_xact_user_tables w
     where w.n_tup_ins + w.n_tup_upd + w.n_tup_del > coalesce((writes_before ->> w.relid::text)::bigint, 0)
-      and to_regnamespace(quote_ident(w.schemaname)) = any (rollcall.application_schemas())
+      and to_regnamespace(quote_ident(w.schemaname)) = any ((select rollcall.application_schemas())::oid[])
     order by 1);
 end
 $$;
@@ -199,7 +199,7 @@ create or replace function rollcall.probe_signup(p_kind text)
 returns table (
   kind text, outcome text, code text, constraint_name text, column_name text, wrong_columns text[], tables_written text[], failed_functions text[]
 )
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off set lock_timeout = '1s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '1s' as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
   at_domain text := 'example.invalid';
@@ -298,7 +298,7 @@ comment on function rollcall.probe_signup(text) is
   'Tries the signup of one made-up user of a kind and rolls it back: right_profile, wrong_profile (with the columns that differ from the definition), no_profile, blocked (with SQLSTATE, constraint, column and functions), refused_by_rule (a trigger refused it on purpose), not_expected, unknown (a lock, a right), refused (a signup does what cannot be rolled back: rollcall.beyond_rollback()). Runs as its owner, so it does not see rights that only supabase_auth_admin lacks.';
 
 create or replace function rollcall.signup_example(p_table regclass default null) returns jsonb
-language plpgsql volatile set search_path = pg_catalog, pg_temp set row_security = off set lock_timeout = '1s' as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '1s' as $$
 declare
   code_keys constant text[] := array(
     select distinct m[1] from rollcall.signup_code() c cross join lateral regexp_matches(c.source, '->>\s*''(\w+)''', 'g') m
