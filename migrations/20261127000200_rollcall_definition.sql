@@ -161,6 +161,10 @@ declare
   s rollcall.settings;
   hidden text;
 begin
+  -- a signup's trigger runs as the one who signs up
+  if pg_trigger_depth() = 0 then
+    perform rollcall.refuse_api_roles();
+  end if;
   select x.* into s from rollcall.settings x;
   if s.target_table is null then
     raise exception 'rollcall: there is no definition of who must have a profile'
@@ -388,8 +392,9 @@ begin
   s.query := query;
   select format('select %s as _user_id, %s as email, %s as _created_at from %s t%s',
       rollcall.key_as_uuid(s.key_column, s.key_is_uuid),
-      coalesce(max(format('t.%I::text', a.attname)) filter (where a.attname = 'email'), 'null::text'),
-      coalesce(max(format('t.%I::timestamptz', a.attname)) filter (
+      -- a column that the definition does not name may be dropped any day
+      case when 'email' = any (s.columns) then 't.email::text' else 'to_jsonb(t) ->> ''email''' end,
+      coalesce(max('(to_jsonb(t) ->> ''created_at'')::timestamptz') filter (
         where a.attname = 'created_at' and rollcall.base_type(a.atttypid) in ('timestamptz'::regtype, 'timestamp'::regtype)), 'null::timestamptz'),
       s.target_table,
       -- rows that nobody has claimed belong to nobody

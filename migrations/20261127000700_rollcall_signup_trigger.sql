@@ -12,14 +12,14 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   from pg_constraint c
   where c.condeferred
     and (
-      c.conrelid = to_regclass(p_table)
+      c.conrelid in (to_regclass(p_table), to_regclass('rollcall.event'))
       -- what a trigger on the table writes may be checked at commit, too
       or exists (select from pg_trigger g where g.tgrelid = to_regclass(p_table) and not g.tgisinternal and g.tgtype::integer & 4 = 4)
     )
   order by 1
 $$;
 comment on function rollcall.checked_at_commit(text) is
-  'The constraints that an insert into the table may leave to be checked at commit, constraint triggers among them.';
+  'The constraints that an insert into the profile table, and the event of it, may leave to be checked at commit, constraint triggers among them.';
 
 create or replace function rollcall.on_signup() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off

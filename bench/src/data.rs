@@ -23,7 +23,7 @@ pub(crate) async fn rollcall(database: &Database) -> Result<rollcall::database::
     Ok(rollcall::database::Database::connect(&settings(database)?).await?)
 }
 
-/// Makes a database with Rollcall, the seed's way, and this many users and entries of the audit log.
+/// Makes a database with Rollcall, the baseline, and this many users and entries of the audit log.
 pub(crate) async fn create(server: &Server, users: u32, audit: u32) -> Result<Database> {
     ensure!(
         audit >= users + users / 100,
@@ -31,6 +31,12 @@ pub(crate) async fn create(server: &Server, users: u32, audit: u32) -> Result<Da
     );
     let database = server.create_database("bench").await?;
     migrations::apply(&mut rollcall(&database).await?, false).await?;
+    rollcall_sandbox::connect(&database.url())
+        .await?
+        .batch_execute(
+            "select rollcall.create_profile_table(); select rollcall.install_signup_trigger()",
+        )
+        .await?;
     let client = rollcall_sandbox::connect(&database.url_as("supabase_admin")).await?;
     let people = users + users / 200;
     let script = include_str!("data.sql")
@@ -46,8 +52,8 @@ pub(crate) async fn create(server: &Server, users: u32, audit: u32) -> Result<Da
             .context("the data could not be made")?;
     }
     client
-        .batch_execute(include_str!("seed.sql"))
+        .batch_execute(include_str!("baseline.sql"))
         .await
-        .context("the seed's way could not be made")?;
+        .context("the baseline could not be made")?;
     Ok(database)
 }

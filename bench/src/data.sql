@@ -33,13 +33,6 @@ from person
 where not is_gone and n % 100 <> 3
 order by n;
 
-insert into public.user_events (user_id, kind, payload, created_at)
-select id, kind, '{"source": "signup"}', signed_up_at
-from person
-cross join (values ('auth_user_created'), ('profile_bootstrap_ok')) e (kind)
-where not is_gone and (kind = 'auth_user_created' or n % 100 <> 3)
-order by n;
-
 insert into auth.audit_log_entries (instance_id, id, payload, created_at)
 select
   '00000000-0000-0000-0000-000000000000',

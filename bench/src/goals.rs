@@ -8,35 +8,25 @@ use crate::operation::Operation;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Goal {
-    /// Ours takes at most so many times as long as the floor.
-    TimesFloor(f64),
-    /// The seed's way takes at least so many times as long as ours.
-    TimesSeed(f64),
-    /// Said, and not judged: another machine has other milliseconds.
-    Milliseconds(f64),
-    /// Ours takes at most so much longer than the floor; not judged either.
-    AddedMilliseconds(f64),
+    /// Ours takes at most so many times as long as the lower bound.
+    TimesLowerBound(f64),
+    /// The baseline takes at least so many times as long as ours.
+    TimesBaseline(f64),
 }
 
 impl Goal {
     /// None: not judged.
     pub(crate) fn is_met(self, operation: &Operation) -> Option<bool> {
         match self {
-            Self::TimesFloor(times) => Some(operation.over_floor() <= times),
-            Self::TimesSeed(times) => operation.under_seed().map(|ratio| ratio >= times),
-            Self::Milliseconds(_) | Self::AddedMilliseconds(_) => None,
+            Self::TimesLowerBound(times) => Some(operation.over_lower_bound() <= times),
+            Self::TimesBaseline(times) => operation.under_baseline().map(|ratio| ratio >= times),
         }
     }
 
     pub(crate) fn text(self, operation: &Operation) -> String {
         let goal = match self {
-            Self::TimesFloor(times) => format!("≤ {times:.2} × floor"),
-            Self::TimesSeed(times) => format!("≥ {times} × seed"),
-            Self::Milliseconds(limit) => format!("≤ {limit} ms"),
-            Self::AddedMilliseconds(limit) => format!(
-                "≤ floor + {limit} ms ({:+.2})",
-                operation.ours.median_ms - operation.floor.median_ms
-            ),
+            Self::TimesLowerBound(times) => format!("≤ {times:.2} × lower bound"),
+            Self::TimesBaseline(times) => format!("≥ {times} × baseline"),
         };
         match self.is_met(operation) {
             Some(true) => format!("{goal}: met"),

@@ -1,9 +1,8 @@
-//! What Rollcall's operations cost: each beside the seed's way and the physical floor, on data that this program makes in
+//! What Rollcall's operations cost: each beside the baseline and the physical lower bound, on data that this program makes in
 //! a throw-away server.
 //!
 //! Seconds depend on the machine, so only ratios are judged.
 
-mod audit_row;
 mod backfill;
 mod data;
 mod goals;
@@ -18,7 +17,7 @@ use anyhow::Result;
 use clap::Parser;
 use rollcall_sandbox::{Options, Server};
 
-/// Measures Rollcall beside the seed's way and the physical floor. Exit status 1: a ratio misses its goal.
+/// Measures Rollcall beside the baseline and the physical lower bound. Exit status 1: a ratio misses its goal.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Users of the project that is made
@@ -37,9 +36,9 @@ struct Arguments {
     #[arg(long, default_value_t = 2.0)]
     signup_seconds: f64,
 
-    /// Leave the seed's way out where it reads: it takes minutes at a million users
+    /// Leave the baseline out where it reads: it takes minutes at a million users
     #[arg(long)]
-    no_seed: bool,
+    no_baseline: bool,
 
     /// Print JSON
     #[arg(long)]
@@ -71,12 +70,10 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let database = data::create(&server, arguments.users, arguments.audit).await?;
 
     let mut operations =
-        operation::measure(&database, arguments.rounds, !arguments.no_seed).await?;
-    let reads_ledger = operation::reads_ledger(&database).await?;
+        operation::measure(&database, arguments.rounds, !arguments.no_baseline).await?;
     operations.extend(backfill::measure(&database, arguments.rounds, arguments.users).await?);
     operations.extend(signup::measure(&database, arguments.signup_seconds).await?);
-    operations.push(audit_row::measure(&database, arguments.rounds).await?);
-    let met = report::print(arguments, server.version(), reads_ledger, &operations)?;
+    let met = report::print(arguments, server.version(), &operations)?;
 
     if arguments.keep {
         let url = database.url();

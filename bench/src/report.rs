@@ -14,12 +14,7 @@ use crate::operation::Operation;
 use crate::timing::Timing;
 
 /// Whether every goal that is judged was met.
-pub(crate) fn print(
-    arguments: &Arguments,
-    server: &str,
-    reads_ledger: bool,
-    operations: &[Operation],
-) -> Result<bool> {
+pub(crate) fn print(arguments: &Arguments, server: &str, operations: &[Operation]) -> Result<bool> {
     let met = operations.iter().all(|operation| {
         operation
             .goals
@@ -33,11 +28,11 @@ pub(crate) fn print(
                 json!({
                     "operation": operation.name,
                     "ours": operation.ours,
-                    "seed": operation.seed,
-                    "floor": operation.floor,
-                    "floor_is": operation.floor_is,
-                    "times_floor": operation.over_floor(),
-                    "seed_times_ours": operation.under_seed(),
+                    "baseline": operation.baseline,
+                    "lower_bound": operation.lower_bound,
+                    "lower_bound_is": operation.lower_bound_is,
+                    "times_lower_bound": operation.over_lower_bound(),
+                    "baseline_times_ours": operation.under_baseline(),
                     "goals": operation.goals.iter().map(|goal| json!({"goal": goal, "met": goal.is_met(operation)})).collect::<Vec<_>>(),
                 })
             })
@@ -46,7 +41,6 @@ pub(crate) fn print(
             "server": server,
             "users": arguments.users,
             "audit_log_entries": arguments.audit,
-            "scheduled_checks_read_the_ledger": reads_ledger,
             "goals_met": met,
             "operations": rows,
         });
@@ -54,23 +48,17 @@ pub(crate) fn print(
         return Ok(met);
     }
     println!(
-        "{} users, {} entries of the audit log, {server}. Milliseconds: median (half of the runs lie between).\nScheduled checks read {}.\n",
-        arguments.users,
-        arguments.audit,
-        if reads_ledger {
-            "the ledger"
-        } else {
-            "all rows"
-        }
+        "{} users, {} entries of the audit log, {server}. Milliseconds: median (half of the runs lie between).\n",
+        arguments.users, arguments.audit,
     );
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header([
         "operation",
         "ours",
-        "seed",
-        "floor",
-        "× floor",
-        "seed ×",
+        "baseline",
+        "lower bound",
+        "× lower bound",
+        "baseline ×",
         "goal",
     ]);
     for column in 1..6 {
@@ -80,13 +68,19 @@ pub(crate) fn print(
     }
     for operation in operations {
         table.add_row([
-            format!("{}\n  floor: {}", operation.name, operation.floor_is),
+            format!(
+                "{}\n  lower bound: {}",
+                operation.name, operation.lower_bound_is
+            ),
             text(&operation.ours),
-            operation.seed.as_ref().map_or_else(|| "-".to_owned(), text),
-            text(&operation.floor),
-            format!("{:.2}", operation.over_floor()),
             operation
-                .under_seed()
+                .baseline
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), text),
+            text(&operation.lower_bound),
+            format!("{:.2}", operation.over_lower_bound()),
+            operation
+                .under_baseline()
                 .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.1}")),
             operation
                 .goals

@@ -17,9 +17,9 @@ const ROUNDS: u32 = 3;
 
 const TRIGGERS: [&str; 4] = [
     "on_auth_user_created",
-    "seed_handle_new_user",
-    "seed_lean",
-    "seed_lean_with_events",
+    "baseline_handle_new_user",
+    "baseline_lean",
+    "baseline_lean_with_events",
 ];
 
 /// What Supabase Auth inserts first.
@@ -39,22 +39,22 @@ pub(crate) async fn measure(database: &Database, seconds: f64) -> Result<[Operat
         }
     }
     enable_only(&admin, TRIGGERS[0]).await?;
-    let [ours, seed, lean, lean_with_events] = taken.map(Timing::of);
+    let [ours, baseline, lean, lean_with_events] = taken.map(Timing::of);
     Ok([
         Operation {
             name: "signup, 8 clients",
-            floor_is: "leanest guarded trigger, no events",
+            lower_bound_is: "leanest guarded trigger, no events",
             ours: ours.clone(),
-            seed: Some(seed),
-            floor: lean,
-            goals: vec![Goal::TimesFloor(1.0 / 0.85)],
+            baseline: Some(baseline),
+            lower_bound: lean,
+            goals: vec![Goal::TimesLowerBound(1.0 / 0.85)],
         },
         Operation {
             name: "signup, 8 clients, beside a lean trigger with the same events",
-            floor_is: "leanest guarded trigger, the same two events",
+            lower_bound_is: "leanest guarded trigger, the same two events",
             ours,
-            seed: None,
-            floor: lean_with_events,
+            baseline: None,
+            lower_bound: lean_with_events,
             goals: Vec::new(),
         },
     ])

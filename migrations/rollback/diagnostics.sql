@@ -12,10 +12,12 @@ declare
   diagnostics constant text[] := array[
     -- checks
     'audit_counts', 'audit_events', 'audit_log_state', 'check_history', 'email_mismatches', 'in_grace', 'mismatches', 'missing_user_ids',
-    'recent_errors', 'recent_health', 'recent_issues', 'recent_window', 'record_check', 'user_counts', 'user_events', 'user_facts',
-    'user_timeline', 'users_by_contact',
+    'recent_errors', 'recent_health', 'recent_issues', 'recent_window', 'record_check', 'user_counts', 'user_events', 'user_record',
+    'users_by_contact',
     -- probe
-    'failed_functions', 'probe_kinds', 'probe_signup', 'sample_users', 'sign_up', 'signup_example',
+    'probe_kinds', 'probe_signup', 'sample_users', 'sign_up', 'signup_example',
+    -- doctor
+    'row_facts', 'sample_profiles',
     -- alerts
     'acknowledge_message', 'incident_begin', 'incident_record', 'incidents', 'lease_message',
     -- public API
@@ -65,7 +67,7 @@ begin
   end loop;
   if to_regclass('rollcall.migration') is not null then
     delete from rollcall.migration m
-    where m.name in ('rollcall_checks', 'rollcall_probe', 'rollcall_alerts', 'rollcall_public_api', 'rollcall_rights');
+    where m.name in ('rollcall_checks', 'rollcall_probe', 'rollcall_doctor', 'rollcall_alerts', 'rollcall_public_api', 'rollcall_rights');
   end if;
   if functions = 0 and published = '{}' then
     raise notice 'rollcall: nothing to remove: the diagnostics are not installed';
@@ -74,7 +76,7 @@ begin
   if published <> '{}' then
     raise notice 'rollcall: removed %', array_to_string(published, ', ');
   end if;
-  raise notice 'rollcall: removed % functions of the schema rollcall: checks, probe, alerts', functions;
+  raise notice 'rollcall: removed % functions of the schema rollcall: checks, probe, doctor, alerts', functions;
   raise notice 'rollcall: left the definition, the repair, the signup trigger, guards, events, runs and roles; for reports again: rollcall migrate';
 end
 $$;

@@ -146,14 +146,15 @@ begin
 
   -- What was taken over on request; functions before the views that may call them.
   for found in
-    select substr(r.key, length('api ') + 1) as object, r.value as definition
-    from jsonb_each_text(replaced) r where r.key like 'api %' order by 1
+    select
+      split_part(r.key, ' ', 2) as kind, regexp_replace(r.key, '^api \w+ ', '') as name, r.value as definition
+    from jsonb_each_text(replaced) r where r.key like 'api %' order by 1, 2
   loop
-    if coalesce(to_regprocedure(substr(found.object, length('function ') + 1))::oid, to_regclass(substr(found.object, length('view ') + 1))::oid) is null then
+    if (found.kind = 'function' and to_regprocedure(found.name) is null) or (found.kind = 'view' and to_regclass(found.name) is null) then
       execute found.definition;
-      raise notice 'rollcall: gave back the %', found.object;
+      raise notice 'rollcall: gave back the % %', found.kind, found.name;
     else
-      raise notice 'rollcall: left the % as it is: the application has made it again', found.object;
+      raise notice 'rollcall: left the % % as it is: the application has made it again', found.kind, found.name;
     end if;
   end loop;
 
