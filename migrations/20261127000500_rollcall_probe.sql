@@ -190,7 +190,8 @@ comment on function rollcall.sign_up(jsonb, boolean) is
 
 create or replace function rollcall.probe_signup(p_kind text)
 returns table (
-  kind text, outcome text, code text, constraint_name text, column_name text, wrong_columns text[], tables_written text[], failed_functions text[]
+  kind text, outcome text, code text, constraint_name text, column_name text, wrong_columns text[], tables_written text[],
+  failed_functions text[], is_in_use boolean
 )
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '1s' as $$
 declare
@@ -287,6 +288,15 @@ begin
     exit when at_domain is null;
     code := null;
   end loop;
+  if outcome in ('blocked', 'no_profile', 'wrong_profile') then
+    is_in_use := p_kind in ('email', 'oauth', 'admin_created') or exists (
+      select from auth.users u
+      where case p_kind
+          when 'phone' then u.phone is not null and u.email is null
+          when 'anonymous' then (to_jsonb(u) ->> 'is_anonymous')::boolean
+          when 'sso' then (to_jsonb(u) ->> 'is_sso_user')::boolean
+          when 'web3' then u.raw_app_meta_data ->> 'provider' = 'web3' end);
+  end if;
   return next;
 end
 $$;
