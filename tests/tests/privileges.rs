@@ -197,7 +197,6 @@ const NOTHING_PERSONAL: [&str; 17] = [
     "run_failures",
     "run_reports",
     "schema_version",
-    "trigger_status",
     "unfilled_columns",
 ];
 
