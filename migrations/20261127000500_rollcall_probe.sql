@@ -389,7 +389,7 @@ begin
 
     -- where its columns came from; and from where when that is not there
     for level in 1..3 loop
-      evidence := rollcall.draft_evidence(target.id, target.key, target.is_uuid, array(select p.value::uuid from jsonb_each_text(passed) p));
+      evidence := rollcall.draft_evidence(target.id, target.key, target.is_uuid, array(select p.value::uuid from jsonb_each_text(passed) p), true);
       keys := array(
         select k from unnest(keys) k
         where not exists (select from jsonb_each_text(evidence -> 'sources') x where strpos(x.value, quote_literal(k)) > 0));
