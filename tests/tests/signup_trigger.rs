@@ -218,7 +218,7 @@ async fn it_is_refused_where_the_application_makes_profiles_later() -> Result<()
     for trigger in [
         "create trigger confirmed after update on auth.users for each row
            when (old.email_confirmed_at is null and new.email_confirmed_at is not null) execute function public.made()",
-        "create trigger changed after insert or update on auth.users for each row
+        "create trigger changed after insert or update of email_confirmed_at on auth.users for each row
            when (new.email_confirmed_at is not null) execute function public.made()",
         "create trigger identified after insert on auth.identities for each row execute function public.made_of_identity()",
         "create trigger stated after insert on auth.users referencing new table as n
