@@ -86,7 +86,7 @@ begin
            from (select count(*) as users from missing_user m group by m.made_by::text having count(*) >= 10) l),
          ''email_taken'', ' || coalesce(
            '(select count(*) from missing_user m where exists (select from ' || s.target_table || ' t where '
-           || case when email_is_lowered then 'lower(t.email::text) = lower(m.email)' else 't.email::text = m.email' end || '))', '0') || '
+           || case email_is_lowered when true then 'lower(t.email::text) = lower(m.email)' when false then 't.email::text = m.email' end || '))', '0') || '
        )'
       into of_rows;
     return facts || of_rows;

@@ -166,13 +166,14 @@ begin
       using errcode = 'dependent_objects_still_exist', hint = 'Drop them first; nothing was changed.';
   end if;
   for ours in
-    select t.tgname, p.oid::regprocedure as function, pg_get_functiondef(p.oid) as definition, obj_description(p.oid, 'pg_proc') as comment
+    -- as text: of a function that is gone only the number is left
+    select t.tgname, p.oid::regprocedure::text as function, pg_get_functiondef(p.oid) as definition, obj_description(p.oid, 'pg_proc') as comment
     from pg_trigger t join pg_proc p on p.oid = t.tgfoid
     where t.tgrelid = 'auth.users'::regclass and rollcall.is_ours(p.oid)
   loop
     -- A trigger can be dropped by the owner of its table alone; it goes with its function.
     execute format('drop function %s cascade', ours.function);
-    if ours.function::text = 'rollcall.on_signup()' then
+    if ours.function = 'rollcall.on_signup()' then
       execute ours.definition;
       execute format('comment on function rollcall.on_signup() is %L', ours.comment);
       revoke all on function rollcall.on_signup() from public;
