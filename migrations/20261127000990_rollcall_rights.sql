@@ -80,8 +80,7 @@ grant execute on function
   rollcall.run_reports(integer, text),
   rollcall.user_counts(),
   rollcall.user_events(uuid),
-  rollcall.user_facts(uuid),
-  rollcall.user_timeline(uuid),
+  rollcall.user_record(uuid),
   rollcall.users_by_contact(text)
 to rollcall_monitor;
 

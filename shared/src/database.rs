@@ -399,7 +399,7 @@ async fn lock_install(queries: &Queries<'_>, limit: Duration) -> Result<()> {
 /// What every transaction sets.
 fn settings(limit: Duration) -> String {
     format!(
-        "set local statement_timeout = {}; set local lock_timeout = {}; set local search_path = ''",
+        "set local statement_timeout = {}; set local lock_timeout = {}; set local search_path = ''; set local jit = off",
         milliseconds(limit),
         milliseconds(LOCK_TIMEOUT)
     )

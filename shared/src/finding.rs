@@ -328,7 +328,16 @@ pub(crate) fn probe_refused(_kinds: &[String]) -> Finding {
     )
 }
 
-/// What a check of the doctor found, in the words of its SQL. Severities are those of `rollcall.doctor()`.
+/// One check of the doctor failed by itself, and the others did not.
+pub(crate) fn doctor_check_failed(id: &'static str, error: &Error) -> Finding {
+    not_known(
+        id,
+        format!("this check could not look: {error}"),
+        error.next_step(),
+    )
+}
+
+/// What a check of the doctor found, in the words of its SQL: severity `critical`, `warning`, `info` or `unknown`.
 ///
 /// # Errors
 /// [`Error::UnexpectedAnswer`] for a severity that is none of them: what is not understood is not good news.

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::doctor::Examination;
 use super::health::SignupHealth;
-use super::{AuditLog, UserCounts, doctor};
+use super::{AuditLog, UserCounts};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
@@ -66,7 +67,8 @@ impl Diagnosis {
         database
             .read(LIMIT, async |queries| {
                 // An error ends the transaction, and this one needs no definition.
-                let mut findings = doctor::critical_findings(queries).await?;
+                let examination = Examination::take(queries).await?.without_warnings();
+                let mut findings = examination.findings;
                 let users = match UserCounts::read(queries).await {
                     Err(error @ Error::NoDefinition { .. }) => {
                         return Ok(Self::without_definition(&error, findings));
@@ -82,7 +84,6 @@ impl Diagnosis {
                 )?;
                 let signups = SignupHealth::read(queries).await?;
                 let audit_log = AuditLog::read(queries).await?;
-                let signup_trigger = doctor::signup_trigger(queries).await?;
                 let recent_errors = queries
                     .rows(include_str!("recent_errors.sql"), &[])
                     .await?
@@ -111,7 +112,7 @@ impl Diagnosis {
                     email_mismatches,
                     signups: Some(signups),
                     audit_log: Some(audit_log),
-                    signup_trigger: Some(signup_trigger),
+                    signup_trigger: Some(examination.signup_trigger),
                     recent_errors: Some(recent_errors),
                 })
             })

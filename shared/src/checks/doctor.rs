@@ -1,29 +1,44 @@
-//! Why profiles go missing, or will: the checks of `rollcall.doctor()`, each of which is a function of the database.
+//! Why profiles go missing, or will: one check a file, all of them run in one statement.
+//!
+//! A check is a query of six columns (severity, summary, meaning, evidence, next_step, fix) with one row a finding, in
+//! `doctor/<id>.sql`. Before it stand the common table expressions of `doctor/prelude/`, which read the catalog and the
+//! text of functions once for all checks. Whoever connects needs no right but to the few functions of
+//! `migrations/20261127000550_rollcall_doctor.sql`, which answer what stands in rows.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
-use tokio_postgres::Row;
+use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
+use super::UserCounts;
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding, Severity};
+use crate::migrations;
 use crate::verdict::Verdict;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The ids of the checks, in the order of their findings. Each has its SQL in `migrations/doctor/`, its section in
-/// `docs/doctor.md` and its test in `tests/tests/doctor.rs` under the same name.
-pub const CHECKS: [&str; 36] = [
+macro_rules! sql_files {
+    ($folder:literal, $($name:literal,)*) => {
+        &[$(($name, include_str!(concat!($folder, $name, ".sql"))),)*]
+    };
+}
+
+/// Each check's id and query, in the order of their findings. Each has its section in `docs/doctor.md` and its test in
+/// `tests/tests/doctor.rs` under the same name.
+const CHECKS: &[(&str, &str)] = sql_files![
+    "doctor/",
     "not_all_visible",
     "profiles_cannot_be_made",
     "signup_trigger_missing",
     "signup_trigger_disabled",
-    "signup_trigger_left_to_application",
+    "triggers_skipped_by_role",
     "signup_trigger_conditional",
     "signup_triggers_collide",
+    "signup_trigger_not_for_insert",
     "before_trigger_discards_rows",
     "signup_function_runs_as_caller",
     "signup_function_owner_lacks_rights",
@@ -31,10 +46,16 @@ pub const CHECKS: [&str; 36] = [
     "row_level_security_blocks_signup",
     "signup_function_search_path",
     "signup_function_names_unknown_object",
+    "signup_function_conflict_without_index",
+    "signup_function_writes_generated_column",
     "signup_function_leaves_column_empty",
     "signup_function_needs_email",
+    "signup_function_requires_session",
     "signup_function_casts_metadata",
     "signup_function_hides_errors",
+    "signup_function_waits",
+    "recent_failures_in_function",
+    "guard_overwritten",
     "unfilled_columns",
     "definition_gives_null",
     "definition_breaks_check",
@@ -50,17 +71,60 @@ pub const CHECKS: [&str; 36] = [
     "profiles_left_to_client",
     "migrations_incomplete",
     "rollcall_exposed",
+    "rollcall_owner_lacks_rights",
     "auth_users_exposed",
-    "signup_trigger_foreign",
     "audit_log_not_written",
 ];
+
+/// What the checks have in common. Each may use those before it.
+const PRELUDE: &[(&str, &str)] = sql_files![
+    "doctor/prelude/",
+    "facts",
+    "place",
+    "routine",
+    "path_trigger",
+    "run",
+    "profile_insert",
+    "maker",
+    "trigger_state",
+    "examined",
+    "reading",
+    "named",
+    "lacking",
+    "sample",
+    "orphan",
+    "client_policy",
+];
+
+/// All checks in one statement.
+static EVERY_CHECK: LazyLock<String> = LazyLock::new(|| statement(CHECKS));
+
+/// The names of what the migrations make in the schema `rollcall`, of which no second list exists.
+static OBJECTS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    migrations::ALL
+        .iter()
+        .flat_map(|migration| migration.sql.lines())
+        .filter_map(|line| {
+            let line = line
+                .strip_prefix("create or replace function rollcall.")
+                .or_else(|| line.strip_prefix("create table if not exists rollcall."))?;
+            line.split(|c: char| c != '_' && !c.is_ascii_alphanumeric())
+                .next()
+        })
+        .collect()
+});
+
+/// The ids of the checks, in the order of their findings.
+pub fn check_ids() -> impl Iterator<Item = &'static str> {
+    CHECKS.iter().map(|(id, _)| *id)
+}
 
 /// What the doctor found.
 #[derive(Clone, Debug, Serialize)]
 pub struct DoctorReport {
-    /// The conclusion: `inconsistent` where signups fail or profiles go missing.
+    /// The conclusion: `inconsistent` where signups fail, or profiles are missing or will be.
     pub verdict: Verdict,
-    /// What led to it, the worst first, each with what it means, what was seen, and what mends it.
+    /// What led to it, the worst first, each with what it means, what was seen, and what fixes it.
     pub findings: Vec<Finding>,
     /// When it was taken, by the database's clock.
     pub check_time: Timestamp,
@@ -69,18 +133,28 @@ pub struct DoctorReport {
 }
 
 impl DoctorReport {
-    /// Runs every check.
+    /// Runs every check, and counts the users who are without a profile now.
     ///
     /// # Errors
     /// What the database refuses; [`Self::unknown`] makes a report of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
         database
             .read(LIMIT, async |queries| {
-                let check_time = column(
-                    &queries.row("select now() as check_time", &[]).await?,
-                    "check_time",
-                )?;
-                let mut findings = findings(queries, true).await?;
+                let Examination {
+                    check_time,
+                    mut findings,
+                    ..
+                } = Examination::take(queries).await?;
+                // An error ends the transaction, so this comes last.
+                match UserCounts::read(queries).await {
+                    Ok(users) => {
+                        findings.splice(0..0, users.findings());
+                    }
+                    Err(error) if error.is_retryable() => return Err(error),
+                    // the checks have said why
+                    Err(_) if findings.iter().any(|f| f.verdict() == Verdict::Unknown) => {}
+                    Err(error) => findings.push(finding::check_failed(&error)),
+                }
                 findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
                 Ok(Self {
                     verdict: Verdict::from_findings(&findings),
@@ -103,56 +177,119 @@ impl DoctorReport {
     }
 }
 
-/// What every check found, in the order of [`CHECKS`]; without users, the checks whose cost does not grow with the tables.
-async fn findings(queries: &Queries<'_>, with_users: bool) -> Result<Vec<Finding>> {
-    queries
-        .rows(
-            "select d.id, d.severity, d.summary, d.meaning, d.evidence, d.next_step, d.fix from rollcall.doctor($1) d",
-            &[(&with_users, Type::BOOL)],
-        )
-        .await?
+/// What the checks saw.
+pub(super) struct Examination {
+    /// When, by the database's clock.
+    pub(super) check_time: Timestamp,
+    /// State of the signup trigger: `in_place` (Rollcall's), `application` (one of the application's makes profiles, or
+    /// hands the signup on to something that may), `disabled` (one that would is switched off) or `missing`.
+    pub(super) signup_trigger: String,
+    /// In the order of the checks.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Examination {
+    /// Runs every check in one round trip. One that fails by itself says so and hides no other.
+    ///
+    /// # Errors
+    /// What the database refuses for reasons that are no check's: a lock, the time, a missing function of Rollcall's.
+    pub(super) async fn take(queries: &Queries<'_>) -> Result<Self> {
+        let (savepoint, examination) = tokio::join!(
+            queries.script("savepoint doctor"),
+            Self::run(queries, &EVERY_CHECK)
+        );
+        savepoint?;
+        match examination {
+            Err(error @ Error::Statement { .. }) if !error.is_retryable() => {}
+            examination => return examination,
+        }
+        let mut whole: Option<Self> = None;
+        let mut failed = Vec::new();
+        for check in CHECKS {
+            let sql = statement(std::slice::from_ref(check));
+            queries.script("rollback to savepoint doctor").await?;
+            match Self::run(queries, &sql).await {
+                Ok(part) => match &mut whole {
+                    Some(whole) => whole.findings.extend(part.findings),
+                    None => whole = Some(part),
+                },
+                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) => failed.push(finding::doctor_check_failed(check.0, &error)),
+            }
+        }
+        queries.script("rollback to savepoint doctor").await?;
+        let mut whole = whole.ok_or(Error::UnexpectedAnswer)?;
+        whole.findings.extend(failed);
+        Ok(whole)
+    }
+
+    /// All but the warnings, which lock nobody out: what belongs into every report.
+    pub(super) fn without_warnings(mut self) -> Self {
+        self.findings
+            .retain(|finding| finding.severity != Severity::Warning);
+        self
+    }
+
+    async fn run(queries: &Queries<'_>, sql: &str) -> Result<Self> {
+        let row = queries.row(sql, &[(&*OBJECTS, Type::TEXT_ARRAY)]).await?;
+        let findings: Vec<Answer> =
+            serde_json::from_str(column(&row, "findings")?).map_err(|_| Error::UnexpectedAnswer)?;
+        Ok(Self {
+            check_time: column(&row, "check_time")?,
+            signup_trigger: column(&row, "signup_trigger")?,
+            findings: findings
+                .into_iter()
+                .map(Answer::into_finding)
+                .collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// One row of a check.
+#[derive(Deserialize)]
+struct Answer {
+    id: String,
+    severity: String,
+    summary: String,
+    meaning: String,
+    evidence: Vec<String>,
+    next_step: String,
+    fix: Option<String>,
+}
+
+impl Answer {
+    fn into_finding(self) -> Result<Finding> {
+        let id = check_ids()
+            .find(|id| *id == self.id)
+            .ok_or(Error::UnexpectedAnswer)?;
+        let mut finding = finding::diagnosed(id, &self.severity, self.summary, self.next_step)?;
+        finding.meaning = Some(self.meaning);
+        finding.evidence = self.evidence;
+        finding.fix = self.fix;
+        Ok(finding)
+    }
+}
+
+/// One statement that runs these checks: `$1` is [`OBJECTS`].
+fn statement(checks: &[(&str, &str)]) -> String {
+    let prelude: Vec<&str> = PRELUDE.iter().map(|(_, sql)| *sql).collect();
+    let checks: Vec<String> = checks
         .iter()
-        .map(read_finding)
-        .collect()
-}
-
-fn read_finding(row: &Row) -> Result<Finding> {
-    let id: &str = column(row, "id")?;
-    let id = CHECKS
-        .into_iter()
-        .find(|known| *known == id)
-        .ok_or(Error::UnexpectedAnswer)?;
-    let mut finding = finding::diagnosed(
-        id,
-        column(row, "severity")?,
-        column(row, "summary")?,
-        column(row, "next_step")?,
-    )?;
-    finding.meaning = column(row, "meaning")?;
-    finding.evidence = column(row, "evidence")?;
-    finding.fix = column(row, "fix")?;
-    Ok(finding)
-}
-
-/// What belongs into every report: all but the warnings, which lock nobody out. Users are counted there anyway, and the
-/// state of the audit log is known.
-pub(super) async fn critical_findings(queries: &Queries<'_>) -> Result<Vec<Finding>> {
-    catalog_findings(queries).await
-}
-
-/// What the catalog shows, but the warnings.
-pub(super) async fn catalog_findings(queries: &Queries<'_>) -> Result<Vec<Finding>> {
-    let mut findings = findings(queries, false).await?;
-    findings.retain(|finding| finding.severity != Severity::Warning);
-    Ok(findings)
-}
-
-/// The state of the signup trigger, in the words of `rollcall.signup_trigger_state()`.
-pub(super) async fn signup_trigger(queries: &Queries<'_>) -> Result<String> {
-    column(
-        &queries
-            .row("select rollcall.signup_trigger_state() as state", &[])
-            .await?,
-        "state",
+        .enumerate()
+        .map(|(position, (id, sql))| {
+            format!(
+                "select {position}, '{id}', c.* from (\n{sql}) c (severity, summary, meaning, evidence, next_step, fix)"
+            )
+        })
+        .collect();
+    format!(
+        "with recursive\n{}\nselect now() as check_time, s.state as signup_trigger, (
+           select coalesce(json_agg(f order by f.position), '[]')::text from (\n{}\n)
+             f (position, id, severity, summary, meaning, evidence, next_step, fix)
+           where $1::text[] is not null
+         ) as findings
+         from trigger_state s",
+        prelude.join(",\n"),
+        checks.join("union all\n"),
     )
 }

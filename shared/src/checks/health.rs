@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+use super::UserCounts;
+use super::doctor::Examination;
 use super::history::{CheckName, CheckRun};
 use super::probe::ProbeReport;
-use super::{UserCounts, doctor};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
@@ -86,10 +87,10 @@ impl HealthReport {
     }
 
     async fn read(queries: &Queries<'_>) -> Result<Self> {
-        // An error ends the transaction, and these two need no definition.
-        let signup_trigger = doctor::signup_trigger(queries).await?;
-        // A trigger that raises an error leaves no row to count.
-        let critical = doctor::critical_findings(queries).await?;
+        // A trigger that raises an error leaves no row to count. An error here ends the transaction; this needs no definition.
+        let examination = Examination::take(queries).await?.without_warnings();
+        let signup_trigger = examination.signup_trigger;
+        let critical = examination.findings;
         let signups = match SignupHealth::read(queries).await {
             Err(error @ Error::NoDefinition { .. }) => {
                 let mut report = Self::unknown(&error, Timestamp::now());

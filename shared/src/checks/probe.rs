@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use super::doctor;
+use super::doctor::Examination;
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
@@ -156,7 +156,7 @@ impl ProbeReport {
                     )
                     .await?;
                 let kinds: Vec<String> = column(&row, "kinds")?;
-                let mut rights = doctor::catalog_findings(queries).await?;
+                let mut rights = Examination::take(queries).await?.without_warnings().findings;
                 rights.retain(|finding| RIGHTS.contains(&finding.id));
                 Ok((column(&row, "check_time")?, kinds, rights))
             })

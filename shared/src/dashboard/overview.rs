@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::history::History;
 use super::incidents::{self, OpenIncident};
 use super::repairs::{self, Repair};
-use crate::checks::doctor::DoctorReport;
+use crate::checks::doctor::{DoctorReport, check_ids};
 use crate::checks::health::HealthReport;
 use crate::checks::recent::{RecentIssue, RecentReport, Window};
 use crate::database::Database;
@@ -60,7 +60,10 @@ impl Overview {
         let incidents = seen(incidents::open(database).await, &mut blind)?;
         let causes = seen(DoctorReport::take(database).await, &mut blind)?.map(|report| {
             let mut causes = report.findings;
-            causes.retain(|finding| finding.severity != Severity::Info);
+            // users are counted beside them
+            causes.retain(|finding| {
+                finding.severity != Severity::Info && check_ids().any(|id| id == finding.id)
+            });
             causes
         });
         let repairs = seen(repairs::newest(database).await, &mut blind)?;

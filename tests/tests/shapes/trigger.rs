@@ -14,7 +14,7 @@ pub(crate) async fn make_and_remove(stage: &mut Stage<'_>) -> Result<()> {
     let plan = stage.rollcall(&["trigger", "install"]).await?;
     stage.expect_unchanged("a planned trigger", &before).await?;
     let done = stage
-        .rollcall(&["trigger", "install", "--apply", "--yes"])
+        .rollcall(&["trigger", "install", "--apply"])
         .await?;
     if stage.shape.target.is_none() || stage.shape.broken {
         return stage
@@ -88,7 +88,7 @@ pub(crate) async fn make_and_remove(stage: &mut Stage<'_>) -> Result<()> {
 
     if stage.shape.make_refused.is_none() {
         let removed = stage
-            .rollcall(&["trigger", "remove", "--apply", "--yes"])
+            .rollcall(&["trigger", "remove", "--apply"])
             .await?;
         stage.expect(removed.status == Some(0), || removed.to_string());
         let after = catalog(&stage.subject.client).await?;
