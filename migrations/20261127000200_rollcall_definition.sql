@@ -161,6 +161,10 @@ declare
   s rollcall.settings;
   hidden text;
 begin
+  -- a signup's trigger runs as the one who signs up
+  if pg_trigger_depth() = 0 then
+    perform rollcall.refuse_api_roles();
+  end if;
   select x.* into s from rollcall.settings x;
   if s.target_table is null then
     raise exception 'rollcall: there is no definition of who must have a profile'

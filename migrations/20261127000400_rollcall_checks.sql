@@ -316,6 +316,7 @@ comment on function rollcall.recent_errors(integer) is
 create or replace function rollcall.users_by_contact(p_contact text) returns setof uuid
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 begin
+  perform rollcall.refuse_api_roles();
   return query
     select u.id
     from auth.users u
@@ -345,6 +346,7 @@ declare
             ('id', 'bigint'), ('user_id', 'uuid'), ('kind', 'text'), ('payload', 'jsonb'), ('created_at', 'timestamp with time zone')))
   );
 begin
+  perform rollcall.refuse_api_roles();
   return query execute
     'select v.* from (
        select e.id, e.kind, e.payload, e.created_at from rollcall.event e where e.user_id = $1'
@@ -357,119 +359,50 @@ $$;
 comment on function rollcall.user_events(uuid) is
   'What happened between a user''s signup and profile, oldest first; for a trusted role with the rows of a table public.user_events of the application''s, if it has the same columns.';
 
-create or replace function rollcall.user_facts(p_user_id uuid)
-returns table (
-  is_user boolean, is_expected boolean, has_profile boolean, is_in_grace boolean, is_soft_deleted boolean,
-  is_anonymous boolean, is_sso boolean, is_confirmed boolean, is_banned boolean, email text, phone_only boolean,
-  email_differs boolean, signup_logged boolean, deletion_logged boolean, audit_log text,
-  failure_sqlstate text, failure_constraint text, failure_column text, failure_functions text[], failure_attempts integer, failure_last_at timestamptz
-)
+create or replace function rollcall.user_record(p_user_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
-  person constant jsonb := (select to_jsonb(u) from auth.users u where u.id = p_user_id);
+  shows_email constant boolean := rollcall.is_trusted();
+  expected jsonb;
+  profile jsonb;
 begin
   execute
-    'select exists (select from (' || s.query || ') e where e._user_id = $1),
-            exists (select from (' || s.actual_query || ') a where a._user_id = $1),
-            exists (select from (' || s.query || ') e where e._user_id = $1 and ' || rollcall.in_grace(s) || ')'
-    into is_expected, has_profile, is_in_grace using p_user_id;
-  email_differs := false;
-  if 'email' = any (s.columns) then
-    execute
-      'select exists (select from (' || s.query || ') e join (' || s.actual_query || ') a on a._user_id = e._user_id
-         where e._user_id = $1 and lower(e.email::text) is distinct from lower(a.email))'
-      into email_differs using p_user_id;
-  end if;
-  is_user := person is not null;
-  is_soft_deleted := coalesce(person ->> 'deleted_at' is not null, false);
-  is_anonymous := coalesce((person ->> 'is_anonymous')::boolean, false);
-  is_sso := coalesce((person ->> 'is_sso_user')::boolean, false);
-  is_confirmed := coalesce(person ->> 'confirmed_at' is not null, false);
-  is_banned := coalesce((person ->> 'banned_until')::timestamptz > now(), false);
-  email := case when rollcall.is_trusted() then person ->> 'email' end;
-  phone_only := coalesce(person ->> 'email' is null and person ->> 'phone' is not null, false);
-  select coalesce(bool_or(l.action <> 'user_deleted'), false), coalesce(bool_or(l.action = 'user_deleted'), false)
-    into signup_logged, deletion_logged
-  from rollcall.audit_events(null, p_user_id) l;
-  audit_log := rollcall.audit_log_state();
-  select f.sqlstate, f.constraint_name, f.column_name, f.functions, f.attempts, f.at
-    into failure_sqlstate, failure_constraint, failure_column, failure_functions, failure_attempts, failure_last_at
-  from (
-    select r.sqlstate, r.constraint_name, r.column_name, r.functions, r.attempts, r.last_failed_at as at
-    from rollcall.failure r
-    where r.user_id = p_user_id
-    union all
-    select x.payload ->> 'sqlstate', x.payload ->> 'constraint', x.payload ->> 'column',
-      array(select jsonb_array_elements_text(coalesce(x.payload -> 'functions', '[]'))), 1, x.created_at
-    from rollcall.event x
-    where x.user_id = p_user_id and x.kind = 'profile_bootstrap_error'
-    order by at desc
-    limit 1
-  ) f;
-  return next;
+    'select (select jsonb_build_object(''is_in_grace'', ' || rollcall.in_grace(s) || ', ''email'', '
+      || case when 'email' = any (s.columns) then 'e.email::text' else 'null' end || ')
+       from (' || s.query || ') e where e._user_id = $1 limit 1),
+     (select jsonb_build_object(''created_at'', a._created_at, ''email'', a.email) from (' || s.actual_query || ') a where a._user_id = $1 limit 1)'
+    into expected, profile using p_user_id;
+  return jsonb_build_object(
+    'user', (
+      select jsonb_object_agg(k.key, k.value) || jsonb_build_object('has_email', u.email is not null, 'has_phone', u.phone is not null)
+      from auth.users u
+      cross join lateral jsonb_each(to_jsonb(u)) k
+      where u.id = p_user_id
+        and (k.key in ('created_at', 'invited_at', 'confirmation_sent_at', 'email_confirmed_at', 'phone_confirmed_at', 'confirmed_at',
+            'last_sign_in_at', 'banned_until', 'deleted_at', 'is_anonymous', 'is_sso_user')
+          or shows_email and k.key = 'email')
+      group by u.email, u.phone),
+    'is_expected', expected is not null,
+    'is_in_grace', coalesce((expected ->> 'is_in_grace')::boolean, false),
+    'email_differs', 'email' = any (s.columns) and expected is not null and profile is not null
+      and lower(expected ->> 'email') is distinct from lower(profile ->> 'email'),
+    'profile', case when shows_email then profile else profile - 'email' end,
+    'identities', (
+      select coalesce(jsonb_agg(jsonb_build_object('created_at', i.created_at, 'provider', i.provider)), '[]')
+      from auth.identities i where i.user_id = p_user_id),
+    'audit_log', rollcall.audit_log_state(),
+    'audit_events', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'action', l.action, 'created_at', l.created_at, 'email', case when shows_email then l.email end)), '[]')
+      from rollcall.audit_events(null, p_user_id) l),
+    'events', (select coalesce(jsonb_agg(to_jsonb(v)), '[]') from rollcall.user_events(p_user_id) v),
+    'failure', (
+      select to_jsonb(f) - 'user_state' - 'definition_state' from rollcall.failure f where f.user_id = p_user_id));
 end
 $$;
-comment on function rollcall.user_facts(uuid) is
-  'One row on one user: what they are, whether a profile is expected and there, what the audit log knows (signup, deletion), and the newest attempt that failed, by signup or repair, with its SQLSTATE, constraint, column and functions.';
-
-create or replace function rollcall.user_timeline(p_user_id uuid)
-returns table (happened_at timestamptz, source text, happening text, details jsonb, email text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
-declare
-  max_entries constant integer := 200;
-  s constant rollcall.settings := rollcall.require_definition();
-  person constant jsonb := (select to_jsonb(u) from auth.users u where u.id = p_user_id);
-  profile record;
-begin
-  execute 'select a._created_at as made_at, a.email from (' || s.actual_query || ') a where a._user_id = $1 limit 1' into profile using p_user_id;
-  return query
-    with whole as (
-      select e.created_at as at, 'audit log' as source, e.action as happening, null::jsonb as details, e.email, 1 as rank, 0::bigint as position
-      from rollcall.audit_events(null, p_user_id) e
-      union all
-      select (person ->> moment.name)::timestamptz, 'user',
-        moment.happening || case when moment.name <> 'created_at' then ''
-          when (person ->> 'is_anonymous')::boolean then ' (anonymous)' when (person ->> 'is_sso_user')::boolean then ' (single sign-on)'
-          when person ->> 'email' is not null then ' (e-mail)' when person ->> 'phone' is not null then ' (phone)' else ''
-        end,
-        null, case moment.name when 'created_at' then person ->> 'email' end, 2, moment.position
-      from (
-        values
-          (1, 'created_at', 'created'), (2, 'invited_at', 'invited'), (3, 'confirmation_sent_at', 'confirmation sent'),
-          (4, 'email_confirmed_at', 'e-mail confirmed'), (5, 'phone_confirmed_at', 'phone confirmed'),
-          (6, 'last_sign_in_at', 'last sign-in'), (7, 'banned_until', 'banned until'), (8, 'deleted_at', 'soft-deleted')
-      ) moment (position, name, happening)
-      where person ->> moment.name is not null
-      union all
-      select i.created_at, 'identity', format('linked (%s)', i.provider), null, null, 2, 9
-      from auth.identities i
-      where i.user_id = p_user_id
-      union all
-      select profile.made_at, 'profile', 'created', null, profile.email, 4, 0
-      where profile is not null
-      union all
-      select v.created_at, 'event', v.kind, v.payload, null, 3, v.event_id
-      from rollcall.user_events(p_user_id) v
-      union all
-      select f.last_failed_at, 'repair', format('failed (attempt %s)', f.attempts),
-        jsonb_strip_nulls(jsonb_build_object('sqlstate', f.sqlstate, 'constraint', f.constraint_name, 'column', f.column_name, 'functions', to_jsonb(f.functions))),
-        null, 5, 0
-      from rollcall.failure f
-      where f.user_id = p_user_id
-    )
-    select newest.at, newest.source, newest.happening, newest.details, case when rollcall.is_trusted() then newest.email end
-    from (
-      select case when isfinite(w.at) then w.at end as at, w.source, w.happening, w.details, w.email, w.rank, w.position
-      from whole w
-      order by 1 desc nulls last, w.rank desc, w.position desc, w.happening desc
-      limit max_entries
-    ) newest
-    order by newest.at nulls last, newest.rank, newest.position, newest.happening;
-end
-$$;
-comment on function rollcall.user_timeline(uuid) is
-  'What is on record of one user, from all sources, oldest first, at most the 200 newest entries. E-mail addresses only for a trusted role.';
+comment on function rollcall.user_record(uuid) is
+  'Everything on record of one user, from every source, as one document: what they are, whether a profile is expected and there, identities, audit log, events, the failure of the newest repair. E-mail addresses only for a trusted role.';
 
 -- What was checked ------------------------------------------------------------------------------------------------
 

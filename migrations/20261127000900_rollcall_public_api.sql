@@ -339,7 +339,9 @@ begin
           'Rollcall: the first signup event of each user in the audit log.'),
         ('auth_profile_mismatch', 'select u.* from rollcall.list_users() u',
           'Rollcall: one row a user with status healthy, auth_only (no profile) or audit_only (in the audit log, no longer in auth.users).'),
-        ('user_events', 'select e.id, e.user_id, e.kind, e.payload, e.created_at from rollcall.event e',
+        ('user_events',
+          'select e.id, e.user_id, e.kind, e.payload, e.created_at from rollcall.event e
+           where coalesce(current_setting(''role'', true), '''') not in (''anon'', ''authenticated'')',
           'Rollcall: what happened between a signup and its profile. Ids and error codes only.')
     ) w (name, query, comment)
     left join pg_proc p on p.proname = w.name and p.pronamespace = 'rollcall'::regnamespace and w.query is null

@@ -74,14 +74,12 @@ grant execute on function
   rollcall.row_facts(),
   rollcall.sample_profiles(),
   rollcall.schema_version(),
-  rollcall.trigger_status(),
   rollcall.unfilled_columns(),
   rollcall.run_failures(uuid, integer),
   rollcall.run_reports(integer, text),
   rollcall.user_counts(),
   rollcall.user_events(uuid),
-  rollcall.user_facts(uuid),
-  rollcall.user_timeline(uuid),
+  rollcall.user_record(uuid),
   rollcall.users_by_contact(text)
 to rollcall_monitor;
 

@@ -12,8 +12,8 @@ declare
   diagnostics constant text[] := array[
     -- checks
     'audit_counts', 'audit_events', 'audit_log_state', 'check_history', 'email_mismatches', 'in_grace', 'mismatches', 'missing_user_ids',
-    'recent_errors', 'recent_health', 'recent_issues', 'recent_window', 'record_check', 'user_counts', 'user_events', 'user_facts',
-    'user_timeline', 'users_by_contact',
+    'recent_errors', 'recent_health', 'recent_issues', 'recent_window', 'record_check', 'user_counts', 'user_events', 'user_record',
+    'users_by_contact',
     -- probe
     'probe_kinds', 'probe_signup', 'sample_users', 'sign_up', 'signup_example',
     -- doctor

@@ -29,7 +29,10 @@ fn a_small_benchmark_measures_every_operation_in_every_way() -> Result<()> {
                 "{way} of {operation}"
             );
         }
-        ensure!(operation["times_lower_bound"].as_f64() > Some(0.0), "{operation}");
+        ensure!(
+            operation["times_lower_bound"].as_f64() > Some(0.0),
+            "{operation}"
+        );
     }
     Ok(())
 }

@@ -18,8 +18,14 @@ const NEWER_DEFAULTS: &str = "
 /// Rollcall on a project of either regime of default privileges.
 async fn projects() -> Result<[(&'static str, Project); 2]> {
     let newer = Project::without_rollcall().await?;
-    newer.connect().await?.batch_execute(NEWER_DEFAULTS).await?;
+    let client = newer.connect().await?;
+    client.batch_execute(NEWER_DEFAULTS).await?;
     newer.migrate().await?;
+    client
+        .batch_execute(
+            "select rollcall.create_profile_table(); select rollcall.install_signup_trigger()",
+        )
+        .await?;
     Ok([
         ("older defaults", Project::migrated().await?),
         ("newer defaults", newer),
@@ -142,12 +148,13 @@ async fn the_browsers_roles_are_refused_whatever_they_try() -> Result<()> {
         ensure!(attempts.len() > 50, "{}", attempts.len());
         attempts.extend(
             [
-                "insert into public.user_events (user_id, kind) values (gen_random_uuid(), 'forged')",
-                "update public.user_events set kind = 'forged'",
+                "insert into public.user_events (user_id, kind) values (gen_random_uuid(), 'profile_backfilled')",
+                "update public.user_events set kind = 'profile_backfilled'",
                 "delete from public.user_events",
-                "truncate public.user_events",
-                "select nextval('public.user_events_id_seq')",
-                "create trigger mine after insert on public.user_events execute function public.handle_new_user()",
+                "insert into rollcall.event (user_id, kind) values (gen_random_uuid(), 'profile_backfilled')",
+                "truncate rollcall.event",
+                "select nextval('rollcall.event_id_seq')",
+                "create trigger mine after insert on rollcall.event execute function public.handle_new_user()",
             ]
             .map(ToOwned::to_owned),
         );
@@ -160,6 +167,82 @@ async fn the_browsers_roles_are_refused_whatever_they_try() -> Result<()> {
                     "{regime}, {role}: {sql}"
                 );
             }
+        }
+    }
+    Ok(())
+}
+
+/// What a restore or a preview branch can leave behind: every right for everybody.
+const EVERY_RIGHT: &str = "
+    grant usage on schema rollcall to anon, authenticated;
+    grant all on all tables in schema public, rollcall to anon, authenticated;
+    grant all on all sequences in schema public, rollcall to anon, authenticated;
+    grant all on all functions in schema public, rollcall to anon, authenticated;";
+
+/// Of the functions behind the reports, those that say nothing of any user: the catalog, counts of the audit log, and
+/// what Rollcall itself did.
+const NOTHING_PERSONAL: [&str; 17] = [
+    "acknowledge_message",
+    "audit_counts",
+    "audit_log_state",
+    "check_history",
+    "incident_begin",
+    "incident_record",
+    "incidents",
+    "lease_message",
+    "recent_errors",
+    "recent_window",
+    "record_check",
+    "row_facts",
+    "run_failures",
+    "run_reports",
+    "schema_version",
+    "unfilled_columns",
+];
+
+/// Keeps P12.
+#[tokio::test]
+async fn the_browsers_roles_are_refused_by_the_functions_themselves_whatever_rights_they_were_given()
+-> Result<()> {
+    for (regime, project) in projects().await? {
+        let user = project
+            .auth()
+            .await?
+            .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
+            .await?;
+        let owner = project.connect().await?;
+        owner.batch_execute(EVERY_RIGHT).await?;
+        let calls: Vec<String> = values(
+            &owner,
+            &format!(
+                "select format('select * from %s(%s)', p.oid::regproc, (
+                   select string_agg(case format_type(t, null)
+                     when 'uuid' then quote_literal('{user}') || '::uuid' when 'text' then quote_literal('person1@example.com')
+                     else 'null::' || format_type(t, null) end, ', ' order by n)
+                   from unnest(p.proargtypes::oid[]) with ordinality as a (t, n)))
+                 from pg_proc p
+                 where p.prorettype <> 'trigger'::regtype
+                   and (p.pronamespace = 'public'::regnamespace
+                     or p.pronamespace = 'rollcall'::regnamespace and p.proname <> all ('{{{}}}')
+                       and has_function_privilege('rollcall_repairer', p.oid, 'execute'))",
+                NOTHING_PERSONAL.join(",")
+            ),
+        )
+        .await?;
+        ensure!(calls.len() > 25, "{calls:?}");
+        for (role, id) in [("anon", None), ("authenticated", Some(user))] {
+            let client = acting_as(&project.database, role, id).await?;
+            let views = ["signup_audit_summary", "auth_profile_mismatch"]
+                .map(|view| format!("select * from public.{view}"));
+            for sql in calls.iter().chain(&views) {
+                assert_eq!(
+                    refusal(&client, sql).await.as_deref(),
+                    Some("42501"),
+                    "{regime}, {role}: {sql}"
+                );
+            }
+            let events: i64 = value(&client, "select count(*) from public.user_events").await?;
+            assert_eq!(events, 0, "{regime}, {role}");
         }
     }
     Ok(())
@@ -198,8 +281,12 @@ async fn the_service_role_can_use_the_public_functions_and_views_and_write_nothi
             assert_eq!(refusal(&client, &sql).await, None, "{regime}: {allowed}");
         }
 
-        // these two feed the views, which read as whoever reads them
-        let feeding = ["rollcall.signup_summary()", "rollcall.mismatches()"];
+        // these feed the views, which read as the one who reads them
+        let feeding = [
+            "rollcall.list_signups()",
+            "rollcall.list_users()",
+            "rollcall.event",
+        ];
         for sql in uses(&project).await? {
             if sql.contains("rollcall.") && !feeding.iter().any(|function| sql.ends_with(function))
             {
@@ -211,14 +298,16 @@ async fn the_service_role_can_use_the_public_functions_and_views_and_write_nothi
             }
         }
         for write in [
-            "insert into public.user_events (user_id, kind) values (gen_random_uuid(), 'forged')",
-            "update public.user_events set kind = 'forged'",
+            "insert into public.user_events (user_id, kind) values (gen_random_uuid(), 'profile_backfilled')",
+            "update public.user_events set kind = 'profile_backfilled'",
             "delete from public.user_events",
-            "truncate public.user_events",
-            "select nextval('public.user_events_id_seq')",
-            "insert into rollcall.repair_failure (user_id, sqlstate) values (gen_random_uuid(), '')",
-            "insert into rollcall.displaced values ('function public.f()', 'grant postgres to anon')",
-            "update rollcall.displaced set definition = ''",
+            "truncate rollcall.event",
+            "select nextval('rollcall.event_id_seq')",
+            "insert into rollcall.failure (user_id, sqlstate) values (gen_random_uuid(), '')",
+            "update rollcall.settings set query = 'select 1'",
+            "update rollcall.settings set replaced = '{\"api function public.f()\": \"grant postgres to anon\"}'",
+            "select rollcall.define('public.profiles', 'select')",
+            "select rollcall.install_signup_trigger()",
             "create table rollcall.mine ()",
             "insert into public.auth_profile_mismatch (user_id) values (gen_random_uuid())",
             "delete from public.signup_audit_summary",
@@ -360,11 +449,163 @@ async fn every_function_fixes_its_search_path() -> Result<()> {
         &client,
         &format!(
             "select o.name from ({OURS}) o join pg_proc p on o.class = 'function' and p.oid = o.oid
-             where p.proconfig is null or not 'search_path=\"\"' = any (p.proconfig)"
+             where p.proconfig is null or not 'search_path=pg_catalog, pg_temp' = any (p.proconfig)"
         ),
     )
     .await?;
     assert_eq!(loose, [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_reader_may_call_sends_it_no_plan() -> Result<()> {
+    let project = Project::migrated().await?;
+    let client = project.connect().await?;
+    let telling: Vec<String> = values(
+        &client,
+        "select p.oid::regprocedure::text from pg_proc p
+         where p.pronamespace = 'rollcall'::regnamespace and p.prosecdef and has_function_privilege('rollcall_repairer', p.oid, 'execute')
+           and not 'client_min_messages=notice' = any (p.proconfig)",
+    )
+    .await?;
+    assert_eq!(telling, [""; 0]);
+    Ok(())
+}
+
+/// What Supabase's advisor asks of every schema or of the exposed one: a fault, the query that finds it, and a statement
+/// that makes one.
+const ADVICE: [(&str, &str, &str); 9] = [
+    (
+        "a function whose search_path its caller sets",
+        "select p.oid::regprocedure::text from pg_proc p
+         where p.pronamespace in ('rollcall'::regnamespace, 'public'::regnamespace)
+           and not exists (select from unnest(p.proconfig) c where c like 'search_path=%')",
+        "alter function rollcall.user_counts() reset search_path",
+    ),
+    (
+        "a view that reads with its owner's rights",
+        "select c.oid::regclass::text from pg_class c
+         where c.relkind = 'v' and c.relnamespace in ('rollcall'::regnamespace, 'public'::regnamespace)
+           and not coalesce(c.reloptions && '{security_invoker=true,security_invoker=on}', false)",
+        "alter view public.user_events set (security_invoker = false)",
+    ),
+    (
+        "a table in public without row level security",
+        "select c.oid::regclass::text from pg_class c
+         where c.relkind in ('r', 'p') and c.relnamespace = 'public'::regnamespace and not c.relrowsecurity",
+        "create table public.mine (id integer primary key)",
+    ),
+    (
+        "row level security without a policy, or policies without it",
+        "select c.oid::regclass::text from pg_class c
+         where c.relkind in ('r', 'p') and c.relnamespace in ('rollcall'::regnamespace, 'public'::regnamespace)
+           and c.relrowsecurity <> exists (select from pg_policy p where p.polrelid = c.oid)",
+        "alter table rollcall.event enable row level security",
+    ),
+    (
+        "a policy that asks auth.uid() for every row",
+        "select p.polname::text from pg_policy p
+         where concat(pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)) ~ 'auth.uid()'
+           and not concat(pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)) ~* 'select auth.uid()'",
+        "create policy mine on public.profiles for delete to authenticated using (auth.uid() = id)",
+    ),
+    (
+        "two policies for one role and command",
+        "select p.polrelid::regclass::text from pg_policy p cross join unnest(p.polroles) r (role)
+         group by p.polrelid, r.role, p.polcmd having count(*) > 1",
+        "create policy mine on public.profiles for select to authenticated using (true)",
+    ),
+    (
+        "a foreign key without an index",
+        "select k.conname::text from pg_constraint k join pg_class c on c.oid = k.conrelid
+         where k.contype = 'f' and c.relnamespace in ('rollcall'::regnamespace, 'public'::regnamespace)
+           and not exists (
+             select from pg_index i
+             where i.indrelid = k.conrelid and i.indisvalid and (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey)",
+        "drop index rollcall.message_incident_id_idx",
+    ),
+    (
+        "a table without a primary key",
+        "select c.oid::regclass::text from pg_class c
+         where c.relkind in ('r', 'p') and c.relnamespace in ('rollcall'::regnamespace, 'public'::regnamespace)
+           and not exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'p')",
+        "alter table rollcall.check_run drop constraint check_run_pkey",
+    ),
+    (
+        "two indexes on the same columns",
+        "select i.indrelid::regclass::text from pg_index i join pg_class c on c.oid = i.indrelid
+         where c.relnamespace in ('rollcall'::regnamespace, 'public'::regnamespace)
+         group by i.indrelid, i.indkey::text, pg_get_expr(i.indpred, i.indrelid) having count(*) > 1",
+        "create index again on rollcall.event (user_id)",
+    ),
+];
+
+#[tokio::test]
+async fn supabases_advisor_has_nothing_to_say_and_each_question_can_find_something() -> Result<()> {
+    for (regime, project) in projects().await? {
+        let mut client = project.connect_as_superuser().await?;
+        for (fault, found, spoil) in ADVICE {
+            assert_eq!(
+                values::<String>(&client, found).await?,
+                [""; 0],
+                "{regime}: {fault}"
+            );
+            let trial = client.transaction().await?;
+            trial.batch_execute(spoil).await?;
+            let number = trial
+                .query_typed_one(&format!("select count(*) from ({found}) f"), &[])
+                .await?;
+            ensure!(
+                number.get::<_, i64>(0) == 1,
+                "{regime}: {fault} is not seen"
+            );
+            trial.rollback().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Everything of Supabase Auth's and the application's.
+const THEIRS: &str = "
+    create temporary table theirs as
+    select 'pg_class'::regclass::oid as class, c.oid from pg_class c
+    where c.relnamespace in ('auth'::regnamespace, 'public'::regnamespace)
+    union all
+    select 'pg_type'::regclass, t.oid from pg_type t where t.typnamespace in ('auth'::regnamespace, 'public'::regnamespace)
+    union all
+    select 'pg_proc'::regclass, p.oid from pg_proc p where p.pronamespace in ('auth'::regnamespace, 'public'::regnamespace)";
+
+/// What depends on it.
+const DEPENDENCIES: &str = "
+    select pg_describe_object(d.classid, d.objid, d.objsubid) || ' depends on '
+      || pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)
+    from pg_depend d
+    join pg_temp.theirs t on t.class = d.refclassid and t.oid = d.refobjid
+    order by 1";
+
+#[tokio::test]
+async fn nothing_depends_on_supabase_auth_or_on_the_application_but_the_trigger() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "create table public.profiles (id uuid primary key references auth.users on delete cascade, email text)",
+        )
+        .await?;
+    client.batch_execute(THEIRS).await?;
+    let before = values::<String>(&client, DEPENDENCIES).await?;
+    ensure!(before.len() > 20, "{before:?}");
+    project.migrate().await?;
+    assert_eq!(values::<String>(&client, DEPENDENCIES).await?, before);
+    client
+        .batch_execute("select rollcall.install_signup_trigger()")
+        .await?;
+    let mut after = values::<String>(&client, DEPENDENCIES).await?;
+    after.retain(|line| !before.contains(line));
+    assert_eq!(
+        after,
+        ["trigger on_auth_user_created on table auth.users depends on table auth.users"]
+    );
     Ok(())
 }
 

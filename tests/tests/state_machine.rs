@@ -1,32 +1,31 @@
 //! The state machine of `infra/`: its definition executed by moto's interpreter, whose Lambda tasks are answered by the
 //! functions' own binaries on a real database.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::post;
+use rollcall_tests::backfills::{NO_BAD_ADDRESS, add_missing};
 use rollcall_tests::lambda::Lambda;
-use rollcall_tests::programs::program;
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::values;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::Mutex as AsyncMutex;
-use uuid::Uuid;
+use tokio::sync::Mutex;
 
-/// As many slices at a time as the state machine may have.
-const INSTANCES: usize = 4;
+/// Shorter than the functions' own limit, so that a repair takes several slices.
+const SLICE: Duration = Duration::from_secs(2);
 
 /// The functions' own limit (infra/template.yaml).
-const DEADLINE: Duration = Duration::from_secs(28);
+const CHECK: Duration = Duration::from_secs(28);
 
 /// How many miss their profile: a small number in CI, the large one on demand.
 fn missing() -> u32 {
@@ -38,47 +37,39 @@ fn missing() -> u32 {
 }
 
 struct Functions {
-    backfill: Vec<AsyncMutex<Lambda>>,
-    health_check: AsyncMutex<Lambda>,
-    /// How often a range was asked for; the first one to come fails twice.
-    calls: Mutex<BTreeMap<String, u32>>,
-    unlucky: Mutex<Option<String>>,
+    backfill: Mutex<Lambda>,
+    health_check: Mutex<Lambda>,
+    slices: AtomicU32,
+    /// So many slices fail first, as a crash does.
+    crashes: u32,
+    /// What is answered instead of a slice.
+    refusal: Option<Value>,
 }
 
 impl Functions {
-    /// Whether this call is to fail as a crash does.
-    fn fails(&self, event: &Value) -> bool {
-        let Some(range) = event["from_user_id"].as_str() else {
-            return false;
-        };
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = calls.entry(range.to_owned()).or_default();
-        *number += 1;
-        let mut unlucky = self.unlucky.lock().unwrap_or_else(PoisonError::into_inner);
-        unlucky.get_or_insert_with(|| range.to_owned()) == range && *number <= 2
+    async fn on(project: &Project) -> Result<Self> {
+        let url = project.url();
+        let env_of = [("DATABASE_URL", url.as_str())];
+        Ok(Self {
+            backfill: Mutex::new(Lambda::start("backfill", &env_of).await?),
+            health_check: Mutex::new(Lambda::start("health-check", &env_of).await?),
+            slices: AtomicU32::new(0),
+            crashes: 0,
+            refusal: None,
+        })
     }
 
     async fn answer(&self, function: &str, event: Value) -> Result<Value> {
         if function == "health-check" {
-            return self
-                .health_check
-                .lock()
-                .await
-                .invoke_within(event, DEADLINE)
-                .await;
+            let check = self.health_check.lock().await;
+            return check.invoke_within(event, CHECK).await;
         }
-        // the first that is free
-        let instance = loop {
-            if let Some(free) = self
-                .backfill
-                .iter()
-                .find_map(|lambda| lambda.try_lock().ok())
-            {
-                break free;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
-        instance.invoke_within(event, DEADLINE).await
+        let number = self.slices.fetch_add(1, Ordering::Relaxed);
+        ensure!(number >= self.crashes, "killed");
+        if let Some(refusal) = &self.refusal {
+            return Ok(refusal.clone());
+        }
+        self.backfill.lock().await.invoke_within(event, SLICE).await
     }
 }
 
@@ -89,7 +80,6 @@ async fn invoke(
 ) -> (StatusCode, String) {
     let outcome = async {
         let event: Value = serde_json::from_slice(&body)?;
-        ensure!(!functions.fails(&event), "killed");
         functions.answer(&function, event).await
     };
     match outcome.await {
@@ -101,35 +91,18 @@ async fn invoke(
     }
 }
 
-#[tokio::test]
-async fn the_state_machine_repairs_everyone_over_sixteen_ranges_though_one_fails_twice()
--> Result<()> {
+/// Executes the machine; none where moto is not installed.
+async fn execute(functions: Arc<Functions>) -> Result<Option<Value>> {
     let Some(packages) = env::var_os("ROLLCALL_TEST_PYTHON") else {
-        return rollcall_tests::missing::skip("skipped: the state machine (moto is not installed)");
+        rollcall_tests::missing::skip("skipped: the state machine (moto is not installed)")?;
+        return Ok(None);
     };
-    let missing = missing();
-    let project = Project::migrated().await?;
-    project.add_users_without_profile(missing).await?;
-
-    let url = project.url();
-    let env_of = [("DATABASE_URL", url.as_str())];
-    let mut backfill = Vec::new();
-    for _ in 0..INSTANCES {
-        backfill.push(AsyncMutex::new(Lambda::start("backfill", &env_of).await?));
-    }
-    let functions = Arc::new(Functions {
-        backfill,
-        health_check: AsyncMutex::new(Lambda::start("health-check", &env_of).await?),
-        calls: Mutex::default(),
-        unlucky: Mutex::default(),
-    });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}", listener.local_addr()?);
     let router = Router::new()
         .route("/{function}", post(invoke))
-        .with_state(Arc::clone(&functions));
+        .with_state(functions);
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
-
     let output = tokio::task::spawn_blocking(move || {
         Command::new("python3")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/machine/execute.py"))
@@ -140,101 +113,102 @@ async fn the_state_machine_repairs_everyone_over_sixteen_ranges_though_one_fails
     })
     .await??;
     server.abort();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{said}");
-    let result: Value = serde_json::from_slice(&output.stdout)?;
-    assert_eq!(result["status"], "SUCCEEDED", "{result} {said}");
-
-    let calls = functions
-        .calls
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    assert_eq!(calls.len(), 16, "{calls:?}");
-    let unlucky = functions
-        .unlucky
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
-        .context("one failed")?;
-    ensure!(calls[&unlucky] >= 3, "{calls:?}");
-    assert_eq!(
-        result["messages"].as_array().map(Vec::len),
-        Some(1),
-        "{result}"
-    );
     ensure!(
-        result["messages"][0]
-            .to_string()
-            .contains("Verdict now: consistent"),
-        "{result}"
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
     );
-    assert_repaired_once(&project, missing).await?;
-    assert_eq!(
-        project
-            .count(
-                "select count(*) from rollcall.run where state = 'done' and face = 'state_machine'"
-            )
-            .await?,
-        16
-    );
-    Ok(())
+    Ok(Some(serde_json::from_slice(&output.stdout)?))
 }
 
-async fn assert_repaired_once(project: &Project, missing: u32) -> Result<()> {
-    let client = project.connect().await?;
+/// The only message, as text.
+fn message(result: &Value) -> Result<String> {
+    let messages = result["messages"].as_array().context("messages")?;
+    ensure!(messages.len() == 1, "{result}");
+    Ok(messages[0].to_string())
+}
+
+#[tokio::test]
+async fn it_repairs_everyone_slice_after_slice_though_two_fail_and_publishes_that_it_finished()
+-> Result<()> {
+    let missing = missing();
+    let project = Project::migrated().await?;
+    project.add_users_without_profile(missing).await?;
+    let functions = Arc::new(Functions {
+        crashes: 2,
+        ..Functions::on(&project).await?
+    });
+    let Some(result) = execute(Arc::clone(&functions)).await? else {
+        return Ok(());
+    };
+
+    assert_eq!(result["status"], "SUCCEEDED", "{result}");
+    let message = message(&result)?;
+    ensure!(message.contains("example: backfill finished"), "{message}");
+    ensure!(message.contains("Verdict now: consistent"), "{message}");
+    ensure!(functions.slices.load(Ordering::Relaxed) > 3);
+
     let counts: Vec<i64> = values(
-        &client,
+        &project.connect().await?,
         "select count(*) from public.profiles
-         union all select count(*) from public.user_events where kind = 'profile_backfilled'
-         union all select count(distinct user_id) from public.user_events where kind = 'profile_backfilled'
-         union all select sum(created)::bigint from rollcall.run",
+         union all select count(*) from rollcall.event where kind = 'profile_backfilled'
+         union all select count(distinct user_id) from rollcall.event where kind = 'profile_backfilled'
+         union all select sum(created)::bigint from rollcall.run where state = 'done' and source = 'state_machine'",
     )
     .await?;
     assert_eq!(counts, [i64::from(missing); 4]);
+    assert_eq!(project.count("select count(*) from rollcall.run").await?, 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn sixteen_slices_are_sixteen_processes_at_once() -> Result<()> {
-    let missing = missing();
+async fn an_end_with_users_left_is_published_as_that_and_not_as_finished() -> Result<()> {
     let project = Project::migrated().await?;
-    project.add_users_without_profile(missing).await?;
-    let plan = rollcall::backfill::plan(&mut project.session()?, 16, None).await?;
-    assert_eq!(plan.len(), 16);
-    let rollcall = program("rollcall")?;
-    let mut slices = Vec::new();
-    for range in plan {
-        let id = |id: Uuid| id.to_string();
-        let child = Command::new(&rollcall)
-            .args([
-                "backfill",
-                "--apply",
-                "--yes",
-                "--format",
-                "json",
-                "--from",
-                &id(range.from_user_id),
-            ])
-            .args(["--to", &id(range.to_user_id)])
-            .env_clear()
-            .env("DATABASE_URL", project.url())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()?;
-        slices.push(child);
-    }
-    for slice in &mut slices {
-        let status = slice.wait()?.code().ok_or_else(|| anyhow!("killed"))?;
-        // who ends first sees that the others have not
-        ensure!(status < 2, "{status}");
-    }
-    assert_repaired_once(&project, missing).await?;
+    project
+        .connect()
+        .await?
+        .batch_execute(NO_BAD_ADDRESS)
+        .await?;
+    add_missing(&project, 1, 20, &[7]).await?;
+    let Some(result) = execute(Arc::new(Functions::on(&project).await?)).await? else {
+        return Ok(());
+    };
+
     assert_eq!(
-        project
-            .count("select deadlocks from pg_stat_database where datname = current_database()")
-            .await?,
-        0
+        (&result["status"], &result["error"]),
+        (&json!("FAILED"), &json!("NotConsistent")),
+        "{result}"
     );
+    let message = message(&result)?;
+    ensure!(
+        message.contains("backfill ended, not all is consistent"),
+        "{message}"
+    );
+    ensure!(
+        message.contains("profiles created: 19, failed: 1"),
+        "{message}"
+    );
+    ensure!(!message.contains("finished"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_is_published_as_a_failure() -> Result<()> {
+    let project = Project::migrated().await?;
+    let functions = Functions {
+        refusal: Some(json!({ "error": "fixed", "statusCode": 409 })),
+        ..Functions::on(&project).await?
+    };
+    let Some(result) = execute(Arc::new(functions)).await? else {
+        return Ok(());
+    };
+
+    assert_eq!(
+        (&result["status"], &result["error"]),
+        (&json!("FAILED"), &json!("BackfillFailed")),
+        "{result}"
+    );
+    let message = message(&result)?;
+    ensure!(message.contains("backfill failed"), "{message}");
     Ok(())
 }

@@ -1,16 +1,18 @@
 //! One user, from every source: what happened, what is wrong, what to do.
 
+mod record;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use self::record::Record;
 use super::events::EventPayload;
-use crate::database::{Database, Queries, column};
-use crate::error::Result;
+use crate::database::{Database, column};
+use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::masked::{Email, Masked};
 use crate::verdict::Verdict;
@@ -131,28 +133,27 @@ pub async fn users_by_contact(database: &mut Database, contact: &str) -> Result<
 /// # Errors
 /// What the database refuses.
 pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<Explanation> {
-    database
+    let record: Record = database
         .read(LIMIT, async |queries| {
-            let facts = UserFacts::read(queries, user_id).await?;
-            let timeline = queries
-                .rows(
-                    "select t.happened_at, t.source, t.happening, t.details, t.email from rollcall.user_timeline($1) t",
+            let row = queries
+                .row(
+                    "select rollcall.user_record($1) as record",
                     &[(&user_id, Type::UUID)],
                 )
-                .await?
-                .iter()
-                .map(TimelineEntry::from_row)
-                .collect::<Result<Vec<_>>>()?;
-            let findings = conclude(&facts, !timeline.is_empty());
-            Ok(Explanation {
-                verdict: Verdict::from_findings(&findings),
-                findings,
-                user_id,
-                facts,
-                timeline,
-            })
+                .await?;
+            serde_json::from_value(column(&row, "record")?).map_err(|_| Error::UnexpectedAnswer)
         })
-        .await
+        .await?;
+    let facts = record.facts(Timestamp::now());
+    let timeline = record.timeline();
+    let findings = conclude(&facts, !timeline.is_empty());
+    Ok(Explanation {
+        verdict: Verdict::from_findings(&findings),
+        findings,
+        user_id,
+        facts,
+        timeline,
+    })
 }
 
 /// What the facts mean.
@@ -192,56 +193,6 @@ fn conclude(facts: &UserFacts, is_on_record: bool) -> Vec<Finding> {
         findings.push(finding::user_banned());
     }
     findings
-}
-
-impl TimelineEntry {
-    fn from_row(row: &Row) -> Result<Self> {
-        Ok(Self {
-            happened_at: column(row, "happened_at")?,
-            source: column(row, "source")?,
-            happening: column(row, "happening")?,
-            details: EventPayload::new(column(row, "details")?),
-            email: column::<Option<String>>(row, "email")?.map(Masked::new),
-        })
-    }
-}
-
-impl UserFacts {
-    async fn read(queries: &Queries<'_>, user_id: Uuid) -> Result<Self> {
-        let row = queries
-            .row(include_str!("user_facts.sql"), &[(&user_id, Type::UUID)])
-            .await?;
-        let failure = match column::<Option<String>>(&row, "failure_sqlstate")? {
-            None => None,
-            Some(sqlstate) => Some(ProfileFailure {
-                sqlstate,
-                constraint: column(&row, "failure_constraint")?,
-                column: column(&row, "failure_column")?,
-                functions: column::<Option<Vec<String>>>(&row, "failure_functions")?
-                    .unwrap_or_default(),
-                attempts: column(&row, "failure_attempts")?,
-                last_failed_at: column(&row, "failure_last_at")?,
-            }),
-        };
-        Ok(Self {
-            is_user: column(&row, "is_user")?,
-            is_expected: column(&row, "is_expected")?,
-            has_profile: column(&row, "has_profile")?,
-            is_in_grace: column(&row, "is_in_grace")?,
-            is_soft_deleted: column(&row, "is_soft_deleted")?,
-            is_anonymous: column(&row, "is_anonymous")?,
-            is_sso: column(&row, "is_sso")?,
-            is_confirmed: column(&row, "is_confirmed")?,
-            is_banned: column(&row, "is_banned")?,
-            phone_only: column(&row, "phone_only")?,
-            email_differs: column(&row, "email_differs")?,
-            signup_logged: column(&row, "signup_logged")?,
-            deletion_logged: column(&row, "deletion_logged")?,
-            audit_log: column(&row, "audit_log")?,
-            email: column::<Option<String>>(&row, "email")?.map(Masked::new),
-            failure,
-        })
-    }
 }
 
 #[cfg(test)]

@@ -127,9 +127,15 @@ impl Stage<'_> {
     /// Looks at a healthy project with two reports that every shape is asked for, and two that take turns.
     pub(crate) async fn look_around(&mut self) -> Result<()> {
         let turn = self.shape.name.bytes().map(usize::from).sum::<usize>();
-        let in_turn = |name: &str| REPORTS.iter().position(|other| *other == name).unwrap_or_default();
+        let in_turn = |name: &str| {
+            REPORTS
+                .iter()
+                .position(|other| *other == name)
+                .unwrap_or_default()
+        };
         for name in REPORTS {
-            let is_due = matches!(name, "diagnose" | "doctor") || (in_turn(name) + turn) % REPORTS.len() < 2;
+            let is_due =
+                matches!(name, "diagnose" | "doctor") || (in_turn(name) + turn) % REPORTS.len() < 2;
             if is_due {
                 self.judge(name, true).await?;
             }
