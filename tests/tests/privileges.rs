@@ -199,7 +199,6 @@ const NOTHING_PERSONAL: [&str; 19] = [
     "run_failures",
     "run_reports",
     "schema_version",
-    "trigger_status",
     "unfilled_columns",
 ];
 
