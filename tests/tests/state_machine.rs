@@ -158,10 +158,7 @@ async fn it_repairs_everyone_slice_after_slice_though_two_fail_and_publishes_tha
     )
     .await?;
     assert_eq!(counts, [i64::from(missing); 4]);
-    assert_eq!(
-        project.count("select count(*) from rollcall.run").await?,
-        1
-    );
+    assert_eq!(project.count("select count(*) from rollcall.run").await?, 1);
     Ok(())
 }
 

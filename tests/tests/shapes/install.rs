@@ -96,9 +96,7 @@ pub(crate) async fn install(stage: &mut Stage<'_>) -> Result<()> {
 
 /// `rollcall rollback`: what the twin has, and nothing else.
 pub(crate) async fn roll_back(stage: &mut Stage<'_>) -> Result<()> {
-    let done = stage
-        .rollcall(&["rollback", "--yes"])
-        .await?;
+    let done = stage.rollcall(&["rollback", "--yes"]).await?;
     stage.expect(done.status == Some(0), || done.to_string());
     let (twin, subject) = (
         catalog(&stage.twin.client).await?,

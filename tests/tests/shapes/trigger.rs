@@ -13,9 +13,7 @@ pub(crate) async fn make_and_remove(stage: &mut Stage<'_>) -> Result<()> {
     let before = stage.subject.state().await?;
     let plan = stage.rollcall(&["trigger", "install"]).await?;
     stage.expect_unchanged("a planned trigger", &before).await?;
-    let done = stage
-        .rollcall(&["trigger", "install", "--apply"])
-        .await?;
+    let done = stage.rollcall(&["trigger", "install", "--apply"]).await?;
     if stage.shape.target.is_none() || stage.shape.broken {
         return stage
             .expect_unchanged("a trigger without a definition", &before)
@@ -87,9 +85,7 @@ pub(crate) async fn make_and_remove(stage: &mut Stage<'_>) -> Result<()> {
     stage.judging_reports().await?;
 
     if stage.shape.make_refused.is_none() {
-        let removed = stage
-            .rollcall(&["trigger", "remove", "--apply"])
-            .await?;
+        let removed = stage.rollcall(&["trigger", "remove", "--apply"]).await?;
         stage.expect(removed.status == Some(0), || removed.to_string());
         let after = catalog(&stage.subject.client).await?;
         stage.expect_same(
