@@ -160,6 +160,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 declare
   s rollcall.settings;
   hidden text;
+  candidates text;
 begin
   -- a signup's trigger runs as the one who signs up
   if pg_trigger_depth() = 0 then
@@ -167,10 +168,11 @@ begin
   end if;
   select x.* into s from rollcall.settings x;
   if s.target_table is null then
-    raise exception 'rollcall: there is no definition of who must have a profile'
+    select string_agg(c.table_name, ', ') into candidates
+    from (select x.table_name from rollcall.candidate_tables() x where x.key_column is not null limit 5) c;
+    raise exception 'rollcall: there is no definition of who must have a profile%', coalesce('; it could be a table of these: ' || candidates, '')
       using errcode = 'RC009',
-        detail = 'Rollcall found no table, or more than one, that could hold the profiles.',
-        hint = 'See the candidates: rollcall definition draft. Then choose one: rollcall definition set FILE.';
+        hint = 'Choose a table: rollcall definition draft TABLE > definition.sql. Then put it in force: rollcall definition set definition.sql.';
   end if;
   if to_regclass(s.target_table) is null then
     raise exception 'rollcall: the profile table % does not exist', s.target_table

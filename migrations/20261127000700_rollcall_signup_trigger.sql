@@ -64,31 +64,6 @@ $$;
 comment on function rollcall.on_signup() is
   'Rollcall: trigger function that makes the profile of a new user if it is expected and missing. Never fails, so a signup is never blocked.';
 
-create or replace function rollcall.trigger_status()
-returns table (trigger_name text, table_name text, function_name text, is_ours boolean, is_enabled boolean, note text)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select
-    t.tgname::text, t.tgrelid::regclass::text, p.oid::regprocedure::text, rollcall.is_ours(p.oid),
-    t.tgenabled in ('O', 'A'),
-    concat_ws(' ',
-      case when t.tgtype::integer & 2 = 2 then 'before' else 'after' end,
-      concat_ws(' or ', case when t.tgtype::integer & 4 = 4 then 'insert' end, case when t.tgtype::integer & 16 = 16 then 'update' end,
-        case when t.tgtype::integer & 8 = 8 then 'delete' end),
-      case when t.tgtype::integer & 1 = 0 then 'for each statement' end,
-      case when t.tginitdeferred then 'at commit' end,
-      case when t.tgqual is not null then 'under a condition' end,
-      case when s.replaced ? ('guard ' || p.oid::regprocedure) then
-        case when p.prosrc like '%rollcall guard%' then '(guarded)' else '(the guard was overwritten)' end end)
-  from pg_trigger t
-  join pg_class c on c.oid = t.tgrelid
-  join pg_proc p on p.oid = t.tgfoid
-  cross join rollcall.settings s
-  where c.relnamespace = to_regnamespace('auth') and not t.tgisinternal
-  order by t.tgrelid::regclass::text, t.tgname collate "C"
-$$;
-comment on function rollcall.trigger_status() is
-  'The triggers on the tables of Supabase Auth, in the order in which they fire: whose they are and what they fire on.';
-
 create or replace function rollcall.signup_trigger_plan(out trigger_name name, out function_name text, out plan text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -191,13 +166,14 @@ begin
       using errcode = 'dependent_objects_still_exist', hint = 'Drop them first; nothing was changed.';
   end if;
   for ours in
-    select t.tgname, p.oid::regprocedure as function, pg_get_functiondef(p.oid) as definition, obj_description(p.oid, 'pg_proc') as comment
+    -- as text: of a function that is gone only the number is left
+    select t.tgname, p.oid::regprocedure::text as function, pg_get_functiondef(p.oid) as definition, obj_description(p.oid, 'pg_proc') as comment
     from pg_trigger t join pg_proc p on p.oid = t.tgfoid
     where t.tgrelid = 'auth.users'::regclass and rollcall.is_ours(p.oid)
   loop
     -- A trigger can be dropped by the owner of its table alone; it goes with its function.
     execute format('drop function %s cascade', ours.function);
-    if ours.function::text = 'rollcall.on_signup()' then
+    if ours.function = 'rollcall.on_signup()' then
       execute ours.definition;
       execute format('comment on function rollcall.on_signup() is %L', ours.comment);
       revoke all on function rollcall.on_signup() from public;
@@ -231,91 +207,7 @@ comment on function rollcall.install_signup_trigger() is
 
 -- The guard -------------------------------------------------------------------------------------------------------
 
-create or replace function rollcall.guard_function(p_function regprocedure, p_apply boolean default false) returns text
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
-declare
-  f constant record := (select p from pg_proc p where p.oid = p_function);
-  guarded constant text :=
-    E'begin -- rollcall guard: the original is kept, and "rollcall trigger unguard" gives it back\n'
-    || regexp_replace(btrim(f.prosrc, E' \t\r\n'), ';?$', E';\n')
-    || E'exception when others or query_canceled or assert_failure then\n'
-    || E'  begin\n'
-    || E'    perform rollcall.log_guarded_failure(new.id, sqlstate);\n'
-    || E'  exception when others or query_canceled or assert_failure then null;\n'
-    || E'  end;\n'
-    || E'  return new;\nend\n';
-  refusing text;
-begin
-  if f.prosrc like '%rollcall guard%' then
-    return format('%s is guarded already', p_function);
-  end if;
-  if (select l.lanname from pg_language l where l.oid = f.prolang) <> 'plpgsql'
-    or not exists (select from pg_trigger t where t.tgfoid = p_function and t.tgrelid = 'auth.users'::regclass and t.tgtype::integer & 7 = 5)
-  then
-    raise exception 'rollcall: % is no PL/pgSQL function of an after-insert trigger on auth.users', p_function
-      using errcode = 'wrong_object_type', hint = 'List them: rollcall trigger status.';
-  end if;
-  if exists (select from pg_trigger t where t.tgfoid = p_function and t.tgtype::integer & 66 <> 0) then  -- before, instead of
-    raise exception 'rollcall: % is also run before a row is written', p_function
-      using errcode = 'object_not_in_prerequisite_state', detail = 'There its result decides what becomes of the row.',
-        hint = 'Give the triggers a function each.';
-  end if;
-  -- what it calls, and what fires on the tables that it names
-  with recursive code (id, source) as (
-    select p_function::oid, f.prosrc
-    union
-    select p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
-    from code
-    join pg_proc p on p.pronamespace = any (rollcall.application_schemas())
-      and (
-        strpos(lower(code.source), lower(p.proname)) > 0
-        or exists (
-          select from pg_trigger g join pg_class c on c.oid = g.tgrelid
-          where g.tgfoid = p.oid and c.relnamespace = any (rollcall.application_schemas()) and strpos(lower(code.source), lower(c.relname)) > 0)
-      )
-  )
-  select string_agg(code.id::regprocedure::text, ', ') into refusing
-  from code
-  where regexp_replace(regexp_replace(code.source, '--[^\n]*', '', 'g'), '/\*.*?\*/', '', 'g')
-    ~* '\mraise\M(?!\s+(debug|log|info|notice|warning)\M)|\massert\M|\minto\s+strict\M';
-  if refusing is not null then
-    raise exception 'rollcall: signups are refused on purpose in %', refusing
-      using errcode = 'object_not_in_prerequisite_state',
-        detail = 'It raises errors of its own. A guard would let through those that it keeps out.',
-        hint = 'Put what may fail into a block of its own inside the function, with an exception handler.';
-  end if;
-  if p_apply then
-    update rollcall.settings s set replaced = s.replaced || jsonb_build_object('guard ' || p_function, pg_get_functiondef(p_function));
-    execute replace(pg_get_functiondef(p_function), f.prosrc, guarded);
-    return format('guarded %s: if it fails, the signup goes through, and the failure is kept as an event', p_function);
-  end if;
-  return format('replace the body of %s by:', p_function) || E'\n' || guarded;
-end
-$$;
-comment on function rollcall.guard_function(regprocedure, boolean) is
-  'Puts the body of a signup trigger function of the application''s into a block that catches, keeps and passes over its errors, or only says so. Refuses a function that raises errors on purpose.';
-
-create or replace function rollcall.unguard_function(p_function regprocedure) returns text
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
-declare
-  key constant text := 'guard ' || p_function;
-  original constant text := (select s.replaced ->> key from rollcall.settings s);
-  is_ours constant boolean := (select p.prosrc like '%rollcall guard%' from pg_proc p where p.oid = p_function);
-begin
-  if original is null then
-    return format('%s has no guard', p_function);
-  end if;
-  if is_ours then
-    execute original;
-  end if;
-  update rollcall.settings s set replaced = s.replaced - key;
-  return case when is_ours then format('%s is as it was before the guard', p_function)
-    else format('the guard of %s had been overwritten; the function stays as it is', p_function) end;
-end
-$$;
-comment on function rollcall.unguard_function(regprocedure) is
-  'Gives a guarded function back its original body, unless it was replaced since.';
-
+-- A guard is put into a function of the application's by the program, on request (rollcall trigger guard).
 create or replace function rollcall.log_guarded_failure(p_user_id uuid, p_sqlstate text) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   insert into rollcall.event (user_id, kind, payload)

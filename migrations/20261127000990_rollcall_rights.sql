@@ -74,7 +74,6 @@ grant execute on function
   rollcall.row_facts(),
   rollcall.sample_profiles(),
   rollcall.schema_version(),
-  rollcall.trigger_status(),
   rollcall.unfilled_columns(),
   rollcall.run_failures(uuid, integer),
   rollcall.run_reports(integer, text),

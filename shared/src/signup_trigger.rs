@@ -1,11 +1,14 @@
 //! Stance *make*: Rollcall's own signup trigger, and guards around the application's trigger functions. Each is asked for on
 //! purpose; the database decides whether it can do harm, and then refuses with the reason.
 
+mod guard;
+
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
+use self::guard::{Guard, Unguard};
 use crate::database::{Database, Queries, column};
 use crate::error::Result;
 use crate::patience;
@@ -38,11 +41,7 @@ pub async fn status(database: &mut Database) -> Result<Vec<TriggerStatus>> {
     database
         .read(LIMIT, async |queries| {
             queries
-                .rows(
-                    "select t.trigger_name, t.table_name, t.function_name, t.is_ours, t.is_enabled, t.note
-                     from rollcall.trigger_status() t",
-                    &[],
-                )
+                .rows(include_str!("signup_trigger/status.sql"), &[])
                 .await?
                 .iter()
                 .map(|row| {
@@ -82,22 +81,17 @@ impl Change {
         session
             .run(async |database| {
                 database
-                    .read(LIMIT, async |queries| {
-                        let (sql, function) = match self {
-                            Self::Install => (
-                                "select p.plan as words from rollcall.signup_trigger_plan() p",
-                                None,
-                            ),
-                            Self::Remove => (include_str!("signup_trigger/plan_remove.sql"), None),
-                            Self::Guard(name) => (
-                                "select rollcall.guard_function($1::regprocedure) as words",
-                                Some(name),
-                            ),
-                            Self::Unguard(name) => {
-                                (include_str!("signup_trigger/plan_unguard.sql"), Some(name))
-                            }
-                        };
-                        words(queries, sql, function).await
+                    .read(LIMIT, async |queries| match self {
+                        Self::Install => {
+                            let sql =
+                                "select p.plan as words from rollcall.signup_trigger_plan() p";
+                            words(queries, sql).await
+                        }
+                        Self::Remove => {
+                            words(queries, include_str!("signup_trigger/plan_remove.sql")).await
+                        }
+                        Self::Guard(name) => Ok(Guard::of(queries, name).await?.plan()),
+                        Self::Unguard(name) => Ok(Unguard::of(queries, name).await?.plan()),
                     })
                     .await
             })
@@ -114,21 +108,19 @@ impl Change {
             database
                 .write(LIMIT, async |queries| {
                     queries.lock_install().await?;
-                    let (sql, function) = match self {
+                    match self {
                         Self::Install => {
-                            ("select rollcall.install_signup_trigger() as words", None)
+                            words(queries, "select rollcall.install_signup_trigger() as words")
+                                .await
                         }
-                        Self::Remove => ("select rollcall.remove_signup_trigger() as words", None),
-                        Self::Guard(name) => (
-                            "select rollcall.guard_function($1::regprocedure, true) as words",
-                            Some(name),
-                        ),
-                        Self::Unguard(name) => (
-                            "select rollcall.unguard_function($1::regprocedure) as words",
-                            Some(name),
-                        ),
-                    };
-                    words(queries, sql, function).await
+                        Self::Remove => {
+                            words(queries, "select rollcall.remove_signup_trigger() as words").await
+                        }
+                        Self::Guard(name) => Guard::of(queries, name).await?.apply(queries).await,
+                        Self::Unguard(name) => {
+                            Unguard::of(queries, name).await?.apply(queries).await
+                        }
+                    }
                 })
                 .await
         })
@@ -136,12 +128,8 @@ impl Change {
     }
 }
 
-async fn words(queries: &Queries<'_>, sql: &str, function: Option<&String>) -> Result<String> {
-    let row = match function {
-        Some(function) => queries.row(sql, &[(function, Type::TEXT)]).await?,
-        None => queries.row(sql, &[]).await?,
-    };
-    column(&row, "words")
+async fn words(queries: &Queries<'_>, sql: &str) -> Result<String> {
+    column(&queries.row(sql, &[]).await?, "words")
 }
 
 /// A function as the catalog spells it, with its schema and arguments; none where there is no such function. Without a

@@ -632,7 +632,7 @@ async fn in_stance_watch_by_nothing_of_rollcalls() -> Result<()> {
     assert_eq!(
         value::<i64>(
             &holder,
-            "select count(*) from rollcall.trigger_status() where is_ours"
+            "select count(*) from pg_trigger where rollcall.is_ours(tgfoid)"
         )
         .await?,
         0

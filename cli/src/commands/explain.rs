@@ -47,7 +47,7 @@ fn the_only(users: &[Uuid]) -> anyhow::Result<Uuid> {
     match users {
         [user] => Ok(*user),
         [] => bail!(
-            "no user has this address; a deleted one is found by his id (rollcall mismatches lists them)"
+            "no user has this address or number. A signup that was refused leaves no row: rollcall probe. A deleted user is found by id: rollcall mismatches"
         ),
         several => {
             let ids: Vec<String> = several.iter().map(Uuid::to_string).collect();

@@ -1,6 +1,6 @@
 -- What rollcall.remove_signup_trigger() would do.
 select coalesce(
-  string_agg(format('drop the trigger %I on auth.users, and the function %s with it', t.trigger_name, t.function_name), '; '),
+  string_agg(format('drop the trigger %I on auth.users, and the function %s with it', t.tgname, t.tgfoid::regprocedure), '; '),
   'there is no trigger of Rollcall''s') as words
-from rollcall.trigger_status() t
-where t.is_ours
+from pg_trigger t
+where t.tgrelid = to_regclass('auth.users') and not t.tgisinternal and rollcall.is_ours(t.tgfoid)

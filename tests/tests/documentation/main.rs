@@ -97,8 +97,8 @@ fn table<'a>(markdown: &'a str, head: &str) -> Result<Vec<Vec<&'a str>>> {
         .take_while(|line| line.starts_with('|'))
         .map(|line| {
             line.trim_matches('|')
-                .split(" | ")
-                .map(|cell| cell.trim_matches([' ', '|']))
+                .split('|')
+                .map(str::trim)
                 .collect()
         })
         .collect();

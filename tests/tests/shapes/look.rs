@@ -22,7 +22,7 @@ pub(crate) async fn look(stage: &mut Stage<'_>) -> Result<()> {
         let doctor = stage.report(&["doctor"]).await?;
         let named = doctor.finished.stdout.contains(&word);
         stage.expect(named, || {
-            format!("doctor does not name {word}: {}", doctor.finished)
+            format!("doctor does not name {word}: {}", doctor)
         });
     }
     stage.expect_unchanged("a look", &before).await
