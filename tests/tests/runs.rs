@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rollcall::backfill::runs::{self, Action, Speed};
-use rollcall::backfill::{self, Ending, Face, Outcome, RunOptions, RunState, SkipReason, Which};
+use rollcall::backfill::{
+    self, RunOptions, RunResult, RunState, RunTarget, SkipReason, Source, StopReason,
+};
 use rollcall::error::Error;
-use rollcall_tests::backfills::{add_missing, order, project_with_missing, user};
+use rollcall_tests::backfills::{add_missing, options, project_with_missing, unwatched, user};
 use rollcall_tests::programs::program;
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
@@ -22,12 +24,12 @@ use uuid::Uuid;
 /// A run that is left alone is free after this long, with time to spare.
 const LEASE: Duration = Duration::from_secs(30);
 
-async fn apply(project: &Project, order: &RunOptions) -> Result<Outcome> {
+async fn apply(project: &Project, order: &RunOptions) -> Result<RunResult> {
     Ok(backfill::apply(&mut project.session()?, order, None, unwatched).await?)
 }
 
 /// The same on a thread of its own.
-fn in_background(project: &Project, order: RunOptions) -> JoinHandle<Result<Outcome>> {
+fn in_background(project: &Project, order: RunOptions) -> JoinHandle<Result<RunResult>> {
     let project = project.clone();
     spawn_blocking(move || {
         tokio::runtime::Builder::new_current_thread()
@@ -50,7 +52,7 @@ async fn assert_done_once(client: &Client, created: i64) -> Result<()> {
         "select count(*) from public.user_events where kind = 'profile_backfilled'
          union all select count(*) from public.profiles
          union all select sum(created)::bigint from rollcall.run
-         union all select sum(cardinality(user_ids)) from rollcall.run_batch",
+         union all select sum(cardinality(user_ids)) from rollcall.receipt",
     )
     .await?;
     assert_eq!(counts, [created; 4]);
@@ -96,11 +98,7 @@ async fn a_run_records_who_why_how_far_and_each_failure_once() -> Result<()> {
         (10, 10, 8, 2, 0)
     );
     assert_eq!(
-        values::<Uuid>(
-            &client,
-            "select user_id from rollcall.run_failure order by 1"
-        )
-        .await?,
+        values::<Uuid>(&client, "select user_id from rollcall.failure order by 1").await?,
         [user(3), user(7)]
     );
 
@@ -439,7 +437,7 @@ async fn a_client_that_makes_its_own_profile_meanwhile_keeps_it() -> Result<()> 
 // Pause, resume, cancel, pace ------------------------------------------------------------------------------------------------
 
 /// A run that its worker is slow at, because it is told to.
-async fn a_slow_run(project: &Project) -> Result<(JoinHandle<Result<Outcome>>, Uuid)> {
+async fn a_slow_run(project: &Project) -> Result<(JoinHandle<Result<RunResult>>, Uuid)> {
     let slow = RunOptions {
         duty: 0.05,
         ..options(1, None, None)
