@@ -263,8 +263,8 @@ begin
       -- "others" leaves out a cancelled query and a failed assertion; a trigger may meet either
       when others or query_canceled or assert_failure then
         get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name, context = pg_exception_context;
-        constraint_name := rollcall.known_constraint(constraint_name);
-        column_name := rollcall.known_column(column_name);
+        constraint_name := rollcall.known_name(constraint_name);
+        column_name := rollcall.known_name(column_name);
         failed_functions := rollcall.known_functions(context);
         tables_written := '{}';
         wrong_columns := null;
