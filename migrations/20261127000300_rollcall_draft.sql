@@ -570,7 +570,7 @@ begin
     end if;
   end if;
   return chosen;
-exception when others then
+exception when others or assert_failure then
   get stacked diagnostics reason = message_text, code = returned_sqlstate;
   raise warning 'rollcall: no definition was drafted for % (SQLSTATE %)%', coalesce(chosen, 'any table'), code,
     case when reason like 'rollcall: %' then substr(reason, 10) else '' end

@@ -263,8 +263,8 @@ begin
       -- "others" leaves out a cancelled query and a failed assertion; a trigger may meet either
       when others or query_canceled or assert_failure then
         get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name, context = pg_exception_context;
-        constraint_name := rollcall.known_constraint(constraint_name);
-        column_name := rollcall.known_column(column_name);
+        constraint_name := rollcall.known_name(constraint_name);
+        column_name := rollcall.known_name(column_name);
         failed_functions := rollcall.known_functions(context);
         tables_written := '{}';
         wrong_columns := null;
@@ -355,7 +355,7 @@ begin
           select u.users_row into person from rollcall.sample_users(at_domain, who.keys) u where u.kind = who.kind;
           written := written || rollcall.sign_up(person, is_confirmed);
           passed := passed || jsonb_build_object(who.name, person -> 'id');
-        exception when others then
+        exception when others or assert_failure then
           null;
         end;
       end loop;
@@ -419,7 +419,7 @@ begin
   exception
     when sqlstate 'RC001' then
       null;
-    when others then
+    when others or assert_failure then
       example := null;
   end;
   return example;

@@ -9,8 +9,9 @@ create or replace function rollcall.row_facts() returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
   s constant rollcall.settings := (select x from rollcall.settings x);
-  has_anonymous constant boolean := exists (
-    select from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attname = 'is_anonymous' and not a.attisdropped);
+  is_anonymous constant text := coalesce((
+    select 'u.is_anonymous' from pg_attribute a
+    where a.attrelid = to_regclass('auth.users') and a.attname = 'is_anonymous' and not a.attisdropped), 'false');
   null_token constant text := (
     select string_agg(format('u.%I is null', a.attname), ' or ' order by a.attnum)
     from pg_attribute a
@@ -18,11 +19,12 @@ declare
       'confirmation_token', 'recovery_token', 'email_change', 'email_change_token_new', 'email_change_token_current', 'phone_change',
       'phone_change_token', 'reauthentication_token'));
   -- under which unique index an address can be taken
-  email_is_lowered constant boolean := (
-    select bool_and(i.indexprs is not null)
+  taken_email constant text := (
+    select case when bool_and(i.indexprs is not null) then 'lower(t.email::text) = lower(m.email)' else 't.email::text = m.email' end
     from pg_index i
     where i.indrelid = to_regclass(s.target_table) and i.indisunique and i.indnkeyatts = 1 and 'email' = any (s.columns)
-      and pg_get_indexdef(i.indexrelid, 1, false) ~ '^(lower\()?\(?email\M');
+      and pg_get_indexdef(i.indexrelid, 1, false) ~ '^(lower\()?\(?email\M'
+    having count(*) > 0);
   facts jsonb;
   of_rows jsonb;
   code text;
@@ -56,7 +58,7 @@ begin
     execute
       'with missing_user as materialized (
          select u.id, u.xmin as made_by, e._signed_up_at, u.confirmed_at is null as is_unconfirmed,
-           ' || case when has_anonymous then 'u.is_anonymous' else 'false' end || ' as is_anonymous,
+           ' || is_anonymous || ' as is_anonymous,
            ' || case when 'email' = any (s.columns) then 'e.email::text' else 'null::text' end || ' as email
          from (' || s.query || ') e join auth.users u on u.id = e._user_id
          where not ' || rollcall.in_grace(s) || '
@@ -70,7 +72,12 @@ begin
            n.changed_by = t.xmin or exists (select from auth.identities i where i.user_id = n.id and i.xmin = t.xmin)) as is_of_signup
          from newest n join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'n.id') || '
        )
-       select jsonb_build_object(
+       select (
+         select jsonb_build_object(
+           ''has_anonymous'', bool_or(' || is_anonymous || '), ''has_no_email'', bool_or(u.email is null), ''has_no_phone'', bool_or(u.phone is null),
+           ''null_tokens'', count(*) filter (where ' || coalesce(null_token, 'false') || '))
+         from auth.users u where u.deleted_at is null
+       ) || jsonb_build_object(
          ''missing'', (select count(*) from missing_user),
          ''missing_unconfirmed'', (select count(*) from missing_user m where m.is_unconfirmed and not m.is_anonymous),
          ''newest_is_missing'', (select max(m._signed_up_at) from missing_user m)
@@ -78,15 +85,12 @@ begin
          ''has_profiles'', exists (select from with_profile),
          -- a profile that the transaction of the signup wrote
          ''has_profiles_of_signup'', exists (select from with_profile p where p.is_of_signup),
-         ''has_anonymous'', exists (select from auth.users u where ' || case when has_anonymous then 'u.is_anonymous' else 'false' end || '),
-         ''null_tokens'', (select count(*) from auth.users u where u.deleted_at is null and (' || coalesce(null_token, 'false') || ')),
          -- Supabase Auth makes one user in a transaction
          ''loaded'', (
            select sum(l.users)
            from (select count(*) as users from missing_user m group by m.made_by::text having count(*) >= 10) l),
-         ''email_taken'', ' || coalesce(
-           '(select count(*) from missing_user m where exists (select from ' || s.target_table || ' t where '
-           || case when email_is_lowered then 'lower(t.email::text) = lower(m.email)' else 't.email::text = m.email' end || '))', '0') || '
+         ''email_taken'', (
+           select count(*) from missing_user m where exists (select from ' || s.target_table || ' t where ' || coalesce(taken_email, 'false') || '))
        )'
       into of_rows;
     return facts || of_rows;

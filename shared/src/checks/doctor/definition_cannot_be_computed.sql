@@ -1,7 +1,10 @@
 -- The definition casts what a user wrote: it fails on what does not fit the type (an old label of an enum, a text that is
 -- no uuid or is too long).
 select
-  case when s.is_by_definition and array_agg(p.kind) <> '{odd_metadata}' then 'critical' else 'warning' end,
+  case
+    when array_agg(p.kind) = '{odd_metadata}' then case when s.is_by_definition then 'warning' else 'info' end
+    when s.is_by_definition then 'critical' else 'warning'
+  end,
   case when s.is_by_definition then 'users of some kinds get no profile' else 'a repair by the definition cannot make the profiles of some kinds of users' end
     || ': it cannot be computed for them',
   case when s.is_by_definition then 'Without a profile stay: ' else 'Signups go on as they do. A repair fails for: ' end

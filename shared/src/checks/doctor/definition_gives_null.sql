@@ -1,7 +1,10 @@
 -- The definition fills a column that must have a value from one that some users do not have: e-mail, phone, a key of the
 -- metadata.
 select
-  case when s.is_by_definition then 'critical' else 'warning' end,
+  case
+    when array_agg(p.kind) = '{odd_metadata}' then case when s.is_by_definition then 'warning' else 'info' end
+    when s.is_by_definition then 'critical' else 'warning'
+  end,
   format(
     case when s.is_by_definition then 'users of some kinds get no profile' else 'a repair by the definition cannot make the profiles of some kinds of users' end
     || ': it gives %s no value, and the table requires one', a.attname),

@@ -1,10 +1,10 @@
 -- The profile holds on to its user: deleting a user fails, from the dashboard and from the API.
 select
-  'warning',
+  'info',
   format('users with a profile cannot be deleted: the reference of %s to auth.users does not cascade', l.target_written),
   'Deleting a user fails with "Database error deleting user", also for users who asked to be forgotten. Signups go on.',
   array[format('constraint %I on %s: %s', k.conname, l.target_written, pg_catalog.pg_get_constraintdef(k.oid))],
-  'Let the reference delete the profile with its user (on delete cascade), or delete the profile first.',
+  'If users are to be deleted, let the reference delete the profile with them (on delete cascade), or delete the profile first.',
   null
 from place l
 join pg_catalog.pg_constraint k on k.conrelid = l.target and k.contype = 'f' and k.conkey = array[l.key_number] and k.confrelid = l.users

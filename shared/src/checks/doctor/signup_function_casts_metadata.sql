@@ -1,7 +1,7 @@
 -- What a client sends as metadata is anything. A cast to an enum, a uuid or a number fails on what does not fit, and takes
 -- the signup with it.
 select
-  'warning',
+  'info',
   format('the function %s casts metadata of the user to %s, which fails on what does not fit', e.function_name, string_agg(distinct m.type_name, ', ')),
   'Users whose app sends another value than the cast expects (an old label, an empty text) cannot sign up: "Database error saving new user". The error is 22P02.',
   array_agg(distinct 'cast to ' || m.type_name) || min(e.way),

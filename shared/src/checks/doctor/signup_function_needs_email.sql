@@ -2,20 +2,24 @@
 -- client sent; nobody is signed in yet. A function that copies such a value into a column that must have one works for
 -- the kind it was tried with.
 select
-  min(u.severity),
+  case when bool_or(u.is_in_use) then min(u.severity) else 'info' end,
   format('the function %s copies a value that %s not have into %s, which must have one, %s', u.function_name,
     case when bool_or(u.value ~* '^auth') then 'a new user does' else 'some users do' end,
     string_agg(distinct format('column %s of %s', u.attname, u.object::regclass), ', '),
     case when bool_or(u.value ~* '^auth') then min(u.consequence)
       when min(u.consequence) like 'so users %' then 'so these have no profile' else 'so these cannot sign up' end),
-  'Users who sign up anonymously, by phone or by wallet have no e-mail address, by e-mail no phone number, and metadata is what the client sent. '
-    || min(u.meaning) || ' The error is 23502 (not null). Others get their profile.',
+  case when bool_or(u.value ~* '^auth') then 'Nobody is signed in during a signup. '
+    else 'Users who sign up anonymously, by phone or by wallet have no e-mail address, by e-mail no phone number, and metadata is what the client sent. ' end
+    || min(u.meaning) || ' The error is 23502 (not null).',
   array_agg(distinct format('column %s of %s is not null and gets %s', u.attname, u.object::regclass, u.value)) || min(u.way),
-  'Let the function give a value of its own: coalesce(value, …).',
+  'If such users are to sign up, let the function give a value of its own: coalesce(value, …).',
   null
 from (
-  select e.*, n.object, a.attname, v.value
+  select e.*, n.object, a.attname, v.value,
+    -- users without it are there; of metadata it is not known
+    case when v.value ~* '^auth' then true when v.value ~* '^new\s*\.\s*email' then f.has_no_email when v.value ~* '^new\s*\.\s*phone' then f.has_no_phone end as is_in_use
   from examined e
+  cross join facts f
   join path_trigger t on t.trigger_id = e.trigger_id
   join named n on n.function_id = e.function_id and n.path = e.path and n.command = 'insert into' and n.columns is not null
   join pg_catalog.pg_class c on c.oid = n.object
