@@ -175,11 +175,11 @@ comment on function rollcall.candidate_tables() is
 
 create or replace function rollcall.is_privilege(p_name text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select lower(regexp_replace(p_name, '([a-z0-9])([A-Z])', '\1_\2', 'g')) ~ (
-    '(^|_)(roles?|types?|kind|plans?|tier|levels?|admin|staff|moderator|superuser|permissions?|privileges?|scopes?|status|verified|approved'
-    '|credits?|balance|quota|limits?|premium|pro|paid|subscription|active|enabled|banned|blocked|flags?|access|grants?)(_|$)'
-    '|(account|user|profile|member)(type|role|plan|level)|isadmin'
-    '|(^|_)(org|organi[sz]ation|tenant|team|group|company|workspace|parent|owner)_?id$')
+  select string_to_array(n, '_') && '{role,roles,type,types,kind,plan,plans,tier,level,levels,admin,staff,moderator,superuser,permission,permissions,
+      privilege,privileges,scope,scopes,status,verified,approved,credit,credits,balance,quota,limit,limits,premium,pro,paid,subscription,
+      active,enabled,banned,blocked,flag,flags,access,grant,grants}'
+    or n ~ '(account|user|profile|member)(type|role|plan|level)|isadmin|(org|organi[sz]ation|tenant|team|group|company|workspace|owner)_?id$'
+  from lower(regexp_replace(p_name, '([a-z0-9])([A-Z])', '\1_\2', 'g')) n
 $$;
 comment on function rollcall.is_privilege(text) is
   'Whether a column or a metadata key is named like something that people must not choose for themselves.';
@@ -240,7 +240,7 @@ begin
            when u.email is null and u.phone is null then ''other''
            when u.email_confirmed_at is null and u.phone_confirmed_at is null then ''unconfirmed''
            when u.email is null then ''phone'' else ''email'' end as kind,
-         count(*) as users, count(*) filter (where exists (select from %s t where %s)) as with_row
+         count(*) as users, count(*) filter (where (select count(*) from %s t where %s) > 0) as with_row
        from auth.users u where u.id = any ($1) group by 1
      ) k',
     case when 'is_anonymous' = any (auth_columns) then 'when u.is_anonymous then ''anonymous''' end,
@@ -261,7 +261,7 @@ begin
     cross join lateral jsonb_each(case when jsonb_typeof(u.raw_user_meta_data) = 'object' then u.raw_user_meta_data else '{}' end) k
     where u.id = any (p_user_ids) and jsonb_typeof(k.value) in ('string', 'number') and k.key ~ '^[A-Za-z][A-Za-z0-9_]{0,62}$'
       and k.key not in ('sub', 'iss', 'email', 'phone', 'provider_id')
-    group by 1 having not rollcall.is_privilege(k.key) order by 2 desc, 1 limit 40
+    group by 1 having not rollcall.is_privilege(min(k.key)) order by 2 desc, 1 limit 40
   ) m;
   if sources @> array['u.raw_user_meta_data ->> ''first_name''', 'u.raw_user_meta_data ->> ''last_name'''] then
     sources := sources || 'concat_ws('' '', u.raw_user_meta_data ->> ''first_name'', u.raw_user_meta_data ->> ''last_name'')'::text;
