@@ -187,24 +187,17 @@ comment on function rollcall.is_privilege(text) is
 create or replace function rollcall.sources_by_name(p_column text) returns text[]
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select case
-    when c.name in ('email', 'emailaddress', 'useremail', 'mail') then array['u.email::text']
-    when c.name in ('phone', 'phonenumber', 'mobile', 'msisdn') then array['u.phone']
-    when c.name in ('createdat', 'updatedat', 'insertedat', 'joinedat', 'registeredat') then array['u.created_at']
-    else array(
-      select format('u.raw_user_meta_data ->> %L', k.key)
-      from (values
-        ('username handle', array['username', 'user_name', 'preferred_username']),
-        ('fullname name displayname', array['full_name', 'name', 'display_name']),
-        ('firstname givenname', array['first_name', 'given_name']),
-        ('lastname familyname surname', array['last_name', 'family_name']),
-        ('avatarurl avatar picture image imageurl photourl', array['avatar_url', 'picture'])
-      ) known (names, keys)
-      cross join unnest(known.keys) with ordinality k (key, position)
-      where c.name = any (string_to_array(known.names, ' '))
-      order by k.position
-    )
+    when n in ('email', 'emailaddress', 'useremail', 'mail') then array['u.email::text']
+    when n in ('phone', 'phonenumber', 'mobile', 'msisdn') then array['u.phone']
+    when n in ('createdat', 'updatedat', 'insertedat', 'joinedat', 'registeredat') then array['u.created_at']
+    else array(select format('u.raw_user_meta_data ->> %L', k) from unnest(case
+      when n in ('username', 'handle') then '{username,user_name,preferred_username}'::text[]
+      when n in ('fullname', 'name', 'displayname') then '{full_name,name,display_name}'
+      when n in ('firstname', 'givenname') then '{first_name,given_name}'
+      when n in ('lastname', 'familyname', 'surname') then '{last_name,family_name}'
+      when n in ('avatarurl', 'avatar', 'picture', 'image', 'imageurl', 'photourl') then '{avatar_url,picture}' end) k)
   end
-  from (select replace(lower(p_column), '_', '') as name) c
+  from replace(lower(p_column), '_', '') n
 $$;
 comment on function rollcall.sources_by_name(text) is
   'What a column of this name usually holds, as SQL text over auth.users u, the first that has a value; empty: not known.';
@@ -385,7 +378,7 @@ begin
     -- A value that is the same for everybody; for a privilege only if nothing chooses it: the signups that were tried agree
     -- on it, from addresses that are nobody's, and the column has no default.
     same_for_all := case
-      when c.is_reference or c.category = 'D' then null
+      when c.is_reference or c.category in ('A', 'C', 'D') or (chain <> '{}' and c.category <> 'S') then null
       when c.is_privilege and (c.default_value is not null or p_example is null or (p_example ->> 'has_borrowed_domain')::boolean) then null
       else coalesce(p_example, p_evidence) #>> array['rest', c.attname::text]
     end;
@@ -395,8 +388,8 @@ begin
     fallback := case
       when same_for_all is not null then quote_literal(same_for_all) || '::text'
       when not c.is_required or (chain = '{}' and (is_complete or c.default_value is not null)) then null
-      when not c.is_computed then format('(%s)::text', c.default_value)
       when c.category = 'D' and chain <> '{}' then 'now()'
+      when c.category = 'S' and not c.is_computed then format('(%s)::text', c.default_value)
       when c.category <> 'S' or c.is_privilege or chain = '{u.email::text}' then null
       when (c.is_unique or c.is_checked) and lower(c.attname) ~ 'name|handle|slug'
         then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20))
