@@ -53,6 +53,7 @@ revoke all on function rollcall.schema_version() from public;
 grant execute on function
   rollcall.audit_counts(),
   rollcall.audit_log_state(),
+  rollcall.beyond_rollback(),
   rollcall.check_history(text, timestamptz),
   rollcall.definition_fault(),
   rollcall.email_mismatches(),
@@ -66,6 +67,7 @@ grant execute on function
   rollcall.is_expected(uuid),
   rollcall.missing_among(uuid[]),
   rollcall.missing_user_ids(integer),
+  rollcall.probe_signup(text),
   rollcall.recent_errors(integer),
   rollcall.recent_health(interval),
   rollcall.recent_issues(interval, boolean),
@@ -73,6 +75,7 @@ grant execute on function
   rollcall.record_check(text, text, text[], jsonb),
   rollcall.row_facts(),
   rollcall.sample_profiles(),
+  rollcall.sample_users(text, text[]),
   rollcall.schema_version(),
   rollcall.unfilled_columns(),
   rollcall.run_failures(uuid, integer),
