@@ -271,9 +271,7 @@ pub(crate) async fn with_rollcall(stage: &mut Stage<'_>) -> Result<()> {
         .both("deletion", async |auth| auth.hard_delete(id(107)).await)
         .await?;
     stage
-        .both("deletion in SQL", async |auth| {
-            auth.sql_delete(id(5)).await
-        })
+        .both("deletion in SQL", async |auth| auth.sql_delete(id(5)).await)
         .await?;
     stage.expect_same_rows("after changes and deletions").await
 }

@@ -67,11 +67,20 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.verdict())?;
-        let findings = self.json["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let findings = self.json["findings"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         for finding in findings {
-            write!(f, "\n{} {}: {} {}", finding["severity"], finding["id"], finding["summary"], finding["evidence"])?;
+            write!(
+                f,
+                "\n{} {}: {} {}",
+                finding["severity"], finding["id"], finding["summary"], finding["evidence"]
+            )?;
         }
-        if self.json["issues"].is_array() { write!(f, "\n{}", self.json["issues"])?; }
+        if self.json["issues"].is_array() {
+            write!(f, "\n{}", self.json["issues"])?;
+        }
         for line in self.finished.stderr.lines() {
             write!(f, "\nstderr: {line}")?;
         }
@@ -100,9 +109,10 @@ impl Stage<'_> {
         };
         // a dry run that was done ends as done, whatever it saw
         let is_dry_run = arguments[0] == "backfill" && !arguments.contains(&"--apply");
-        self.expect(finished.status == Some(expected) || is_dry_run && finished.status == Some(0), || {
-            format!("exit status and verdict differ: {finished}")
-        });
+        self.expect(
+            finished.status == Some(expected) || is_dry_run && finished.status == Some(0),
+            || format!("exit status and verdict differ: {finished}"),
+        );
         Ok(Report { finished, json })
     }
 
@@ -196,9 +206,7 @@ pub(crate) async fn reports(stage: &mut Stage<'_>) -> Result<()> {
         });
     } else if stage.shape.target.is_some() {
         let content = probe.verdict() == "consistent" && probe.findings().is_empty();
-        stage.expect(content, || {
-            format!("probe of a healthy project: {}", probe)
-        });
+        stage.expect(content, || format!("probe of a healthy project: {}", probe));
     }
     stage.expect_same_rows("after a probe").await?;
     stage.align_sequences().await
