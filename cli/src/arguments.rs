@@ -240,7 +240,7 @@ pub(crate) struct EventsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// Id or e-mail address of the user
+    /// Id, e-mail address or phone number of the user
     #[arg(value_name = "USER")]
     pub(crate) user: UserName,
 }
