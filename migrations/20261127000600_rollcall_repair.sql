@@ -202,11 +202,6 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         where c.conrelid = x.target or c.contypid in (select a.atttypid from pg_attribute a where a.attrelid = x.target and a.attnum > 0)
       ),
       (
-        select string_agg(l.enumlabel, ',' order by l.enumtypid, l.enumsortorder)
-        from pg_enum l
-        where l.enumtypid in (select a.atttypid from pg_attribute a where a.attrelid = x.target and a.attnum > 0)
-      ),
-      (
         select string_agg(concat_ws(' ', pg_get_triggerdef(g.oid), g.tgenabled, p.prosrc), ',' order by g.oid)
         from pg_trigger g join pg_proc p on p.oid = g.tgfoid
         where g.tgrelid = x.target and not g.tgisinternal
@@ -458,7 +453,7 @@ begin
   end if;
   made := rollcall.repair_many(p_user_ids, jsonb_build_object('source', p_source), p_overrides, false);
   return query
-    select c, 'created', null::text, null::text, null::text, '{}'::text[], null::text from unnest(made.created) c
+    select c, 'created', null, null, null, '{}'::text[], null from unnest(made.created) c
     union all
     select f.user_id, case rollcall.error_kind(f.sqlstate) when 'lock' then 'busy' else 'failed' end,
       f.sqlstate, f.constraint_name, f.column_name, f.functions,
@@ -592,9 +587,7 @@ begin
   where f.user_id in (
     select k.user_id from rollcall.failure k
     where k.user_id not in (select m from rollcall.missing_among(array(select a.user_id from rollcall.failure a)) m)
-    -- in one order, and past what another repair is writing
-    order by k.user_id
-    for update skip locked);
+    order by k.user_id for update skip locked);
   -- two that start at once are one run
   perform pg_advisory_xact_lock(hashtextextended('rollcall.start_run', 0));
 
@@ -648,6 +641,17 @@ $$;
 comment on function rollcall.start_run(text, jsonb, uuid) is
   'Starts a run, or finds the one to continue: this one, that of the idempotency key, else an unfinished one that was asked for alike. Also how many users it has still to come to. Options: note, batch_size, max_users, overrides, throttle, max_lag_ms, idempotency_key and request, replay, allow_outside_calls.';
 
+create or replace function rollcall.replication_lag_ms() returns bigint
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select (extract(epoch from max(w.replay_lag)) * 1000)::bigint
+  from pg_stat_replication w
+  where w.state = 'streaming'
+    -- a subscriber of changes may stay behind as it likes
+    and not exists (select from pg_replication_slots l where l.active_pid = w.pid and l.slot_type = 'logical')
+$$;
+comment on function rollcall.replication_lag_ms() is
+  'How far the slowest replica is behind, in milliseconds; null where there is none, or none that may be seen.';
+
 create or replace function rollcall.advance_run(p_run_id uuid, p_lease_owner uuid, p_limit integer)
 returns table (outcome text, attempted bigint, created bigint, failed bigint, busy bigint, skipped bigint, run jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
@@ -678,13 +682,7 @@ begin
       outcome := 'stopped';
     elsif r.lease_owner <> p_lease_owner and r.leased_until > clock_timestamp() then
       outcome := 'leased';
-    elsif r.max_lag_ms is not null and (
-      select extract(epoch from max(w.replay_lag)) * 1000 > r.max_lag_ms
-      from pg_stat_replication w
-      where w.state = 'streaming'
-        -- a subscriber of changes may stay behind as it likes
-        and not exists (select from pg_replication_slots l where l.active_pid = w.pid and l.slot_type = 'logical')
-    ) then
+    elsif r.max_lag_ms is not null and rollcall.replication_lag_ms() > r.max_lag_ms then
       outcome := 'lagging';
     elsif r.attempted >= r.max_users then
       outcome := 'finished';
@@ -714,11 +712,10 @@ begin
         exit;
       end if;
       r.pass := r.pass + 1;
-      -- Trying again would fail again where the row and its rules alone decide, and neither has changed. A value that
-      -- another has, a row that is referred to, or a trigger may have changed elsewhere.
+      -- Trying again would fail again where the row and its rules alone decide, and neither has changed.
       update rollcall.failure f
       set run_id = p_run_id
-      where not r.is_replay and (left(f.sqlstate, 2) = '22' or f.sqlstate in ('23502', '23514'))
+      where not r.is_replay and f.sqlstate in ('23502', '23514')
         and f.run_id is distinct from p_run_id
         -- the definition may read more than these rows; nobody waits longer than a day for a second try
         and f.last_failed_at > now() - interval '1 day'
@@ -845,7 +842,7 @@ declare
   chunk uuid[];
   users_before bigint;
   deleted uuid[];
-  done uuid[] := '{}';
+  done uuid[];
 begin
   if state is null then
     raise exception 'rollcall: there is no such run' using errcode = 'RC007', hint = 'List them: rollcall runs.';
@@ -907,9 +904,7 @@ begin
      ) x'
     into there, ours, referenced using made.user_ids, made.receipts;
 
-  if not p_apply then
-    done := ours;
-  end if;
+  done := case when p_apply then '{}' else ours end;
   pending := case when p_apply then ours else '{}' end;
   chunk := pending;  -- all at once; where something refuses, one by one
   while cardinality(pending) > 0 loop

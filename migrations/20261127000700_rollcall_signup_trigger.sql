@@ -39,7 +39,7 @@ begin
   end if;
   perform set_config('search_path', rollcall.application_path(), true);
   execute s.insert_query into made using array[new.id], '{}'::jsonb;
-  if made is not null then
+  if made = new.id then
     insert into rollcall.event (user_id, kind, payload)
     values (new.id, 'auth_user_created', '{"source": "trigger"}'), (new.id, 'profile_bootstrap_ok', '{"source": "trigger"}');
   elsif exists (select from rollcall.missing_among(array[new.id])) then

@@ -54,6 +54,7 @@ grant execute on function
   rollcall.audit_counts(),
   rollcall.audit_log_state(),
   rollcall.beyond_rollback(),
+  rollcall.candidate_tables(),
   rollcall.check_history(text, timestamptz),
   rollcall.definition_fault(),
   rollcall.email_mismatches(),

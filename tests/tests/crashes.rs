@@ -51,7 +51,8 @@ async fn whole_batches(client: &Client, users: i64, batch: i64) -> Result<i64> {
 }
 
 async fn nobody_has_a_profile(client: &Client) -> Result<()> {
-    let sql = "delete from public.profiles; delete from public.user_events; delete from rollcall.repair_failure";
+    let sql =
+        "delete from public.profiles; delete from public.user_events; delete from rollcall.failure";
     Ok(client.batch_execute(sql).await?)
 }
 

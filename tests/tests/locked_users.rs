@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rollcall::backfill::{self, Ending, IdRange, UserResult};
+use rollcall::backfill::{self, StopReason, UserResult};
 use rollcall_tests::backfills::order;
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
@@ -29,7 +29,7 @@ async fn project_with_a_locked_user(missing: u32) -> Result<(Project, Client, Uu
 async fn failures(project: &Project) -> Result<i64> {
     value(
         &project.connect().await?,
-        "select (select count(*) from rollcall.repair_failure)
+        "select (select count(*) from rollcall.failure)
            + (select count(*) from public.user_events where kind = 'profile_backfill_error')",
     )
     .await

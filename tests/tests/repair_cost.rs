@@ -1,13 +1,13 @@
 //! The shortcuts that keep a repair's cost with its work find whom the plain look at everyone finds.
 
 use anyhow::{Result, ensure};
-use rollcall::backfill::{self, Ending, Outcome};
-use rollcall_tests::backfills::{add_missing, order, project_with_missing, user};
+use rollcall::backfill::{self, RunResult, StopReason};
+use rollcall_tests::backfills::{add_missing, options, project_with_missing, unwatched, user};
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
 use tokio_postgres::Client;
 
-async fn apply(project: &Project, batch_size: u32) -> Result<Outcome> {
+async fn apply(project: &Project, batch_size: u32) -> Result<RunResult> {
     Ok(backfill::apply(
         &mut project.session()?,
         &options(batch_size, None, None),

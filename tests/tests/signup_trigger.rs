@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rollcall::error::Error;
 use rollcall::migrations::{self, Extent};
+use rollcall::session::Session;
+use rollcall::signup_trigger::{self, Change};
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{catalog, difference, refusal, value, values};
@@ -62,13 +65,14 @@ async fn events(client: &Client, id: Uuid) -> Result<Vec<String>> {
     .await
 }
 
-/// Names and owners of the signup triggers: `name ours` or `name theirs`.
-async fn triggers(client: &Client) -> Result<Vec<String>> {
-    values(
-        client,
-        "select trigger_name || case when is_ours then ' ours' else ' theirs' end from rollcall.trigger_status()",
-    )
-    .await
+/// The signup triggers: `name ours` or `name theirs`.
+async fn triggers(project: &Project) -> Result<Vec<String>> {
+    let triggers = signup_trigger::status(&mut project.rollcall().await?).await?;
+    let named = triggers.into_iter().map(|trigger| {
+        let whose = if trigger.is_ours { "ours" } else { "theirs" };
+        format!("{} {whose}", trigger.trigger)
+    });
+    Ok(named.collect())
 }
 
 #[tokio::test]
@@ -77,7 +81,7 @@ async fn where_both_names_are_free_it_has_the_usual_ones() -> Result<()> {
     let before = catalog(&client).await?;
     for number in 1..=2 {
         client.batch_execute(INSTALL).await?;
-        assert_eq!(triggers(&client).await?, ["on_auth_user_created ours"]);
+        assert_eq!(triggers(&project).await?, ["on_auth_user_created ours"]);
         let id = sign_up(&project, number).await?;
         ensure!(has_profile(&client, id).await?);
         assert_eq!(
@@ -111,7 +115,7 @@ async fn beside_the_applications_own_it_comes_last_and_leaves_it_be() -> Result<
     client.batch_execute(INSTALL).await?;
     client.batch_execute(INSTALL).await?;
     assert_eq!(
-        triggers(&client).await?,
+        triggers(&project).await?,
         [
             "on_auth_user_created theirs",
             "on_signup theirs",
@@ -150,7 +154,7 @@ async fn beside_the_applications_own_it_comes_last_and_leaves_it_be() -> Result<
     );
 
     client.batch_execute(REMOVE).await?;
-    assert_eq!(triggers(&client).await?, ["on_auth_user_created theirs"]);
+    assert_eq!(triggers(&project).await?, ["on_auth_user_created theirs"]);
     Ok(())
 }
 
@@ -218,7 +222,7 @@ async fn it_is_refused_where_the_application_makes_profiles_later() -> Result<()
     for trigger in [
         "create trigger confirmed after update on auth.users for each row
            when (old.email_confirmed_at is null and new.email_confirmed_at is not null) execute function public.made()",
-        "create trigger changed after insert or update on auth.users for each row
+        "create trigger changed after insert or update of email_confirmed_at on auth.users for each row
            when (new.email_confirmed_at is not null) execute function public.made()",
         "create trigger identified after insert on auth.identities for each row execute function public.made_of_identity()",
         "create trigger stated after insert on auth.users referencing new table as n
@@ -333,12 +337,12 @@ async fn code_that_the_application_deploys_over_it_is_what_runs_and_stays() -> R
             Ok(())
         };
         theirs(1).await?;
-        assert_eq!(triggers(&client).await?, ["on_auth_user_created theirs"]);
+        assert_eq!(triggers(&project).await?, ["on_auth_user_created theirs"]);
         project.upgrade().await?;
         theirs(2).await?;
         client.batch_execute(INSTALL).await?;
         assert_eq!(
-            triggers(&client).await?,
+            triggers(&project).await?,
             ["on_auth_user_created theirs", "zz_rollcall_on_signup ours"]
         );
         theirs(3).await?;
@@ -400,8 +404,26 @@ const FRAGILE: &str = "
     end; -- that is all
     $$;";
 
-const GUARD: &str = "select rollcall.guard_function('public.handle_new_user()', true)";
-const UNGUARD: &str = "select rollcall.unguard_function('public.handle_new_user()')";
+const FUNCTION: &str = "public.handle_new_user()";
+
+async fn guard(project: &Project) -> Result<String, Error> {
+    let guard = Change::Guard(FUNCTION.to_owned());
+    guard
+        .apply(&mut Session::new(project.settings().expect("settings")))
+        .await
+}
+
+async fn unguard(project: &Project) -> Result<String, Error> {
+    let unguard = Change::Unguard(FUNCTION.to_owned());
+    unguard
+        .apply(&mut Session::new(project.settings().expect("settings")))
+        .await
+}
+
+async fn note(project: &Project) -> Result<String> {
+    let triggers = signup_trigger::status(&mut project.rollcall().await?).await?;
+    Ok(triggers.first().context("no trigger")?.note.clone())
+}
 
 async fn anonymous(project: &Project) -> Result<Uuid> {
     project
@@ -417,15 +439,13 @@ async fn a_guarded_function_that_fails_blocks_no_signup() -> Result<()> {
     let before = catalog(&client).await?;
     ensure!(anonymous(&project).await.is_err());
 
-    let plan: String = value(
-        &client,
-        "select rollcall.guard_function('public.handle_new_user()')",
-    )
-    .await?;
+    let plan = Change::Guard(FUNCTION.to_owned())
+        .plan(&mut project.session()?)
+        .await?;
     ensure!(plan.contains("values (new.id, address)"), "{plan}");
     assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
 
-    client.batch_execute(GUARD).await?;
+    guard(&project).await?;
     let id = anonymous(&project).await?;
     ensure!(!has_profile(&client, id).await?);
     let event: String = value(
@@ -436,7 +456,7 @@ async fn a_guarded_function_that_fails_blocks_no_signup() -> Result<()> {
     assert_eq!(event, "profile_bootstrap_error guard 23502");
     let id = sign_up(&project, 1).await?;
     ensure!(has_profile(&client, id).await?);
-    let again: String = value(&client, GUARD).await?;
+    let again = guard(&project).await?;
     assert_eq!(again, "public.handle_new_user() is guarded already");
 
     // without the schema it still lets everybody through
@@ -448,7 +468,7 @@ async fn a_guarded_function_that_fails_blocks_no_signup() -> Result<()> {
         .batch_execute("alter schema gone rename to rollcall")
         .await?;
 
-    client.batch_execute(UNGUARD).await?;
+    unguard(&project).await?;
     assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
     ensure!(anonymous(&project).await.is_err());
     Ok(())
@@ -457,18 +477,14 @@ async fn a_guarded_function_that_fails_blocks_no_signup() -> Result<()> {
 #[tokio::test]
 async fn a_guard_that_a_deployment_overwrote_is_noticed_and_not_put_back() -> Result<()> {
     let (project, client) = project_with(&[FRAGILE, ON_AUTH_USER_CREATED]).await?;
-    client.batch_execute(GUARD).await?;
-    let note = "select note from rollcall.trigger_status()";
-    assert_eq!(
-        value::<String>(&client, note).await?,
-        "after insert (guarded)"
-    );
+    guard(&project).await?;
+    assert_eq!(note(&project).await?, "after insert (guarded)");
     client.batch_execute(HANDLE_NEW_USER).await?;
     assert_eq!(
-        value::<String>(&client, note).await?,
+        note(&project).await?,
         "after insert (the guard was overwritten)"
     );
-    let said: String = value(&client, UNGUARD).await?;
+    let said = unguard(&project).await?;
     ensure!(said.contains("overwritten"), "{said}");
     let body: String = value(
         &client,
@@ -532,16 +548,15 @@ async fn a_function_that_refuses_signups_on_purpose_gets_no_guard() -> Result<()
             "before a row is written",
         ),
     ] {
-        let (_project, client) =
+        let (project, client) =
             project_with(&[PROFILES, &application, ON_AUTH_USER_CREATED]).await?;
         let before = catalog(&client).await?;
-        let error = client
-            .batch_execute(GUARD)
+        let error = guard(&project)
             .await
             .err()
             .with_context(|| application.clone())?;
-        let error = error.as_db_error().context("of the database")?;
-        ensure!(error.message().contains(words), "{application}: {error}");
+        ensure!(error.to_string().contains(words), "{application}: {error}");
+        ensure!(!error.next_step().is_empty());
         assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
     }
     Ok(())
@@ -549,27 +564,29 @@ async fn a_function_that_refuses_signups_on_purpose_gets_no_guard() -> Result<()
 
 #[tokio::test]
 async fn what_is_no_trigger_function_of_a_signup_gets_no_guard() -> Result<()> {
-    let (_project, client) = project_with(&[
+    let (project, client) = project_with(&[
         PROFILES,
         HANDLE_NEW_USER,
         "create function public.other() returns trigger language plpgsql as $$ begin return new; end $$",
     ])
     .await?;
+    let before = catalog(&client).await?;
     for function in ["public.other()", "public.handle_new_user()", "auth.uid()"] {
-        let sql = format!("select rollcall.guard_function('{function}', true)");
-        assert_eq!(
-            refusal(&client, &sql).await.as_deref(),
-            Some("42809"),
+        let change = Change::Guard(function.to_owned());
+        let error = change.apply(&mut project.session()?).await.err();
+        ensure!(
+            error.is_some_and(|error| error.to_string().contains("is no PL/pgSQL function")),
             "{function}"
         );
     }
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
     Ok(())
 }
 
 /// Words that only warn, and a handler of its own, are no refusal.
 #[tokio::test]
 async fn a_function_that_only_warns_can_be_guarded() -> Result<()> {
-    let (_project, client) = project_with(&[
+    let (project, client) = project_with(&[
         PROFILES,
         "create function public.handle_new_user() returns trigger language plpgsql security definer set search_path = '' as $$
          begin
@@ -582,7 +599,10 @@ async fn a_function_that_only_warns_can_be_guarded() -> Result<()> {
         ON_AUTH_USER_CREATED,
     ])
     .await?;
-    client.batch_execute(GUARD).await?;
-    client.batch_execute(UNGUARD).await?;
+    let before = catalog(&client).await?;
+    guard(&project).await?;
+    sign_up(&project, 1).await?;
+    unguard(&project).await?;
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
     Ok(())
 }

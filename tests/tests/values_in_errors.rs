@@ -79,7 +79,7 @@ async fn events_that_cannot_be_written_cost_nobody_the_profile() -> Result<()> {
 
 #[tokio::test]
 async fn failures_of_users_who_are_gone_or_got_their_profile_are_forgotten() -> Result<()> {
-    const REMEMBERED: &str = "select count(*) from rollcall.repair_failure";
+    const REMEMBERED: &str = "select count(*) from rollcall.failure";
     let project = Project::migrated().await?;
     project.add_users_without_profile(3).await?;
     let client = project.connect().await?;
@@ -117,7 +117,7 @@ async fn failures_of_users_who_are_gone_or_got_their_profile_are_forgotten() -> 
     // made by the client itself
     client
         .batch_execute(
-            "insert into public.profiles (id) select user_id from rollcall.repair_failure;
+            "insert into public.profiles (id) select user_id from rollcall.failure;
              select public.backfill_all_missing_profiles(10, false)",
         )
         .await?;
