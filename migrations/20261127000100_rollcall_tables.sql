@@ -32,19 +32,14 @@ create table if not exists rollcall.settings (
 );
 comment on table rollcall.settings is
   'One row: the settings, and the definition of who must have a profile. Change the settings with update rollcall.settings set …, the definition with rollcall.define().';
-comment on column rollcall.settings.only_row is 'Keeps the table at one row.';
 comment on column rollcall.settings.grace_period is 'How long after a signup a missing profile is no finding yet; at most an hour.';
 comment on column rollcall.settings.keep_days is 'For how many days events, checks, incidents and runs are kept.';
 comment on column rollcall.settings.target_table is 'The profile table, quoted and with its schema. Null: there is no definition.';
 comment on column rollcall.settings.key_column is 'The column of that table that holds the user''s id.';
-comment on column rollcall.settings.key_is_uuid is 'Whether the key is a uuid; otherwise it is text.';
-comment on column rollcall.settings.columns is 'The columns that a created profile is given, the key among them.';
 comment on column rollcall.settings.query is 'One row for each user who must have a profile: _user_id, _signed_up_at, and the columns of a new profile.';
 comment on column rollcall.settings.actual_query is 'One row for each profile that belongs to a user: _user_id, email, _created_at. Made by rollcall.define().';
 comment on column rollcall.settings.insert_query is 'The statement that creates the profiles of the users $1: rollcall.insert_sql() when the definition was put in force.';
 comment on column rollcall.settings.is_draft is 'Whether Rollcall drafted the definition. One that a person has set is never replaced.';
-comment on column rollcall.settings.defined_at is 'When the definition was put in force.';
-comment on column rollcall.settings.defined_by is 'The role that put it in force.';
 comment on column rollcall.settings.decided_at is 'For each check, which moment the newest report speaks of that alerts were decided on.';
 comment on column rollcall.settings.replaced is 'Functions and views of the application''s that were taken over or guarded on request, by name, as the SQL that makes them again.';
 insert into rollcall.settings default values on conflict do nothing;
@@ -58,7 +53,6 @@ create table if not exists rollcall.migration (
 );
 comment on table rollcall.migration is
   'The migration files that the program applied. The Supabase CLI''s own history is never written to.';
-comment on column rollcall.migration.version is '14 digits; the order of the files.';
 comment on column rollcall.migration.checksum is 'SHA-256 of the file, in hexadecimal.';
 
 -- Events ----------------------------------------------------------------------------------------------------------
@@ -93,7 +87,6 @@ create table if not exists rollcall.check_run (
 create index if not exists check_run_newest_idx on rollcall.check_run (check_name, checked_at desc);
 comment on table rollcall.check_run is
   'What scheduled checks said: counts and ids of findings. For the watermark of the recent signups and the history on the dashboard.';
-comment on column rollcall.check_run.checked_at is 'By the database''s clock, whatever the program says.';
 comment on index rollcall.check_run_newest_idx is 'The newest runs of a check, and those that are too old to keep.';
 
 create table if not exists rollcall.incident (
@@ -116,13 +109,8 @@ comment on table rollcall.incident is
   'Incidents: from the first report that something is wrong to the one that all is well. Ids, times and counts only.';
 comment on column rollcall.incident.id is 'Stable from the first message to the last: what a pager or a chat groups them by.';
 comment on column rollcall.incident.severity is 'critical: signups fail right now; alert: everything else. It chooses the topic.';
-comment on column rollcall.incident.seen_at is 'When a report last found something wrong.';
 comment on column rollcall.incident.good_since is 'Since when reports find nothing wrong, where that has yet to last.';
 comment on column rollcall.incident.told_at is 'When the newest message was decided on; never in the future.';
-comment on column rollcall.incident.finding_ids is 'Every finding that people were notified of.';
-comment on column rollcall.incident.missing is 'Users without a profile, by the newest report that could count.';
-comment on column rollcall.incident.told_missing is 'The number in the newest message.';
-comment on column rollcall.incident.user_ids is 'Some of the users that the messages named: at most ten.';
 comment on index rollcall.incident_open_idx is 'A check has one open incident at most.';
 comment on index rollcall.incident_opened_at_idx is 'The newest incidents, and those that are too old to keep.';
 
@@ -140,10 +128,8 @@ create index if not exists message_incident_id_idx on rollcall.message (incident
 create index if not exists message_unsent_idx on rollcall.message (id) where sent_at is null;
 comment on table rollcall.message is
   'Messages about incidents. One that no topic has taken is offered to every next invocation, for a week.';
-comment on column rollcall.message.notice is 'What it says: ids, counts and ids of findings only.';
 comment on column rollcall.message.lease_owner is 'The invocation that publishes it now.';
 comment on column rollcall.message.leased_until is 'When that invocation has ended for certain, and another may publish it.';
-comment on column rollcall.message.sent_at is 'When a topic took it.';
 comment on index rollcall.message_incident_id_idx is 'The messages of an incident.';
 comment on index rollcall.message_unsent_idx is 'The next message to send.';
 
@@ -166,7 +152,6 @@ create table if not exists rollcall.run (
   attempted bigint not null default 0,
   created bigint not null default 0,
   failed bigint not null default 0,
-  skipped bigint not null default 0,
   busy bigint not null default 0,
   batches integer not null default 0,
   batch_size integer not null check (batch_size between 1 and 10000),
@@ -185,17 +170,11 @@ create table if not exists rollcall.run (
 create index if not exists run_created_at_idx on rollcall.run (created_at);
 comment on table rollcall.run is
   'Repairs, one row each. The cursor (pass, last_user_id) and the counters are written by the transaction that creates the profiles they count.';
-comment on column rollcall.run.started_by is 'The role that connected.';
-comment on column rollcall.run.is_replay is 'Whether profiles are made by the application''s own signup triggers instead of the definition.';
-comment on column rollcall.run.overrides is 'Column values that replace the definition''s; only the owner may give any.';
 comment on column rollcall.run.signed_up_before is 'Users who signed up later are left to the next run.';
 comment on column rollcall.run.pass is '0: users who never failed; 1: those who failed before this run, and those who became visible meanwhile.';
 comment on column rollcall.run.busy is 'Users of this round whom another transaction kept locked; the pass begins again for them.';
-comment on column rollcall.run.skipped is 'Of the failed, those whose failure is known and for whom nothing changed since; not tried again.';
 comment on column rollcall.run.throttle is 'Share of the time that may be spent on batches; the rest is pause.';
-comment on column rollcall.run.max_lag_ms is 'Replicas further behind than this are waited for; null: they are not looked at.';
 comment on column rollcall.run.leased_until is 'Until then only lease_owner continues the run; after that anyone.';
-comment on column rollcall.run.request_hash is 'Hash of the idempotency key of the request that started the run.';
 comment on index rollcall.run_created_at_idx is 'The newest runs, and those that are too old to keep.';
 
 create table if not exists rollcall.receipt (
@@ -220,15 +199,11 @@ create table if not exists rollcall.failure (
   functions text[] not null default '{}',
   attempts integer not null default 1,
   first_failed_at timestamptz not null default now(),
-  last_failed_at timestamptz not null default now(),
-  user_state bytea,
-  definition_state bytea
+  last_failed_at timestamptz not null default now()
 );
 create index if not exists failure_run_id_idx on rollcall.failure (run_id);
 comment on table rollcall.failure is
   'Users whose profile could not be created, and why, one row each. Later repairs come to them last, and log them again only when the reason changes.';
-comment on column rollcall.failure.run_id is 'The newest run that failed for, or skipped, this user.';
+comment on column rollcall.failure.run_id is 'The newest run that failed for this user.';
 comment on column rollcall.failure.functions is 'The functions in which it failed, innermost first: names from the catalog.';
-comment on column rollcall.failure.user_state is 'Hash of the user''s row when it failed.';
-comment on column rollcall.failure.definition_state is 'Hash of the definition, the table, its constraints and triggers when it failed.';
 comment on index rollcall.failure_run_id_idx is 'The failures of a run.';

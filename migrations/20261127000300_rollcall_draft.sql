@@ -117,30 +117,20 @@ begin
       and not exists (
         select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = t.oid and d.deptype = 'e')
       -- asked first, since it costs less than the keys of every table
-      and (
-        lower(t.relname) like '%profile%'
-        or exists (
-          select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-          where i.indrelid = t.oid and i.indisunique and i.indnkeyatts = 1
-            and (
-              not (a.atthasdef or a.attidentity <> '')
-              or exists (
-                select from pg_constraint f
-                where f.conrelid = t.oid and f.contype = 'f' and f.confrelid = to_regclass('auth.users') and f.conkey = array[a.attnum])
-            )
-        )
-      )
+      and (lower(t.relname) like '%profile%' or exists (
+        select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        where i.indrelid = t.oid and i.indisunique and i.indnkeyatts = 1 and not a.atthasdef and a.attidentity = '')
+        or t.oid in (select f.conrelid from pg_constraint f where f.contype = 'f' and f.confrelid = to_regclass('auth.users')))
       and (k.column_name is not null or lower(t.relname) like '%profile%')
-    order by k.column_name is null, n.nspname = 'public' and t.relname = 'profiles' desc, coalesce(k.references_users, false) desc, t.oid = any (written) desc
+    order by k.column_name is null, is_profiles desc, coalesce(k.references_users, false) desc, is_written desc
     limit 40
   loop
     with_row := null;
     if c.key is not null and has_column_privilege(c.oid, c.key, 'select') and not row_security_active(c.oid) then
       s.key_column := c.key;
       s.key_is_uuid := c.is_uuid;
-      execute format(
-        'select count(*) from unnest($1) x (id) where exists (select from %s t where %s)', c.table_name, rollcall.key_match(s, 'x.id')
-      ) into with_row using sample;
+      execute format('select count(*) from unnest($1) x (id) where exists (select from %s t where %s)',
+        c.table_name, rollcall.key_match(s, 'x.id')) into with_row using sample;
     end if;
     found := found || jsonb_build_object(
       'table_name', c.table_name, 'key', c.key, 'named_profile', c.named_profile, 'with_row', with_row,
@@ -158,11 +148,11 @@ begin
       'reason', case when c.key is null
         then 'no column of its own tells whose a row is: one row for one user is needed'
         else concat_ws(', ',
-          format('%I %s', c.key, case when c.references_users then 'is unique and references auth.users' else 'is unique and may hold the user''s id' end),
+          format('%I is unique and %s', c.key,
+            case when c.references_users then 'references auth.users' else 'may hold the user''s id' end),
           case when c.is_written then 'functions of a signup name the table' end,
           case when c.is_side and not c.is_profiles then 'its name is that of a table beside the profiles' end,
-          case when with_row is not null and cardinality(sample) > 0
-            then format('%s of %s users have a row', with_row, cardinality(sample)) end)
+          case when with_row >= 0 and sample <> '{}' then format('%s of %s users have a row', with_row, cardinality(sample)) end)
       end);
   end loop;
   return query
@@ -233,6 +223,8 @@ declare
   sources text[];
   -- of the first ones nobody chooses the value
   unchosen integer;
+  privileges constant text[] := array(
+    select a.attname::text from pg_attribute a where a.attrelid = p_table and a.attnum > 0 and rollcall.is_privilege(a.attname));
   chosen jsonb := '{}';
   refuted jsonb := '{}';
   kinds jsonb;
@@ -279,8 +271,8 @@ begin
        from (%s) u
        cross join lateral jsonb_each(case when jsonb_typeof(u.raw_user_meta_data) = ''object'' then u.raw_user_meta_data else ''{}'' end) k
        where jsonb_typeof(k.value) in (''string'', ''number'') and k.key ~ ''^[A-Za-z][A-Za-z0-9_]{0,62}$''
-         and k.key not in (''sub'', ''iss'', ''email'', ''phone'', ''provider_id'') and not rollcall.is_privilege(k.key)
-       group by 1 order by 2 desc, 1 limit 40
+         and k.key not in (''sub'', ''iss'', ''email'', ''phone'', ''provider_id'')
+       group by 1 having not rollcall.is_privilege(k.key) order by 2 desc, 1 limit 40
      ) m', people) into sources using p_user_ids, sources;
   if sources @> array['u.raw_user_meta_data ->> ''first_name''', 'u.raw_user_meta_data ->> ''last_name'''] then
     sources := sources || 'concat_ws('' '', u.raw_user_meta_data ->> ''first_name'', u.raw_user_meta_data ->> ''last_name'')'::text;
@@ -304,13 +296,14 @@ begin
        from (
          select cell.col, $4[i] as source, i, count(*) filter (where cell.val = cell.src[i]) as matching, count(*) as present
          from cell cross join generate_series(1, cardinality($4)) i
-         where cell.src[i] <> '''' and (i <= $5 or not rollcall.is_privilege(cell.col))
+         where cell.src[i] <> '''' and (i <= $5 or cell.col <> all ($6))
          group by 1, 2, 3
        ) m
        order by m.col, m.matching > 0 and m.matching * 2 >= m.present desc, %s m.matching desc,
          m.source = any (rollcall.sources_by_name(m.col)) desc, m.i',
       -- where every value is one of its own, a row that does not fit refutes
-      pairs, case when is_trial then 'm.present - m.matching,' end) using p_user_ids, p_key, chosen, sources, unchosen
+      pairs, case when is_trial then 'm.present - m.matching,' end)
+      using p_user_ids, p_key, chosen, sources, unchosen, privileges
     loop
       if level = 1 and r.refuted is not null then
         refuted := refuted || jsonb_build_object(r.col, r.refuted);
@@ -382,7 +375,7 @@ begin
         select n from unnest(rollcall.sources_by_name(c.attname)) with ordinality x (n, i)
         where not coalesce(p_evidence #> array['refuted', c.attname::text] ? n, false)
           -- what people say of themselves stays out of a column that may refuse it
-          and (n not like '%raw_user_meta_data%' or c.is_required or not (c.is_unique or c.is_checked))
+          and (n not like '%raw_user_meta_data%' or not (c.is_unique or c.is_checked))
         order by i);
     end if;
     chain := array(
@@ -413,13 +406,13 @@ begin
     end if;
     fallback := case
       when same_for_all is not null then quote_literal(same_for_all) || '::text'
-      when chain = '{}' or not c.is_required then null
-      when c.category = 'D' then 'now()'
+      when not c.is_required or (chain = '{}' and (is_complete or c.default_value is not null)) then null
       when not c.is_computed then format('(%s)::text', c.default_value)
-      when chain = '{u.email::text}' then null
-      when c.is_unique or c.is_checked then
-        case when lower(c.attname) ~ 'name|handle|slug' then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20)) end
-      when c.category = 'S' then ''''''
+      when c.category = 'D' and chain <> '{}' then 'now()'
+      when c.category <> 'S' or c.is_privilege or chain = '{u.email::text}' then null
+      when (c.is_unique or c.is_checked) and lower(c.attname) ~ 'name|handle|slug'
+        then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20))
+      when chain <> '{}' and not (c.is_unique or c.is_checked) then ''''''
     end;
 
     expression := case
@@ -437,23 +430,10 @@ begin
     needs_email := chain = '{u.email::text}' and c.is_required and fallback is null;
     note := case
       when expression is null
-        then format('NOT FILLED: %I must have a value (%s) and has no default. Add it, or every repair by this definition fails.', c.attname, c.type_name)
-      when chain = '{}' then 'the same for everybody'
-      else (
-        select string_agg(case
-            when n = 'u.id' then 'the user''s id'
-            when n like '%split_part%' then 'the part of the e-mail address before the @'
-            when n = 'u.email::text' then 'the e-mail address'
-            when n like '%u.phone' then 'the phone number'
-            when n = 'u.created_at' then 'when the user signed up'
-            when n like '%raw_user_meta_data%' then 'metadata ' || array_to_string(array(select m[1] from regexp_matches(n, '''(\w+)''', 'g') m), ' and ')
-            else n
-          end, ', else ' order by i)
-        from unnest(chain) with ordinality x (n, i))
-    end || case
-      when expression is null then ''
-      when chain = '{}' or sources ? c.attname::text then case when p_example is null then ', as rows show' else ', as a tried signup showed' end
-      else ', by the name of the column' end;
+        then format('NOT FILLED: %I must have a value (%s) and has no default. Add it, or repairs by this definition fail.', c.attname, c.type_name)
+      when same_for_all is null and not sources ? c.attname::text then 'by the name of the column'
+      when p_example is null then 'as rows show'
+      else 'as tried signups showed' end;
     return next;
   end loop;
 end
@@ -595,7 +575,7 @@ begin
     end if;
   end if;
   return chosen;
-exception when others then
+exception when others or assert_failure then
   get stacked diagnostics reason = message_text, code = returned_sqlstate;
   raise warning 'rollcall: no definition was drafted for % (SQLSTATE %)%', coalesce(chosen, 'any table'), code,
     case when reason like 'rollcall: %' then substr(reason, 10) else '' end

@@ -87,7 +87,7 @@ begin
              "age": "no number", "empty": "", "null": null}'
       from (
         select distinct m[1] as key
-        from (select s.query as source from rollcall.settings s union all select c.source from rollcall.signup_code() c) read
+        from (select s.query as source from rollcall.settings s union all select c.source from rollcall.signup_code() c where p_keys is null) read
         cross join lateral regexp_matches(read.source, '->>?\s*''(\w+)''', 'g') m
       ) k
     ),
@@ -131,13 +131,6 @@ $$;
 comment on function rollcall.sample_users(text, text[]) is
   'One made-up user of every kind, as the row that Supabase Auth inserts: email, phone, oauth, sso, anonymous, web3, admin_created, odd_metadata; or with these metadata keys, each value one of its own. Nothing is written.';
 
-create or replace function rollcall.probe_kinds() returns setof text
-language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
-  select s.kind from rollcall.sample_users() s
-$$;
-comment on function rollcall.probe_kinds() is
-  'The kinds of users that rollcall.probe_signup() can try.';
-
 create or replace function rollcall.sign_up(p_user jsonb, p_confirm boolean) returns text[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
@@ -147,7 +140,6 @@ declare
   r record;
 begin
   perform rollcall.refuse_temporary_objects();
-  perform rollcall.keep_sequences();
   select jsonb_object_agg(w.relid, w.n_tup_ins + w.n_tup_upd + w.n_tup_del) into writes_before from pg_stat_xact_user_tables w;
 
   -- Supabase Auth's order of statements, and its search_path
@@ -193,18 +185,20 @@ begin
 end
 $$;
 comment on function rollcall.sign_up(jsonb, boolean) is
-  'Signs a made-up user up, and confirms their address. Returns the application''s tables that were written. Only for callers that roll it back.';
+  'Signs a made-up user up, and confirms their address. Returns the application''s tables that were written. Only for callers that keep the sequences and roll it back.';
 
 create or replace function rollcall.probe_signup(p_kind text)
 returns table (
-  kind text, outcome text, code text, constraint_name text, column_name text, wrong_columns text[], tables_written text[], failed_functions text[]
+  kind text, outcome text, code text, constraint_name text, column_name text, wrong_columns text[], tables_written text[],
+  failed_functions text[], is_in_use boolean
 )
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '1s' as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
   at_domain text := 'example.invalid';
   person jsonb;
-  user_id uuid;
+  person_id uuid;
+  is_signed_up boolean;
   is_expected boolean;
   has_profile boolean;
   failed jsonb;
@@ -232,22 +226,25 @@ begin
   end if;
 
   loop
-    select x.users_row, x.users_row ->> 'id' into person, user_id from rollcall.sample_users(at_domain) x where x.kind = p_kind;
+    select x.users_row, x.users_row ->> 'id' into person, person_id from rollcall.sample_users(at_domain) x where x.kind = p_kind;
     if person is null then
-      raise exception 'rollcall: there is no such kind of user' using errcode = 'invalid_parameter_value', hint = 'select rollcall.probe_kinds()';
+      raise exception 'rollcall: there is no such kind of user' using errcode = 'invalid_parameter_value', hint = 'select kind from rollcall.sample_users()';
     end if;
+    is_signed_up := false;
     begin
+      perform rollcall.keep_sequences();
       tables_written := rollcall.sign_up(person, true);
-      execute 'select exists (select from (' || s.query || ') e where e._user_id = $1)' into is_expected using user_id;
-      execute format('select exists (select from %s t where %s)', s.target_table, rollcall.key_match(s, '$1')) into has_profile using user_id;
+      is_signed_up := true;
+      execute 'select exists (select from (' || s.query || ') e where e._user_id = $1)' into is_expected using person_id;
+      execute format('select exists (select from %s t where %s)', s.target_table, rollcall.key_match(s, '$1')) into has_profile using person_id;
       if has_profile and is_expected then
         execute 'select array_remove(array[' || differences || ']::text[], null) from (' || s.query || ') e join (' || s.query
           || ') a on a._user_id = e._user_id join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'e._user_id') || ' where e._user_id = $1'
-          into wrong_columns using user_id;
+          into wrong_columns using person_id;
       elsif is_expected then
         -- Rollcall's trigger lets the signup through, and logs why
         select v.payload into failed
-        from rollcall.event v where v.user_id = probe_signup.user_id and v.kind = 'profile_bootstrap_error' order by v.id desc limit 1;
+        from rollcall.event v where v.user_id = person_id and v.kind = 'profile_bootstrap_error' order by v.id desc limit 1;
         code := failed ->> 'sqlstate';
         constraint_name := failed ->> 'constraint';
         column_name := failed ->> 'column';
@@ -266,13 +263,13 @@ begin
       -- "others" leaves out a cancelled query and a failed assertion; a trigger may meet either
       when others or query_canceled or assert_failure then
         get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name, context = pg_exception_context;
-        constraint_name := rollcall.known_constraint(constraint_name);
-        column_name := rollcall.known_column(column_name);
+        constraint_name := rollcall.known_name(constraint_name);
+        column_name := rollcall.known_name(column_name);
         failed_functions := rollcall.known_functions(context);
         tables_written := '{}';
         wrong_columns := null;
         outcome := case
-          when rollcall.error_kind(code) <> 'row' or code in ('57014', '25006') then 'unknown'
+          when is_signed_up or rollcall.error_kind(code) <> 'row' or code in ('57014', '25006') then 'unknown'
           when code = 'RC002' then 'refused_by_rule'
           -- raised on purpose, and not by a handler that words a failure anew
           when code = 'P0001' and not exists (
@@ -291,6 +288,15 @@ begin
     exit when at_domain is null;
     code := null;
   end loop;
+  if outcome in ('blocked', 'no_profile', 'wrong_profile') then
+    is_in_use := p_kind in ('email', 'oauth', 'admin_created') or exists (
+      select from auth.users u
+      where case p_kind
+          when 'phone' then u.phone is not null and u.email is null
+          when 'anonymous' then (to_jsonb(u) ->> 'is_anonymous')::boolean
+          when 'sso' then (to_jsonb(u) ->> 'is_sso_user')::boolean
+          when 'web3' then u.raw_app_meta_data ->> 'provider' = 'web3' end);
+  end if;
   return next;
 end
 $$;
@@ -322,6 +328,7 @@ begin
     return null;
   end if;
   begin
+    perform rollcall.keep_sequences();
     -- after the signup; and where that makes no row, after the confirmation
     foreach is_confirmed in array array[false, true] loop
       passed := '{}';
@@ -348,7 +355,7 @@ begin
           select u.users_row into person from rollcall.sample_users(at_domain, who.keys) u where u.kind = who.kind;
           written := written || rollcall.sign_up(person, is_confirmed);
           passed := passed || jsonb_build_object(who.name, person -> 'id');
-        exception when others then
+        exception when others or assert_failure then
           null;
         end;
       end loop;
@@ -412,7 +419,7 @@ begin
   exception
     when sqlstate 'RC001' then
       null;
-    when others then
+    when others or assert_failure then
       example := null;
   end;
   return example;

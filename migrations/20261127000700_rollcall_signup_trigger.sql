@@ -39,7 +39,7 @@ begin
   end if;
   perform set_config('search_path', rollcall.application_path(), true);
   execute s.insert_query into made using array[new.id], '{}'::jsonb;
-  if made is not null then
+  if made = new.id then
     insert into rollcall.event (user_id, kind, payload)
     values (new.id, 'auth_user_created', '{"source": "trigger"}'), (new.id, 'profile_bootstrap_ok', '{"source": "trigger"}');
   elsif exists (select from rollcall.missing_among(array[new.id])) then
@@ -51,10 +51,10 @@ exception when others or query_canceled or assert_failure then
     get stacked diagnostics code = pg_exception_context;
     reason := jsonb_build_object('functions', rollcall.known_functions(code));
     get stacked diagnostics code = constraint_name;
-    reason := reason || jsonb_build_object('source', 'trigger', 'sqlstate', sqlstate, 'constraint', rollcall.known_constraint(code));
+    reason := reason || jsonb_build_object('source', 'trigger', 'sqlstate', sqlstate, 'constraint', rollcall.known_name(code));
     get stacked diagnostics code = column_name;
     insert into rollcall.event (user_id, kind, payload)
-    values (new.id, 'profile_bootstrap_error', jsonb_strip_nulls(reason || jsonb_build_object('column', rollcall.known_column(code))));
+    values (new.id, 'profile_bootstrap_error', jsonb_strip_nulls(reason || jsonb_build_object('column', rollcall.known_name(code))));
   exception when others or query_canceled or assert_failure then
     null;
   end;
@@ -166,13 +166,14 @@ begin
       using errcode = 'dependent_objects_still_exist', hint = 'Drop them first; nothing was changed.';
   end if;
   for ours in
-    select t.tgname, p.oid::regprocedure as function, pg_get_functiondef(p.oid) as definition, obj_description(p.oid, 'pg_proc') as comment
+    -- as text: of a function that is gone only the number is left
+    select t.tgname, p.oid::regprocedure::text as function, pg_get_functiondef(p.oid) as definition, obj_description(p.oid, 'pg_proc') as comment
     from pg_trigger t join pg_proc p on p.oid = t.tgfoid
     where t.tgrelid = 'auth.users'::regclass and rollcall.is_ours(p.oid)
   loop
     -- A trigger can be dropped by the owner of its table alone; it goes with its function.
     execute format('drop function %s cascade', ours.function);
-    if ours.function::text = 'rollcall.on_signup()' then
+    if ours.function = 'rollcall.on_signup()' then
       execute ours.definition;
       execute format('comment on function rollcall.on_signup() is %L', ours.comment);
       revoke all on function rollcall.on_signup() from public;

@@ -54,35 +54,46 @@ create or replace function rollcall.incident_record(p_check text, p_checked_at t
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   present constant timestamptz := clock_timestamp();
+  -- an infinite time could be read by nobody
+  earliest constant timestamptz := present - interval '1 year';
+  -- where nobody takes them, more are not kept
+  max_unsent constant integer := 100;
   i rollcall.incident;
 begin
   update rollcall.settings s
   set decided_at = s.decided_at || jsonb_build_object(p_check, least(p_checked_at, present))
-  where not coalesce((s.decided_at ->> p_check)::timestamptz between p_checked_at and present, false);
+  where p_check in ('health', 'recent') and p_checked_at is not null
+    and not coalesce((s.decided_at ->> p_check)::timestamptz between p_checked_at and present, false);
   if p_incident is not null then
     i := jsonb_populate_record(null::rollcall.incident, p_incident);
     insert into rollcall.incident as o (
       id, check_name, severity, opened_at, seen_at, good_since, resolved_at, told_at, finding_ids, missing, told_missing, user_ids)
     values (
-      i.id, p_check, i.severity, least(i.opened_at, present), least(i.seen_at, present),
-      case when i.good_since is not null then least(i.good_since, present) end,
+      i.id, p_check, i.severity, greatest(least(i.opened_at, present), earliest), greatest(least(i.seen_at, present), earliest),
+      case when i.good_since is not null then greatest(least(i.good_since, present), earliest) end,
       case when i.resolved_at is not null then present end,
-      least(i.told_at, present), i.finding_ids[:100], i.missing, i.told_missing, i.user_ids[:10])
+      -- nobody has heard what there is no message about
+      case when jsonb_array_length(p_notices) > 0 then greatest(least(i.told_at, present), earliest) else earliest end,
+      array(select left(f, 100) from unnest(i.finding_ids) f where f is not null limit 100), i.missing, i.told_missing,
+      array(select u from unnest(i.user_ids) u where u is not null limit 10))
     on conflict (id) do update set
-      seen_at = excluded.seen_at, good_since = excluded.good_since, resolved_at = excluded.resolved_at, told_at = excluded.told_at,
-      finding_ids = excluded.finding_ids, missing = excluded.missing, told_missing = excluded.told_missing, user_ids = excluded.user_ids
+      severity = excluded.severity, seen_at = excluded.seen_at, good_since = excluded.good_since, resolved_at = excluded.resolved_at,
+      told_at = greatest(o.told_at, excluded.told_at), finding_ids = excluded.finding_ids, missing = excluded.missing,
+      told_missing = excluded.told_missing, user_ids = excluded.user_ids
     where o.check_name = p_check and o.resolved_at is null;
     insert into rollcall.message (incident_id, notice)
     select i.id, n.notice
     from jsonb_array_elements(p_notices) with ordinality n (notice, position)
-    order by n.position
-    limit 10;
+    where n.position <= 10 and max_unsent > (
+      select count(*) from rollcall.message m join rollcall.incident x on x.id = m.incident_id
+      where x.check_name = p_check and m.sent_at is null)
+    order by n.position;
   end if;
   delete from rollcall.message m where m.sent_at is null and m.created_at < now() - interval '7 days';
 end
 $$;
 comment on function rollcall.incident_record(text, timestamptz, jsonb, jsonb) is
-  'Keeps a decision together with its messages; called in the transaction of rollcall.incident_begin(). Times are not later than the server''s.';
+  'Keeps a decision together with its messages; called in the transaction of rollcall.incident_begin(). Times are not later than the server''s, and only a message moves the time of the newest one.';
 
 create or replace function rollcall.lease_message(p_check text, p_lease_owner uuid, p_lease interval)
 returns table (message_id bigint, notice jsonb)

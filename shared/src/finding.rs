@@ -319,12 +319,41 @@ pub(crate) fn probe_without_answer(kinds: &[String]) -> Finding {
     )
 }
 
-/// A probe was not begun, since it could not be taken back.
-pub(crate) fn probe_refused(_kinds: &[String]) -> Finding {
-    not_known(
-        "probe_refused",
-        "a signup was not tried: what it does beyond the database could not be taken back",
-        "See what: rollcall probe names it. Let a signup queue such calls (pg_net), so that a rollback takes them back.",
+/// A probe was not begun, since it could not be rolled back; `reasons` are what `rollcall.beyond_rollback()` names.
+pub(crate) fn probe_refused(reasons: Vec<String>) -> Finding {
+    Finding {
+        evidence: reasons,
+        ..not_known(
+            "probe_refused",
+            "no signup was tried: what a signup does beyond the database could not be rolled back",
+            "Let a signup queue such calls (pg_net), so that a rollback takes them back; then probe again.",
+        )
+    }
+}
+
+/// A probe: a trigger of the application refused these kinds of users on purpose.
+pub(crate) fn probe_refused_by_rule(kinds: &[String]) -> Finding {
+    Finding::new(
+        "probe_refused_by_rule",
+        Severity::Info,
+        format!(
+            "your own rule refused the made-up signup of: {}",
+            kinds.join(", ")
+        ),
+        "Nothing to do if that is what the rule is for: a probe signs up with a made-up address.",
+    )
+}
+
+/// A probe: signups fail of kinds that no user is of, or that no client sends.
+pub(crate) fn unused_kinds_fail(kinds: &[String]) -> Finding {
+    Finding::new(
+        "unused_kinds_fail",
+        Severity::Info,
+        format!(
+            "no user is of these kinds, and their signups would fail or make another profile than defined: {}",
+            kinds.join(", ")
+        ),
+        "Nothing to do while your project lets no such users in. Before it does: rollcall doctor.",
     )
 }
 

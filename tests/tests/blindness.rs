@@ -1,9 +1,11 @@
 //! What could not be looked at is unknown, never consistent.
 
 use anyhow::{Context, Result, ensure};
-use rollcall::backfill::{self, IdRange};
+use rollcall::backfill::{self, RunOptions, Source};
 use rollcall::checks::diagnosis::Diagnosis;
+use rollcall::checks::doctor::DoctorReport;
 use rollcall::checks::health::HealthReport;
+use rollcall::checks::probe::ProbeReport;
 use rollcall::checks::recent::RecentReport;
 use rollcall::checks::verification::Verification;
 use rollcall::checks::{events, explain, mismatches};
@@ -16,12 +18,13 @@ use rollcall::migrations::{self, Extent};
 use rollcall::session::Session;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Options, Person, Server, SignupKind};
-use rollcall_tests::backfills::order;
+use rollcall_tests::backfills::{options, unwatched};
 use rollcall_tests::project::Project;
-use rollcall_tests::sql::value;
+use rollcall_tests::sql::{value, values};
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-/// Takes every check, and returns what each says: an error, or its verdict.
+/// Takes every check but the probe, and returns what each says: an error, or its verdict.
 async fn every_check(
     settings: &ConnectionSettings,
     user: Uuid,
@@ -52,6 +55,12 @@ async fn every_check(
                 .map(|overview| overview.health.verdict),
         ),
         (
+            "doctor",
+            DoctorReport::take(database)
+                .await
+                .map(|report| report.verdict),
+        ),
+        (
             "verification",
             Verification::take(database)
                 .await
@@ -78,16 +87,29 @@ async fn every_check(
     ])
 }
 
-/// Every check fails with an error that `fits`, with a next step, and the report made of it is `unknown`.
+/// It is about the next signup, so that it may be right to be content where somebody is missing.
+async fn probe(settings: &ConnectionSettings) -> Result<Verdict, Error> {
+    let mut database = Database::connect(settings).await?;
+    let report = ProbeReport::take(&mut database).await?;
+    Ok(report.verdict)
+}
+
+/// Every report is `unknown`, most of them by an error that `fits` and has a next step; nothing is repaired.
 async fn everything_is_unknown(
     settings: &ConnectionSettings,
     user: Uuid,
     fits: impl Fn(&Error) -> bool,
 ) -> Result<()> {
-    for (check, outcome) in every_check(settings, user).await? {
-        let error = outcome
-            .err()
-            .with_context(|| format!("{check} gave a verdict"))?;
+    let mut outcomes = every_check(settings, user).await?;
+    outcomes.push(("probe", probe(settings).await));
+    for (check, outcome) in outcomes {
+        let error = match outcome {
+            Ok(verdict) => {
+                assert_eq!(verdict, Verdict::Unknown, "{check}");
+                continue;
+            }
+            Err(error) => error,
+        };
         ensure!(fits(&error), "{check}: {error:?}");
         ensure!(!error.next_step().is_empty());
         ensure!(!error.is_retryable(), "{check}: {error:?}");
@@ -102,6 +124,8 @@ async fn everything_is_unknown(
         assert_eq!(Diagnosis::unknown(&error, now).verdict, Verdict::Unknown);
         assert_eq!(RecentReport::unknown(&error, now).verdict, Verdict::Unknown);
         assert_eq!(Verification::unknown(&error, now).verdict, Verdict::Unknown);
+        assert_eq!(DoctorReport::unknown(&error, now).verdict, Verdict::Unknown);
+        assert_eq!(ProbeReport::unknown(&error, now).verdict, Verdict::Unknown);
     }
     let mut session = Session::new(settings.clone());
     let counted = backfill::count(&mut session, None).await;
@@ -110,6 +134,17 @@ async fn everything_is_unknown(
     ensure!(repaired.as_ref().is_err_and(&fits), "{repaired:?}");
     let tried = backfill::dry_run(&mut session, &RunOptions::new(Source::Cli), None).await;
     ensure!(tried.as_ref().is_err_and(&fits), "{tried:?}");
+    Ok(())
+}
+
+/// No report is `consistent`, and each says something: an error with a next step, or a finding.
+async fn nothing_is_consistent(project: &Project, user: Uuid) -> Result<()> {
+    for (check, outcome) in every_check(&project.settings()?, user).await? {
+        match outcome {
+            Ok(verdict) => ensure!(verdict != Verdict::Consistent, "{check} is content"),
+            Err(error) => ensure!(!error.next_step().is_empty(), "{check}: {error:?}"),
+        }
+    }
     Ok(())
 }
 
@@ -155,9 +190,9 @@ async fn an_owner_whom_row_level_security_binds_is_not_permitted_rather_than_con
         "select public.backfill_all_missing_profiles()",
         "select public.backfill_all_missing_profiles(10, false)",
         "select rollcall.audit_log_state()",
-        "select rollcall.missing_users(null, 10)",
+        "select rollcall.missing_user_ids(10)",
         "select rollcall.is_expected(gen_random_uuid())",
-        "select * from rollcall.repair_users(array[gen_random_uuid()], 'test')",
+        "select * from rollcall.repair_users(array[gen_random_uuid()], 'backfill')",
     ] {
         let error = client
             .batch_execute(sql)
@@ -168,7 +203,7 @@ async fn an_owner_whom_row_level_security_binds_is_not_permitted_rather_than_con
         assert_eq!(error.code().code(), "42501", "{sql}");
     }
     let error = client
-        .batch_execute("select rollcall.require_sight()")
+        .batch_execute("select rollcall.require_definition()")
         .await
         .err()
         .context("an error")?;
@@ -212,48 +247,134 @@ async fn an_owner_whom_row_level_security_binds_is_not_permitted_rather_than_con
     Ok(())
 }
 
+/// Each function of ours, one at a time, belongs to a role that sees nothing.
 #[tokio::test]
-async fn a_definition_that_belongs_to_a_role_that_sees_nothing_is_no_definition() -> Result<()> {
+async fn a_function_that_belongs_to_a_role_without_rights_gives_no_good_news() -> Result<()> {
     let server = Server::start(&Options::from_env()?)?;
     let project = Project::migrated_on(&server).await?;
     let user = with_a_missing_profile(&project).await?;
     let admin = project.connect_as_superuser().await?;
+    // it may look at the tables, and row level security hides their rows
     admin
         .batch_execute(
             "create role developer;
-             grant usage on schema auth to developer; grant select on auth.users to developer;
-             grant all on schema rollcall to developer;
-             alter view rollcall.expected_profile owner to developer;
-             grant select on rollcall.expected_profile to postgres",
+             grant usage on schema auth, rollcall to developer;
+             grant select on all tables in schema auth to developer; grant select on all tables in schema rollcall to developer;
+             grant select on public.profiles to developer; grant execute on all functions in schema rollcall to developer",
         )
         .await?;
-    everything_is_unknown(&project.settings()?, user, not_permitted).await
+    let functions: Vec<String> = values(
+        &admin,
+        "select p.oid::regprocedure::text from pg_proc p
+         where p.pronamespace = 'rollcall'::regnamespace and p.prosecdef order by 1",
+    )
+    .await?;
+    ensure!(functions.len() > 20, "{functions:?}");
+    for function in functions {
+        admin
+            .batch_execute(&format!("alter function {function} owner to developer"))
+            .await?;
+        // the user is missing whoever owns what a report does not call
+        nothing_is_consistent(&project, user)
+            .await
+            .context(function.clone())?;
+        if function.starts_with("rollcall.probe_signup") {
+            let probed = probe(&project.settings()?).await;
+            ensure!(!matches!(probed, Ok(Verdict::Consistent)), "{function}");
+        }
+        admin
+            .batch_execute(&format!("alter function {function} owner to postgres"))
+            .await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
-async fn a_definition_over_a_table_of_hidden_rows_is_no_definition() -> Result<()> {
+async fn rights_of_ours_that_were_revoked_give_no_good_news() -> Result<()> {
+    let server = Server::start(&Options::from_env()?)?;
+    for revoked in [
+        "revoke all on auth.users from postgres",
+        "revoke all on schema auth from postgres",
+        "alter table public.profiles owner to supabase_admin; revoke all on public.profiles from postgres",
+        "alter table rollcall.settings owner to supabase_admin; revoke all on rollcall.settings from postgres",
+        "alter schema rollcall owner to supabase_admin; revoke all on schema rollcall from postgres",
+    ] {
+        let project = Project::migrated_on(&server).await?;
+        let user = with_a_missing_profile(&project).await?;
+        let admin = project.connect_as_superuser().await?;
+        // Supabase's postgres reads everything, through a role that it is a member of
+        admin
+            .batch_execute("revoke pg_read_all_data from postgres")
+            .await?;
+        admin.batch_execute(revoked).await?;
+        nothing_is_consistent(&project, user)
+            .await
+            .context(revoked)?;
+        admin
+            .batch_execute("grant pg_read_all_data to postgres")
+            .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_monitor_whose_rights_were_revoked_is_not_permitted() -> Result<()> {
     let server = Server::start(&Options::from_env()?)?;
     let project = Project::migrated_on(&server).await?;
     let user = with_a_missing_profile(&project).await?;
-    let admin = project.connect_as_superuser().await?;
-    admin
+    project
+        .connect_as_superuser()
+        .await?
         .batch_execute(
-            "create role developer;
-             create table public.waiting_list (id uuid primary key);
-             alter table public.waiting_list enable row level security;
-             grant usage on schema auth to developer; grant select on auth.users to developer;
-             create policy see_users on auth.users to developer using (true);
-             grant select on public.waiting_list to developer;
-             drop view rollcall.expected_profile;
-             create view rollcall.expected_profile as
-             select u.id as _user_id, u.created_at as _signed_up_at, u.id
-             from auth.users u where exists (select from public.waiting_list w where w.id = u.id);
-             grant all on schema rollcall to developer;
-             alter view rollcall.expected_profile owner to developer;
-             grant select on rollcall.expected_profile to postgres",
+            "alter role rollcall_monitor login; revoke all on all functions in schema rollcall from rollcall_monitor",
         )
         .await?;
-    everything_is_unknown(&project.settings()?, user, not_permitted).await
+    let url = project.database.url_as("rollcall_monitor");
+    let settings = ConnectionSettings::parse(&url.into(), None)?;
+    everything_is_unknown(&settings, user, not_permitted).await
+}
+
+#[tokio::test]
+async fn a_definition_that_expects_nobody_while_there_are_profiles_is_unknown() -> Result<()> {
+    let project = Project::migrated().await?;
+    project
+        .auth()
+        .await?
+        .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
+        .await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "select rollcall.define('public.profiles',
+               $$select u.id as _user_id, u.created_at as _signed_up_at, u.id from auth.users u where u.email = 'nobody'$$)",
+        )
+        .await?;
+    let mut database = project.rollcall().await?;
+    let database = &mut database;
+    let health = HealthReport::take(database).await?;
+    ensure!(
+        health
+            .findings
+            .iter()
+            .any(|finding| finding.id == "definition_expects_nobody"),
+        "{health:?}"
+    );
+    for (report, verdict) in [
+        ("health", health.verdict),
+        ("diagnosis", Diagnosis::take(database).await?.verdict),
+        ("overview", Overview::take(database).await?.health.verdict),
+        ("verification", Verification::take(database).await?.verdict),
+        ("mismatches", mismatches::list(database, 10).await?.verdict),
+    ] {
+        assert_eq!(verdict, Verdict::Unknown, "{report}");
+    }
+    let status: String = value(
+        &client,
+        "select status from public.verify_profile_completeness() where check_name = 'Auth users without profiles'",
+    )
+    .await?;
+    assert_eq!(status, "FAIL");
+    Ok(())
 }
 
 #[tokio::test]
@@ -322,41 +443,124 @@ async fn a_database_of_another_version_is_unknown() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_definition_that_was_dropped_is_unknown() -> Result<()> {
-    for dropped in [
-        "drop view rollcall.expected_profile",
-        "drop view rollcall.actual_profile",
-        "drop table public.profiles cascade",
-        "drop view rollcall.expected_profile; create view rollcall.expected_profile as select id as _user_id from auth.users",
-        "drop view rollcall.expected_profile;
-         create view rollcall.expected_profile as select id::text as _user_id, created_at as _signed_up_at, id from auth.users",
+async fn where_there_is_no_definition_everything_is_unknown() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    let user = Uuid::new_v4();
+    client
+        .batch_execute(&format!(
+            "insert into auth.users (id, email) values ('{user}', 'a@example.com')"
+        ))
+        .await?;
+    project.migrate().await?;
+    everything_is_unknown(&project.settings()?, user, |error| {
+        matches!(error, Error::NoDefinition { .. })
+            && error.next_step().contains("rollcall definition")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_definition_that_was_removed_is_unknown() -> Result<()> {
+    for removed in [
+        "update rollcall.settings set target_table = null",
+        "delete from rollcall.settings",
     ] {
         let project = Project::migrated().await?;
         let user = with_a_missing_profile(&project).await?;
-        project.connect().await?.batch_execute(dropped).await?;
-        let names_it = |error: &Error| matches!(error, Error::Statement { .. } | Error::NotMigrated);
-        for (check, outcome) in every_check(&project.settings()?, user).await? {
-            match outcome {
-                Ok(Verdict::Consistent) => panic!("{check} is content after {dropped}"),
-                Ok(_) => (),
-                Err(error) => ensure!(names_it(&error), "{check} after {dropped}: {error:?}"),
-            }
-        }
+        project.connect().await?.batch_execute(removed).await?;
+        everything_is_unknown(&project.settings()?, user, |error| {
+            matches!(error, Error::NoDefinition { .. })
+        })
+        .await
+        .context(removed)?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_missing_view_of_the_definition_comes_with_a_hint() -> Result<()> {
+async fn a_definition_that_does_not_fit_any_more_gives_no_good_news() -> Result<()> {
+    for changed in [
+        "drop table public.profiles cascade",
+        "alter table public.profiles rename to people",
+        "create schema app; alter table public.profiles set schema app",
+        "alter table public.profiles rename column id to user_id",
+        "alter table public.profiles drop column id cascade",
+        "alter table public.profiles drop column email",
+        "alter table public.profiles drop column account_type",
+        "alter table public.profiles drop constraint profiles_pkey",
+        "alter table public.profiles rename to people; create view public.profiles as select * from public.people",
+        "update rollcall.settings set query = 'select u.id as _user_id from auth.users u'",
+        "update rollcall.settings set query = 'select * from public.gone'",
+        "update rollcall.settings set actual_query = null",
+        "drop function rollcall.require_definition()",
+        "drop table rollcall.settings cascade",
+    ] {
+        let project = Project::migrated().await?;
+        let user = with_a_missing_profile(&project).await?;
+        project
+            .connect()
+            .await?
+            .batch_execute(changed)
+            .await
+            .context(changed)?;
+        nothing_is_consistent(&project, user)
+            .await
+            .context(changed)?;
+    }
+    Ok(())
+}
+
+/// Nobody is missing, and no profile could be made: that is no good news either.
+#[tokio::test]
+async fn a_definition_that_does_not_fit_is_found_before_anybody_is_missing() -> Result<()> {
+    for changed in [
+        "alter table public.profiles drop column email",
+        "alter table public.profiles drop column account_type",
+        "alter table public.profiles drop constraint profiles_pkey",
+        "alter table public.profiles add column tenant_id uuid not null",
+    ] {
+        let project = Project::migrated().await?;
+        project
+            .connect()
+            .await?
+            .batch_execute(changed)
+            .await
+            .context(changed)?;
+        let mut database = project.rollcall().await?;
+        let health = HealthReport::take(&mut database).await;
+        ensure!(
+            health
+                .as_ref()
+                .map_or(true, |report| report.verdict != Verdict::Consistent),
+            "{changed}: {health:?}"
+        );
+        let doctor = DoctorReport::take(&mut database).await;
+        ensure!(
+            doctor
+                .as_ref()
+                .map_or(true, |report| report.verdict != Verdict::Consistent),
+            "{changed}: {doctor:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_profile_table_that_is_gone_is_named_with_what_to_do() -> Result<()> {
     let project = Project::migrated().await?;
     project
         .connect()
         .await?
-        .batch_execute("drop view rollcall.actual_profile")
+        .batch_execute("alter table public.profiles rename to people")
         .await?;
-    let report = HealthReport::take(&mut project.rollcall().await?).await;
+    let report = RecentReport::take(&mut project.rollcall().await?).await;
     let error = report.err().context("a verdict")?;
-    ensure!(error.next_step().contains("rollcall migrate"), "{error:?}");
+    ensure!(error.to_string().contains("public.profiles"), "{error}");
+    ensure!(
+        error.next_step().contains("rollcall definition"),
+        "{error:?}"
+    );
     Ok(())
 }
 
@@ -373,21 +577,65 @@ async fn a_role_without_rights_is_not_permitted() -> Result<()> {
     Ok(())
 }
 
+/// It says that it could not look, and that the same may work in a moment; it does not say that anything is wrong.
 #[tokio::test]
-async fn a_check_that_runs_into_a_lock_is_unknown() -> Result<()> {
+async fn a_check_that_runs_into_a_lock_is_unknown_and_accuses_nobody() -> Result<()> {
+    for locked in ["auth.users", "public.profiles"] {
+        let project = Project::migrated().await?;
+        let user = with_a_missing_profile(&project).await?;
+        let holder = project.connect_as_superuser().await?;
+        holder
+            .batch_execute(&format!(
+                "begin; lock table {locked} in access exclusive mode"
+            ))
+            .await?;
+        for (check, outcome) in every_check(&project.settings()?, user).await? {
+            match outcome {
+                Ok(verdict) => assert_eq!(verdict, Verdict::Unknown, "{check}, {locked}"),
+                Err(error) => {
+                    ensure!(error.is_retryable(), "{check}, {locked}: {error:?}");
+                    assert_eq!(
+                        Verdict::from_findings(&[finding::check_failed(&error)]),
+                        Verdict::Unknown
+                    );
+                }
+            }
+        }
+        let fault = project
+            .connect()
+            .await?
+            .batch_execute("set lock_timeout = '200ms'; select rollcall.definition_fault()")
+            .await
+            .err()
+            .context("a fault was found")?;
+        assert_eq!(fault.code().map(SqlState::code), Some("55P03"), "{locked}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_written_what_is_installed_still_looks() -> Result<()> {
     let project = Project::migrated().await?;
-    with_a_missing_profile(&project).await?;
-    let holder = project.connect().await?;
-    holder
-        .batch_execute("begin; lock table public.profiles in access exclusive mode")
+    let user = with_a_missing_profile(&project).await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute(&format!(
+            "alter database {} set default_transaction_read_only = on",
+            project.database.name()
+        ))
         .await?;
-    let report = HealthReport::take(&mut project.rollcall().await?).await;
-    let error = report.err().context("a verdict")?;
-    ensure!(error.is_retryable(), "{error:?}");
-    assert_eq!(
-        Verdict::from_findings(&[finding::check_failed(&error)]),
-        Verdict::Unknown
-    );
+    for (check, outcome) in every_check(&project.settings()?, user).await? {
+        match outcome {
+            Ok(verdict) => ensure!(verdict != Verdict::Consistent, "{check}"),
+            Err(error) => panic!("{check}: {error:?}"),
+        }
+    }
+    let probed = probe(&project.settings()?).await;
+    ensure!(!matches!(probed, Ok(Verdict::Consistent)), "{probed:?}");
+    let mut session = project.session()?;
+    let repaired = backfill::apply(&mut session, &options(10, None, None), None, unwatched).await;
+    ensure!(repaired.is_err(), "{repaired:?}");
     Ok(())
 }
 

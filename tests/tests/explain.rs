@@ -116,16 +116,16 @@ async fn each_kind_of_trouble_has_its_words() -> Result<()> {
             vec!["missing_profiles".to_owned(), "profile_refused".to_owned()]
         )
     );
-    let told = explain(&project, &[&refused.to_string()]).await?.stdout;
+    let shown = explain(&project, &[&refused.to_string()]).await?.stdout;
     ensure!(
-        told.contains("23514") && told.contains("no_new_ones"),
-        "{told}"
+        shown.contains("23514") && shown.contains("no_new_ones"),
+        "{shown}"
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn the_timeline_tells_every_source_in_order() -> Result<()> {
+async fn the_timeline_has_every_source_in_order() -> Result<()> {
     let project = Project::migrated().await?;
     project.break_signups().await?;
     let user = project
@@ -158,14 +158,14 @@ async fn the_timeline_tells_every_source_in_order() -> Result<()> {
         .iter()
         .map(|moment| moment.parse())
         .collect::<Result<_, _>>()?;
-    let told = sorted.clone();
+    let shown = sorted.clone();
     sorted.sort();
-    assert_eq!(told, sorted);
+    assert_eq!(shown, sorted);
     Ok(())
 }
 
 #[tokio::test]
-async fn an_address_finds_its_user_and_is_shown_only_to_who_asks() -> Result<()> {
+async fn an_address_finds_its_user_and_is_shown_only_on_request() -> Result<()> {
     let project = Project::migrated().await?;
     let user = project
         .auth()
@@ -205,10 +205,12 @@ async fn an_address_that_several_have_is_no_answer_but_their_ids() -> Result<()>
         .await?
         .batch_execute("update auth.users set email = 'both@example.com', is_sso_user = true")
         .await?;
-    let told = explain(&project, &["both@example.com"]).await?;
-    assert_eq!(told.status, Some(2), "{told}");
-    ensure!(told.stderr.contains(&first.to_string()) && told.stderr.contains(&second.to_string()));
-    ensure!(!told.stderr.contains("both@example.com"), "{told}");
+    let shown = explain(&project, &["both@example.com"]).await?;
+    assert_eq!(shown.status, Some(2), "{shown}");
+    ensure!(
+        shown.stderr.contains(&first.to_string()) && shown.stderr.contains(&second.to_string())
+    );
+    ensure!(!shown.stderr.contains("both@example.com"), "{shown}");
     Ok(())
 }
 
@@ -225,10 +227,10 @@ async fn what_an_audit_log_that_is_off_would_know_is_not_available() -> Result<(
         .await?
         .batch_execute("delete from auth.audit_log_entries")
         .await?;
-    let told = explain(&project, &[&user.to_string()]).await?;
+    let shown = explain(&project, &[&user.to_string()]).await?;
     ensure!(
-        told.stdout.contains("not available (audit log: off)"),
-        "{told}"
+        shown.stdout.contains("not available (audit log: off)"),
+        "{shown}"
     );
     let client = project.connect().await?;
     let rows = client

@@ -247,10 +247,10 @@ async fn a_message_whose_invocation_died_is_sent_by_the_next_one_when_its_lease_
     let dying = start("health-check", &project).await?;
     dying.sns.behave(Behaviour::Hang);
     let client = project.connect().await?;
-    let claimed = async {
-        let claims = "select count(*) from rollcall.alert_message where claimed_until > now()";
+    let leased = async {
+        let leases = "select count(*) from rollcall.message where leased_until > now()";
         loop {
-            let row = client.query_typed_one(claims, &[]).await?;
+            let row = client.query_typed_one(leases, &[]).await?;
             if row.get::<_, i64>(0) == 1 && !dying.sns.attempts().is_empty() {
                 return anyhow::Ok(());
             }
@@ -259,7 +259,7 @@ async fn a_message_whose_invocation_died_is_sent_by_the_next_one_when_its_lease_
     };
     tokio::select! {
         outcome = dying.outcome(json!({}), DEADLINE) => anyhow::bail!("it ended: {outcome:?}"),
-        claimed = tokio::time::timeout(DEADLINE, claimed) => claimed??,
+        leased = tokio::time::timeout(DEADLINE, leased) => leased??,
     }
     drop(dying);
 
@@ -270,7 +270,7 @@ async fn a_message_whose_invocation_died_is_sent_by_the_next_one_when_its_lease_
     assert_eq!(next.alerts(), []);
     sql(
         &project,
-        "update rollcall.alert_message set claimed_until = now() - interval '1 second'",
+        "update rollcall.message set leased_until = now() - interval '1 second'",
     )
     .await?;
     assert_eq!(next.invoke(json!({})).await?["alert"], "sent");
@@ -279,23 +279,145 @@ async fn a_message_whose_invocation_died_is_sent_by_the_next_one_when_its_lease_
     Ok(())
 }
 
+/// A decision about a newer report is in force when an older one arrives.
 #[tokio::test]
 async fn a_report_that_was_overtaken_by_a_newer_one_tells_nothing() -> Result<()> {
     for (binary, check, _) in CHECKS {
         let project = project_with_a_failed_signup().await?;
+        // the report waits for a lock, its time is taken before, and meanwhile the newer one is decided on
+        let newer = project.connect_as_superuser().await?;
+        newer
+            .batch_execute("begin; lock table public.profiles in access exclusive mode")
+            .await?;
         let lambda = start(binary, &project).await?;
-        sql(
-            &project,
-            &format!(
-                "insert into rollcall.alert_state values ('{check}', now() + interval '1 hour')"
-            ),
-        )
-        .await?;
-        let answer = lambda.invoke(json!({})).await?;
+        let overtaking = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            newer
+                .batch_execute(&format!(
+                    "select rollcall.incident_record('{check}', clock_timestamp(), null, '[]'); commit"
+                ))
+                .await
+        };
+        let (answer, overtaking) = tokio::join!(lambda.invoke(json!({})), overtaking);
+        overtaking?;
+        let answer = answer?;
         assert_eq!(answer["verdict"], "inconsistent", "{binary}");
         assert_eq!(answer["alert"], "not_needed", "{binary}");
         assert_eq!(lambda.alerts(), []);
     }
+    Ok(())
+}
+
+/// A check of this name at this moment, as the role of the functions may record it.
+async fn as_monitor(project: &Project) -> Result<tokio_postgres::Client> {
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("alter role rollcall_monitor login")
+        .await?;
+    rollcall_sandbox::connect(&project.database.url_as("rollcall_monitor")).await
+}
+
+/// An incident that knows every finding and every number already, told of for ten years to come.
+fn forged(check: &str, notices: &str) -> String {
+    format!(
+        "select rollcall.incident_record('{check}', 'infinity', jsonb_build_object(
+           'id', gen_random_uuid(), 'severity', 'alert', 'opened_at', '-infinity'::timestamptz, 'seen_at', 'infinity'::timestamptz,
+           'told_at', now() + interval '10 years', 'good_since', null, 'missing', 0, 'told_missing', 1000000000000000,
+           'finding_ids', array['missing_profiles', 'recent_missing_profiles', 'signup_trigger_missing', null, repeat('x', 1000000)],
+           'user_ids', array[null, gen_random_uuid()]::uuid[]), {notices})"
+    )
+}
+
+/// Keeps P8 and P15 against a role that may record what it likes.
+#[tokio::test]
+async fn what_a_monitor_forges_keeps_no_alert_back_for_longer_than_a_reminder() -> Result<()> {
+    for (binary, check, topic) in CHECKS {
+        let project = Project::migrated().await?;
+        let monitor = as_monitor(&project).await?;
+        monitor.batch_execute(&forged(check, "'[]'")).await?;
+        for _ in 0..3 {
+            monitor
+                .batch_execute(&format!(
+                    "select rollcall.record_check('{check}', 'consistent', '{{}}', '{{}}')"
+                ))
+                .await?;
+        }
+        fail_a_signup(&project, 1).await?;
+        // nobody has heard of that incident, so it is told at once, and to those whom it concerns
+        let lambda = start(binary, &project).await?;
+        let answer = lambda.invoke(json!({})).await?;
+        assert_eq!(answer["verdict"], "inconsistent", "{binary}: {answer}");
+        assert_eq!(answer["alert"], "sent", "{binary}: {answer}");
+        let sent = lambda.sns.attempts();
+        assert_eq!(sent[0].topic_arn, topic, "{binary}");
+
+        // messages that nobody can read keep it back until the reminder
+        let project = Project::migrated().await?;
+        let monitor = as_monitor(&project).await?;
+        let messages = "jsonb_build_array('{}'::jsonb, '7'::jsonb)";
+        monitor.batch_execute(&forged(check, messages)).await?;
+        fail_a_signup(&project, 1).await?;
+        let lambda = start(binary, &project).await?;
+        lambda.invoke(json!({})).await?;
+        assert_eq!(lambda.alerts(), [], "{binary}");
+        let_pass(&project, "4 hours").await?;
+        assert_eq!(lambda.invoke(json!({})).await?["alert"], "sent", "{binary}");
+        assert_eq!(kinds(&lambda.sns.attempts())?, ["reminder"], "{binary}");
+        assert_eq!(lambda.sns.attempts()[0].topic_arn, topic, "{binary}");
+
+        // an end that was none is told as a new beginning
+        let open = "select to_jsonb(i) from rollcall.incident i where i.resolved_at is null";
+        let incident: Value = project
+            .connect()
+            .await?
+            .query_typed_one(open, &[])
+            .await?
+            .get(0);
+        monitor
+            .batch_execute(&format!(
+                "select rollcall.incident_record('{check}', now(), '{incident}'::jsonb || '{{\"resolved_at\": \"2036-01-01\"}}', '[]')"
+            ))
+            .await?;
+        assert_eq!(lambda.invoke(json!({})).await?["alert"], "sent", "{binary}");
+        assert_eq!(
+            kinds(&lambda.sns.attempts())?,
+            ["reminder", "opened"],
+            "{binary}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn times_that_a_monitor_records_are_not_later_than_the_servers_and_its_settings_are_these_two()
+-> Result<()> {
+    let project = Project::migrated().await?;
+    let monitor = as_monitor(&project).await?;
+    for check in ["health", "recent", "mine"] {
+        let decided = format!("select rollcall.incident_record('{check}', 'infinity', null, '[]')");
+        monitor.batch_execute(&decided).await?;
+    }
+    monitor.batch_execute(&forged("health", "'[]'")).await?;
+    for lease in ["interval '10 years'", "null"] {
+        monitor
+            .batch_execute(&format!(
+                "select rollcall.lease_message('health', gen_random_uuid(), {lease})"
+            ))
+            .await?;
+    }
+    let too_late = "
+        select count(*) from (
+          select d.value::timestamptz as moment from rollcall.settings s cross join jsonb_each_text(s.decided_at) d
+          union all
+          select m from rollcall.incident i cross join unnest(array[i.opened_at, i.seen_at, i.told_at, i.good_since, i.resolved_at]) m
+          union all
+          select m.leased_until - interval '5 minutes' from rollcall.message m
+        ) w
+        where w.moment > clock_timestamp() or not isfinite(w.moment)";
+    assert_eq!(project.count(too_late).await?, 0);
+    let checks = "select count(*) from rollcall.settings s cross join jsonb_object_keys(s.decided_at) where s.decided_at ?& '{health,recent}'";
+    assert_eq!(project.count(checks).await?, 2);
     Ok(())
 }
 

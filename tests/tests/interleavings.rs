@@ -185,7 +185,7 @@ async fn play(
 
 async fn prepare(observer: &Client, user_is_there: bool, is_anonymous: bool) -> Result<()> {
     observer
-        .batch_execute("delete from auth.users; delete from public.profiles; delete from public.user_events; delete from rollcall.repair_failure")
+        .batch_execute("delete from auth.users; delete from public.profiles; delete from rollcall.event; delete from rollcall.failure")
         .await?;
     if user_is_there {
         observer
@@ -233,7 +233,7 @@ async fn check(observer: &Client, pair: [Actor; 2], refused: &[Option<String>; 2
     let row = observer
         .query_typed_one(
             "select (select count(*) from auth.users), (select count(*) from public.profiles),
-               (select count(*) from rollcall.repair_failure),
+               (select count(*) from rollcall.failure),
                (select count(*) from (select from public.user_events group by user_id, kind having count(*) > 1) twice)",
             &[],
         )

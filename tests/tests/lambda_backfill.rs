@@ -87,7 +87,7 @@ async fn state(project: &Project) -> Result<[i64; 3]> {
         .query_typed_one(
             "select (select count(*) from public.profiles),
                (select count(*) from public.user_events),
-               (select count(*) from rollcall.repair_failure)",
+               (select count(*) from rollcall.failure)",
             &[],
         )
         .await?;

@@ -179,13 +179,15 @@ const EVERY_RIGHT: &str = "
     grant all on all sequences in schema public, rollcall to anon, authenticated;
     grant all on all functions in schema public, rollcall to anon, authenticated;";
 
-/// Of the functions behind the reports, those that say nothing of any user: the catalog, counts of the audit log, and
-/// what Rollcall itself did.
-const NOTHING_PERSONAL: [&str; 17] = [
+/// Of the functions of the schema `rollcall`, which PostgREST does not expose, those that read and change nothing of any
+/// user: they are about the catalog, the size of the audit log, and what Rollcall itself did.
+const NOTHING_PERSONAL: [&str; 18] = [
     "acknowledge_message",
     "audit_counts",
     "audit_log_state",
+    "change_run",
     "check_history",
+    "hold_run",
     "incident_begin",
     "incident_record",
     "incidents",
@@ -217,7 +219,10 @@ async fn the_browsers_roles_are_refused_by_the_functions_themselves_whatever_rig
             &format!(
                 "select format('select * from %s(%s)', p.oid::regproc, (
                    select string_agg(case format_type(t, null)
-                     when 'uuid' then quote_literal('{user}') || '::uuid' when 'text' then quote_literal('person1@example.com')
+                     when 'uuid' then case when p.proname <> 'start_run' then quote_literal('{user}') else 'null' end || '::uuid'
+                     when 'uuid[]' then quote_literal('{{{user}}}') || '::uuid[]'
+                     when 'jsonb' then quote_literal('{{}}')
+                     when 'text' then quote_literal(case p.proname when 'repair_users' then 'backfill' else 'person1@example.com' end)
                      else 'null::' || format_type(t, null) end, ', ' order by n)
                    from unnest(p.proargtypes::oid[]) with ordinality as a (t, n)))
                  from pg_proc p

@@ -36,7 +36,7 @@ async fn sign_up_without_profile(project: &Project, ago: &str) -> Result<()> {
 }
 
 async fn recent(project: &Project) -> Result<RecentReport> {
-    Ok(RecentReport::take_since_last(&mut project.rollcall().await?).await?)
+    Ok(RecentReport::take_scheduled(&mut project.rollcall().await?).await?)
 }
 
 #[tokio::test]
@@ -95,11 +95,12 @@ async fn a_sleep_of_months_is_bounded_at_seven_days() -> Result<()> {
 #[tokio::test]
 async fn a_record_from_the_future_hides_no_signup() -> Result<()> {
     let project = Project::migrated().await?;
-    let mut run = recent(&project).await?.to_check_run();
-    run.checked_at = run
-        .checked_at
-        .checked_add(jiff::SignedDuration::from_hours(48))?;
-    run.record(&mut project.rollcall().await?).await?;
+    recent(&project)
+        .await?
+        .to_check_run()
+        .record(&mut project.rollcall().await?)
+        .await?;
+    let_the_schedule_sleep(&project, "-48 hours").await?;
     sign_up_without_profile(&project, "3 minutes").await?;
     let report = recent(&project).await?;
     assert_eq!(report.window.minutes, 10);
@@ -135,7 +136,7 @@ async fn a_check_that_could_not_look_moves_no_watermark() -> Result<()> {
     let project = Project::migrated().await?;
     let client = project.connect().await?;
     client
-        .batch_execute("alter view rollcall.actual_profile rename to gone")
+        .batch_execute("update rollcall.settings set target_table = null")
         .await?;
     let lambda = Lambda::start("recent-issues", &[("DATABASE_URL", &project.url())]).await?;
     let answer: Value = lambda.invoke(json!({})).await?;
@@ -199,7 +200,7 @@ async fn a_signup_whose_transaction_is_open_is_not_missing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn inside_the_settle_time_nobody_is_missing_and_after_it_everybody_is() -> Result<()> {
+async fn inside_the_grace_period_nobody_is_missing_and_after_it_everybody_is() -> Result<()> {
     let project = Project::migrated().await?;
     let client = project.connect().await?;
     project
@@ -234,18 +235,19 @@ async fn inside_the_settle_time_nobody_is_missing_and_after_it_everybody_is() ->
     let quiet = (Verdict::Consistent, Some(0), 0, 0, "PASS".to_owned());
     assert_eq!(missing().await?, found);
     client
-        .batch_execute("update rollcall.settings set settle_time = '10 minutes'")
+        .batch_execute("update rollcall.settings set grace_period = '10 minutes'")
         .await?;
     assert_eq!(missing().await?, quiet);
     client
-        .batch_execute("update rollcall.settings set settle_time = '10 seconds'")
+        .batch_execute("update rollcall.settings set grace_period = '10 seconds'")
         .await?;
     assert_eq!(missing().await?, found);
     Ok(())
 }
 
+/// The definition that a tried signup suggests leaves unconfirmed users out, and gives the trigger time.
 #[tokio::test]
-async fn a_profile_that_a_later_trigger_makes_has_half_a_minute() -> Result<()> {
+async fn a_profile_that_is_made_at_the_confirmation_has_half_a_minute() -> Result<()> {
     let project = Project::without_rollcall().await?;
     let client = project.connect().await?;
     client
@@ -258,15 +260,27 @@ async fn a_profile_that_a_later_trigger_makes_has_half_a_minute() -> Result<()> 
         )
         .await?;
     project.migrate().await?;
-    let take =
-        async || -> Result<_> { Ok(HealthReport::take(&mut project.rollcall().await?).await?) };
-    assert_eq!(
-        take().await?.signup_trigger.as_deref(),
-        Some("left_to_application")
-    );
-    sign_up_without_profile(&project, "5 seconds").await?;
-    assert_eq!(take().await?.users.map(|users| users.missing), Some(0));
+    let missing = async || -> Result<Option<i64>> {
+        let report = HealthReport::take(&mut project.rollcall().await?).await?;
+        Ok(report.users.map(|users| users.missing))
+    };
+    let confirm = async || -> Result<()> {
+        project
+            .connect_as_superuser()
+            .await?
+            .batch_execute(
+                "begin; set local session_replication_role = replica;
+                 update auth.users set email_confirmed_at = now(); commit",
+            )
+            .await?;
+        Ok(())
+    };
     sign_up_without_profile(&project, "2 minutes").await?;
-    assert_eq!(take().await?.users.map(|users| users.missing), Some(1));
+    assert_eq!(missing().await?, Some(0), "not confirmed");
+    confirm().await?;
+    assert_eq!(missing().await?, Some(1));
+    sign_up_without_profile(&project, "5 seconds").await?;
+    confirm().await?;
+    assert_eq!(missing().await?, Some(1), "in the grace period");
     Ok(())
 }

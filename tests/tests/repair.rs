@@ -1,14 +1,15 @@
 //! What a repair creates, what it leaves alone, and what it remembers.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use rollcall::backfill::{self, Ending, Failure, IdRange, Outcome, UserResult};
+use rollcall::backfill::{self, Failure, RunResult, StopReason, UserResult};
 use rollcall::error::Error;
 use rollcall_sandbox::{Person, SignupKind};
-use rollcall_tests::backfills::{add_missing, order, project_with_missing, user};
+use rollcall_tests::backfills::{add_missing, options, project_with_missing, unwatched, user};
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{contents, difference, value, values};
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-async fn repair(project: &Project, batch_size: u32, max_users: Option<u64>) -> Result<Outcome> {
+async fn repair(project: &Project, batch_size: u32, max_users: Option<u64>) -> Result<RunResult> {
     let mut session = project.session()?;
     Ok(backfill::apply(
         &mut session,
@@ -29,12 +30,12 @@ async fn repair(project: &Project, batch_size: u32, max_users: Option<u64>) -> R
 }
 
 async fn missing(client: &Client) -> Result<BTreeSet<Uuid>> {
-    let users: Vec<Uuid> = values(client, "select rollcall.missing_users(null, null)").await?;
+    let users: Vec<Uuid> = values(client, "select e._user_id from rollcall.expected_profile() e where not exists (select from rollcall.actual_profile() a where a._user_id = e._user_id)").await?;
     Ok(users.into_iter().collect())
 }
 
 async fn recorded_failures(client: &Client) -> Result<BTreeSet<Uuid>> {
-    let users: Vec<Uuid> = values(client, "select user_id from rollcall.repair_failure").await?;
+    let users: Vec<Uuid> = values(client, "select user_id from rollcall.failure").await?;
     Ok(users.into_iter().collect())
 }
 
@@ -96,9 +97,14 @@ async fn an_existing_profile_is_not_written_at_all() -> Result<()> {
             "{answer}"
         );
         client.batch_execute(&format!("select public.ensure_profile_exists('{id}', 'new@example.com', 'N', '1', 'partner')")).await?;
-        let outcome =
-            backfill::apply_to_user(&mut project.session()?, id, Some("partner"), false, None)
-                .await?;
+        let outcome = backfill::apply_to_user(
+            &mut project.session()?,
+            id,
+            &options(1, None, Some("partner")),
+            false,
+            None,
+        )
+        .await?;
         assert_eq!(outcome, UserResult::AlreadyExists);
     }
     compatible(&client, 100, false).await?;
@@ -129,7 +135,7 @@ async fn twice_is_once() -> Result<()> {
     let tables = |lines: Vec<String>| -> Vec<String> {
         lines
             .into_iter()
-            .filter(|line| !line.starts_with("rollcall.r"))
+            .filter(|line| !line.starts_with("rollcall.r") && !line.starts_with("rollcall.failure"))
             .collect()
     };
     let before = tables(contents(&client).await?);
@@ -168,7 +174,7 @@ async fn a_dry_run_leaves_nothing() -> Result<()> {
         .await?;
     let before = contents(&client).await?;
     let preview =
-        backfill::dry_run(&mut project.session()?, &RunOptions::new(Source::Cli), None).await?;
+        backfill::dry_run(&mut project.session()?, &options(1000, None, None), None).await?;
     assert_eq!(
         (
             preview.total_missing,
@@ -194,9 +200,7 @@ async fn a_dry_run_leaves_nothing() -> Result<()> {
 
     let part = backfill::dry_run(
         &mut project.session()?,
-        IdRange::EVERYONE,
-        Some(10),
-        Some("partner"),
+        &options(10, Some(10), Some("partner")),
         None,
     )
     .await?;
@@ -211,7 +215,7 @@ async fn a_dry_run_leaves_nothing() -> Result<()> {
     );
 
     let answer = compatible(&client, 100, true).await?;
-    assert_eq!(answer["message"], "Would backfill 120 profiles");
+    assert_eq!(answer["message"], "Would backfill 98 profiles");
     assert_eq!(
         (&answer["dry_run"], &answer["total_missing"]),
         (&true.into(), &120.into())
@@ -222,11 +226,25 @@ async fn a_dry_run_leaves_nothing() -> Result<()> {
         "of a batch of 100"
     );
     assert_eq!(
-        backfill::apply_to_user(&mut project.session()?, user(2), None, true, None).await?,
+        backfill::apply_to_user(
+            &mut project.session()?,
+            user(2),
+            &options(1, None, None),
+            true,
+            None
+        )
+        .await?,
         UserResult::Created
     );
     ensure!(matches!(
-        backfill::apply_to_user(&mut project.session()?, user(1), None, true, None).await?,
+        backfill::apply_to_user(
+            &mut project.session()?,
+            user(1),
+            &options(1, None, None),
+            true,
+            None
+        )
+        .await?,
         UserResult::Failed(_)
     ));
     assert_eq!(difference(&before, &contents(&client).await?), [""; 0]);
@@ -303,7 +321,10 @@ async fn any_batch_size_ends_in_the_same_state() -> Result<()> {
             &mut session,
             &options(batch_size, None, None),
             None,
-            |progress| seen.push(progress.clone()),
+            |progress| {
+                seen.push(progress.clone());
+                ControlFlow::Continue(())
+            },
         )
         .await?;
         assert_eq!(
@@ -322,7 +343,10 @@ async fn any_batch_size_ends_in_the_same_state() -> Result<()> {
                 user_id: user(1),
                 sqlstate: "23514".to_owned(),
                 constraint: Some("no_bad".to_owned()),
-                column: None
+                column: None,
+                functions: vec![],
+                reason: "a value does not satisfy a check constraint (constraint no_bad)"
+                    .to_owned(),
             }
         );
         ensure!(
@@ -392,11 +416,7 @@ async fn a_failure_is_logged_once_and_again_when_its_reason_changes() -> Result<
     }
     assert_eq!(events(&client, "profile_backfill_error").await?, 1);
     assert_eq!(
-        value::<i64>(
-            &client,
-            "select attempts::bigint from rollcall.repair_failure"
-        )
-        .await?,
+        value::<i64>(&client, "select attempts::bigint from rollcall.failure").await?,
         9,
         "the run that finds nothing changed does not try again"
     );
@@ -559,7 +579,14 @@ async fn one_user_is_repaired_with_the_account_type_that_an_administrator_gives(
     let client = project.connect().await?;
     let mut session = project.session()?;
     assert_eq!(
-        backfill::apply_to_user(&mut session, user(1), Some("partner"), false, None).await?,
+        backfill::apply_to_user(
+            &mut session,
+            user(1),
+            &options(1, None, Some("partner")),
+            false,
+            None
+        )
+        .await?,
         UserResult::Created
     );
     let answer: Value = value(
@@ -582,17 +609,21 @@ async fn one_user_is_repaired_with_the_account_type_that_an_administrator_gives(
         .await?,
         ["partner", "investor"]
     );
-    let failed = backfill::apply_to_user(&mut session, user(3), None, false, None).await?;
+    let failed =
+        backfill::apply_to_user(&mut session, user(3), &options(1, None, None), false, None)
+            .await?;
     ensure!(
         matches!(failed, UserResult::Failed(ref failure) if failure.constraint.as_deref() == Some("no_bad")),
         "{failed:?}"
     );
     assert_eq!(
-        backfill::apply_to_user(&mut session, user(99), None, false, None).await?,
+        backfill::apply_to_user(&mut session, user(99), &options(1, None, None), false, None)
+            .await?,
         UserResult::NotExpected
     );
     assert_eq!(
-        backfill::apply_to_user(&mut session, user(99), None, true, None).await?,
+        backfill::apply_to_user(&mut session, user(99), &options(1, None, None), true, None)
+            .await?,
         UserResult::NotExpected
     );
     Ok(())
@@ -654,14 +685,14 @@ async fn a_failure_of_one_user_is_an_answer_that_holds_no_value_of_the_row() -> 
 }
 
 #[tokio::test]
-async fn a_wish_for_a_column_that_the_definition_lacks_is_refused() -> Result<()> {
+async fn a_value_for_a_column_that_the_definition_lacks_is_refused() -> Result<()> {
     let project = Project::migrated().await?;
     let client = project.connect().await?;
     add_missing(&project, 1, 2, &[]).await?;
     client
         .batch_execute(
-            "drop view rollcall.expected_profile;
-             create view rollcall.expected_profile as select id as _user_id, created_at as _signed_up_at, id from auth.users",
+            "select rollcall.define('public.profiles',
+               'select u.id as _user_id, u.created_at as _signed_up_at, u.id from auth.users u')",
         )
         .await?;
     let mut session = project.session()?;
@@ -830,7 +861,7 @@ async fn no_metadata_stops_a_repair_or_takes_a_privilege() -> Result<()> {
     set_documents(&project, &documents).await?;
 
     let preview =
-        backfill::dry_run(&mut project.session()?, &RunOptions::new(Source::Cli), None).await?;
+        backfill::dry_run(&mut project.session()?, &options(1000, None, None), None).await?;
     assert_eq!(preview.failures, []);
     let outcome = repair(&project, 10, None).await?;
     assert_eq!(outcome.failures, []);
@@ -850,6 +881,9 @@ async fn no_metadata_stops_a_signup_or_takes_a_privilege() -> Result<()> {
         .batch_execute("alter table public.profiles drop constraint profiles_username_key")
         .await?;
     project.migrate().await?;
+    client
+        .batch_execute("select rollcall.install_signup_trigger()")
+        .await?;
     let admin = project.connect_as_superuser().await?;
     for (number, document) in (1..).zip(hostile_documents()) {
         admin
@@ -871,7 +905,7 @@ async fn no_metadata_stops_a_signup_or_takes_a_privilege() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_name_that_another_has_costs_nobody_his_profile() -> Result<()> {
+async fn a_name_that_another_has_fails_alone() -> Result<()> {
     let project = Project::without_rollcall().await?;
     let client = project.connect().await?;
     client.batch_execute(CURIOUS_PROFILES).await?;
@@ -880,12 +914,17 @@ async fn a_name_that_another_has_costs_nobody_his_profile() -> Result<()> {
     let (ada, other) = (json!({"username": "ada"}), json!({"username": "eve"}));
     set_documents(&project, &[ada.clone(), other, ada, json!({})]).await?;
     let outcome = repair(&project, 10, None).await?;
-    assert_eq!((outcome.created, outcome.failures), (4, vec![]));
+    assert_eq!(outcome.created, 3);
+    assert_eq!(outcome.failures[0].user_id, user(3));
+    assert_eq!(
+        outcome.failures[0].constraint.as_deref(),
+        Some("profiles_username_key")
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn an_address_that_another_has_fails_alone_and_is_not_taken_from_him() -> Result<()> {
+async fn an_address_that_another_has_fails_alone_and_is_not_taken_from_them() -> Result<()> {
     let project = Project::without_rollcall().await?;
     let client = project.connect().await?;
     client
@@ -1017,7 +1056,7 @@ async fn any_address_that_supabase_auth_stores_is_repaired() -> Result<()> {
 // Company ---------------------------------------------------------------------------------------------------------------
 
 /// Repairs until nobody is left but those who cannot be repaired.
-async fn repairer(project: &Project, batch_size: u32) -> Result<Outcome> {
+async fn repairer(project: &Project, batch_size: u32) -> Result<RunResult> {
     repair(project, batch_size, None).await
 }
 
@@ -1073,7 +1112,7 @@ async fn repairers_signups_and_deletions_at_once_end_as_one_repairer_alone() -> 
         assert_eq!(missing(&client).await?.len(), bad.len());
         let failures: Vec<Uuid> = values(
             &client,
-            "select f.user_id from rollcall.repair_failure f join auth.users u on u.id = f.user_id",
+            "select f.user_id from rollcall.failure f join auth.users u on u.id = f.user_id",
         )
         .await?;
         assert_eq!(
@@ -1228,7 +1267,10 @@ async fn a_connection_that_is_cut_is_opened_again() -> Result<()> {
     };
     let outcome = {
         let order = options(10, None, None);
-        let work = backfill::apply(&mut session, &order, None, |_| batches += 1);
+        let work = backfill::apply(&mut session, &order, None, |_| {
+            batches += 1;
+            ControlFlow::Continue(())
+        });
         let mut work = pin!(work);
         tokio::select! {
             outcome = &mut work => bail!("it ended before it was cut: {outcome:?}"),
@@ -1247,7 +1289,7 @@ async fn a_connection_that_is_cut_is_opened_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_user_who_goes_while_he_is_repaired_is_no_failure() -> Result<()> {
+async fn a_user_who_goes_while_they_are_repaired_is_no_failure() -> Result<()> {
     let project = project_with_missing(3, &[]).await?;
     let client = project.connect().await?;
     let deleter = project.connect_as_superuser().await?;
@@ -1306,7 +1348,7 @@ async fn a_user_who_is_locked_keeps_nobody_else_waiting() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_user_who_is_locked_is_repaired_once_he_is_free() -> Result<()> {
+async fn a_user_who_is_locked_is_repaired_once_they_are_free() -> Result<()> {
     let project = project_with_missing(20, &[]).await?;
     let client = project.connect().await?;
     let holder = project.connect_as_superuser().await?;
@@ -1427,7 +1469,7 @@ async fn whatever_a_trigger_of_the_application_raises_no_value_is_repeated() -> 
             .await?;
         let kept: Vec<String> = values(
             &client,
-            "select e::text from public.user_events e union all select f::text from rollcall.repair_failure f",
+            "select e::text from public.user_events e union all select f::text from rollcall.failure f",
         )
         .await?;
         ensure!(

@@ -1,7 +1,9 @@
 //! `rollcall probe`
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use rollcall::checks::probe::{ProbeOutcome, ProbeReport};
+use rollcall::checks::probe::{ProbeOutcome, ProbeReport, ProbedSignup};
 use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
@@ -26,7 +28,14 @@ fn text(report: &ProbeReport) -> String {
     };
     text += "\n";
     text += &table::with_head(
-        ["signup", "outcome", "SQLSTATE", "constraint", "columns"],
+        [
+            "signup",
+            "outcome",
+            "SQLSTATE",
+            "constraint",
+            "columns",
+            "in",
+        ],
         signups.iter().map(|signup| {
             let columns: Vec<&str> = signup
                 .column
@@ -40,14 +49,26 @@ fn text(report: &ProbeReport) -> String {
                 or_dash(signup.sqlstate.as_deref()),
                 or_dash(signup.constraint.as_deref()),
                 or_dash((!columns.is_empty()).then(|| columns.join(", "))),
+                or_dash(signup.failed_functions.first().map(String::as_str)),
             ]
         }),
     );
-    text += "\nEach signup was taken back. Not seen by a probe:\n";
+    let written = tables_written(signups);
+    if !written.is_empty() {
+        text += &format!("\nA signup writes {}.\n", written.join(", "));
+    }
+    text += "\nEach signup was rolled back. Not seen by a probe:\n";
     for item in report.not_seen {
         text += &format!("  - {item}\n");
     }
     text
+}
+
+/// Every table that a signup wrote, once.
+fn tables_written(signups: &[ProbedSignup]) -> Vec<&str> {
+    let tables = signups.iter().flat_map(|signup| &signup.tables_written);
+    let tables: BTreeSet<&str> = tables.map(String::as_str).collect();
+    tables.into_iter().collect()
 }
 
 fn outcome(outcome: ProbeOutcome) -> &'static str {
@@ -58,6 +79,7 @@ fn outcome(outcome: ProbeOutcome) -> &'static str {
         ProbeOutcome::Blocked => "blocked",
         ProbeOutcome::NotExpected => "not expected",
         ProbeOutcome::Unknown => "unknown",
-        ProbeOutcome::Refused => "refused",
+        ProbeOutcome::RefusedByRule => "refused by your rule",
+        ProbeOutcome::Refused => "not tried",
     }
 }

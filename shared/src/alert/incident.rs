@@ -22,7 +22,7 @@ const PUNCTUALITY: SignedDuration = SignedDuration::from_secs(60);
 const WORSE: i64 = 10;
 
 /// How urgent an incident is; it chooses the topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Somebody should look today: what the hourly check finds.
@@ -334,6 +334,7 @@ pub fn decide(
     }
     let observation = &observation;
     let missing = observation.missing;
+    incident.severity = incident.severity.max(Severity::of(observation.check));
     incident.missing = missing.unwrap_or(incident.missing);
     let is_calm = observation.finding_ids.is_empty()
         && !observation.is_over(incident.missing, settings, true);

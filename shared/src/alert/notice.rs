@@ -18,6 +18,13 @@ const MAX_TEXT: usize = 16 * 1024;
 const MAX_NEXT_STEPS: usize = 5;
 const MAX_NEXT_STEP: usize = 500;
 
+/// How many findings a message names, and how long each name may be, in bytes.
+const MAX_FINDING_IDS: usize = 100;
+const MAX_FINDING_ID: usize = 100;
+
+/// The end of what was cut.
+const SHORTENED: &str = "\n[shortened]\n";
+
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,16 +119,11 @@ impl Notice {
             severity: incident.severity,
             verdict: observation.verdict,
             subject,
-            text: bounded(&text, MAX_TEXT),
+            text,
             next_steps: if kind == Kind::Resolved {
                 Vec::new()
             } else {
-                digest
-                    .next_steps
-                    .iter()
-                    .take(MAX_NEXT_STEPS)
-                    .map(|step| bounded(step, MAX_NEXT_STEP))
-                    .collect()
+                digest.next_steps.clone()
             },
             missing: observation.missing,
             finding_ids: observation
@@ -133,15 +135,34 @@ impl Notice {
             opened_at: incident.opened_at,
             decided_at: now,
         }
+        .within_bounds()
+    }
+
+    /// The same, cut to what a topic takes: a message that no topic takes would hold up all that come after it.
+    pub(super) fn within_bounds(mut self) -> Self {
+        self.text = bounded(&self.text, MAX_TEXT);
+        self.next_steps.truncate(MAX_NEXT_STEPS);
+        for step in &mut self.next_steps {
+            *step = bounded(step, MAX_NEXT_STEP);
+        }
+        self.finding_ids.truncate(MAX_FINDING_IDS);
+        for id in &mut self.finding_ids {
+            *id = bounded(id, MAX_FINDING_ID);
+        }
+        self
     }
 }
 
 /// What JSON would blow up, and jsonb may refuse, becomes a blank; what is too long is cut.
 fn bounded(text: &str, limit: usize) -> String {
-    let kept = &text[..text.floor_char_boundary(limit)];
+    let kept = if text.len() > limit {
+        &text[..text.floor_char_boundary(limit - SHORTENED.len())]
+    } else {
+        text
+    };
     let mut safe = kept.replace(|c: char| c.is_control() && c != '\n', " ");
     if kept.len() < text.len() {
-        safe.push_str("\n[shortened]\n");
+        safe.push_str(SHORTENED);
     }
     safe
 }

@@ -179,25 +179,54 @@ async fn lease_in(
     check: CheckName,
     lease_owner: Uuid,
 ) -> Result<Option<Lease>> {
-    let rows = queries
-        .rows(
-            "select c.message_id, c.notice from rollcall.lease_message($1, $2, make_interval(secs => $3)) c",
+    loop {
+        let rows = queries
+            .rows(
+                "select c.message_id, c.notice from rollcall.lease_message($1, $2, make_interval(secs => $3)) c",
+                &[
+                    (&check.as_str(), Type::TEXT),
+                    (&lease_owner, Type::UUID),
+                    (&LEASE_SECONDS, Type::FLOAT8),
+                ],
+            )
+            .await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let message_id = column(row, "message_id")?;
+        match serde_json::from_value::<Notice>(column(row, "notice")?) {
+            Ok(notice) => {
+                return Ok(Some(Lease {
+                    message_id,
+                    notice: notice.within_bounds(),
+                }));
+            }
+            // what nobody can read holds up nothing
+            Err(_) => {
+                tracing::warn!(message_id, "a message cannot be read, and is left out");
+                acknowledge_in(queries, message_id, lease_owner, true).await?;
+            }
+        }
+    }
+}
+
+async fn acknowledge_in(
+    queries: &Queries<'_>,
+    message_id: i64,
+    lease_owner: Uuid,
+    is_sent: bool,
+) -> Result<()> {
+    queries
+        .row(
+            "select rollcall.acknowledge_message($1, $2, $3)",
             &[
-                (&check.as_str(), Type::TEXT),
+                (&message_id, Type::INT8),
                 (&lease_owner, Type::UUID),
-                (&LEASE_SECONDS, Type::FLOAT8),
+                (&is_sent, Type::BOOL),
             ],
         )
-        .await?;
-    rows.first()
-        .map(|row| {
-            let notice: Value = column(row, "notice")?;
-            Ok(Lease {
-                message_id: column(row, "message_id")?,
-                notice: serde_json::from_value(notice).map_err(|_| Error::UnexpectedAnswer)?,
-            })
-        })
-        .transpose()
+        .await
+        .map(drop)
 }
 
 /// Ends the lease of a message: a topic took it, or the next invocation is to try. If it was taken, leases the next one.
@@ -213,16 +242,7 @@ pub async fn acknowledge(
 ) -> Result<Option<Lease>> {
     database
         .write(LIMIT, async |queries| {
-            queries
-                .row(
-                    "select rollcall.acknowledge_message($1, $2, $3)",
-                    &[
-                        (&message_id, Type::INT8),
-                        (&lease_owner, Type::UUID),
-                        (&is_sent, Type::BOOL),
-                    ],
-                )
-                .await?;
+            acknowledge_in(queries, message_id, lease_owner, is_sent).await?;
             if is_sent {
                 lease_in(queries, check, lease_owner).await
             } else {

@@ -51,12 +51,15 @@ impl UserCounts {
         })
     }
 
+    /// Why nobody can be missing by a definition like this.
+    pub(super) fn doubt(&self) -> Option<Finding> {
+        (self.expected == 0 && self.profiles > 0 && self.total > self.soft_deleted)
+            .then(|| finding::definition_expects_nobody(self.profiles))
+    }
+
     /// What these numbers mean.
     pub(super) fn findings(&self) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        if self.expected == 0 && self.profiles > 0 && self.total > self.soft_deleted {
-            findings.push(finding::definition_expects_nobody(self.profiles));
-        }
+        let mut findings: Vec<Finding> = self.doubt().into_iter().collect();
         if self.missing > 0 {
             findings.push(finding::missing_profiles(self.missing));
         }

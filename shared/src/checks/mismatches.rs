@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::AuditLog;
+use super::{AuditLog, UserCounts};
 use crate::database::{Database, column};
 use crate::error::Result;
 use crate::finding::{self, Finding};
@@ -85,7 +85,12 @@ pub async fn list(database: &mut Database, limit: u32) -> Result<MismatchReport>
                     })
                 })
                 .collect::<Result<_>>()?;
-            let findings: Vec<Finding> = (missing > 0).then(|| finding::missing_profiles(missing)).into_iter().collect();
+            let finding = if missing > 0 {
+                Some(finding::missing_profiles(missing))
+            } else {
+                UserCounts::read(queries).await?.doubt()
+            };
+            let findings: Vec<Finding> = finding.into_iter().collect();
             Ok(MismatchReport { verdict: Verdict::from_findings(&findings), findings, total, audit_log: AuditLog::state(queries).await?, mismatches })
         })
         .await

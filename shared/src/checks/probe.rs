@@ -15,6 +15,9 @@ use crate::verdict::Verdict;
 /// For one kind of user. A signup takes milliseconds; triggers of the application may wait for locks.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// The SQLSTATE of a user whom a trigger discarded.
+const DISCARDED: &str = "RC002";
+
 /// When no further kind is begun.
 const LIMIT_OF_ALL: Duration = Duration::from_secs(15);
 
@@ -25,12 +28,12 @@ const RIGHTS: [&str; 3] = [
     "row_level_security_blocks_signup",
 ];
 
-/// What a probe cannot see, or take back.
+/// What a probe cannot see, or roll back.
 pub const NOT_SEEN: [&str; 4] = [
     "rights that only supabase_auth_admin lacks: the doctor's checks of them stand in for it",
     "e-mails and text messages that Supabase Auth fails to send, and its hooks, which take a signup back, too",
-    "calls over HTTP and to other databases are not taken back: where a signup makes them, the probe refuses",
-    "sequences advance, and statistics count what was tried",
+    "calls over HTTP and to other databases are not rolled back: where a signup makes them, nothing is tried",
+    "statistics count what was tried",
 ];
 
 /// What became of the signup of one kind of user.
@@ -49,7 +52,9 @@ pub enum ProbeOutcome {
     NotExpected,
     /// It could not be tried: a lock, a right, the time.
     Unknown,
-    /// It was not tried, since it could not be taken back.
+    /// A trigger of the application refused it on purpose.
+    RefusedByRule,
+    /// It was not tried, since it could not be rolled back.
     Refused,
 }
 
@@ -62,6 +67,7 @@ impl ProbeOutcome {
             "blocked" => Self::Blocked,
             "not_expected" => Self::NotExpected,
             "unknown" => Self::Unknown,
+            "refused_by_rule" => Self::RefusedByRule,
             "refused" => Self::Refused,
             _ => return Err(Error::UnexpectedAnswer),
         })
@@ -83,6 +89,12 @@ pub struct ProbedSignup {
     pub column: Option<String>,
     /// Columns that differ from the definition.
     pub wrong_columns: Vec<String>,
+    /// Tables of the application that the signup wrote.
+    pub tables_written: Vec<String>,
+    /// Functions in which it failed, innermost first.
+    pub failed_functions: Vec<String>,
+    /// Where it went wrong: whether users of this kind exist. Nobody sends odd metadata on purpose.
+    pub is_in_use: Option<bool>,
 }
 
 impl ProbedSignup {
@@ -95,6 +107,9 @@ impl ProbedSignup {
             constraint: None,
             column: None,
             wrong_columns: Vec::new(),
+            tables_written: Vec::new(),
+            failed_functions: Vec::new(),
+            is_in_use: None,
         }
     }
 
@@ -108,6 +123,9 @@ impl ProbedSignup {
                 .as_ref()
                 .map(|name| format!("constraint {name}")),
             self.column.as_ref().map(|name| format!("column {name}")),
+            self.failed_functions
+                .first()
+                .map(|name| format!("in {name}()")),
         ];
         let reasons: Vec<String> = reasons
             .into_iter()
@@ -147,18 +165,20 @@ impl ProbeReport {
     /// # Errors
     /// What the database refuses; [`Self::unknown`] makes a report of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        let (check_time, kinds, mut findings) = database
+        let (check_time, kinds, beyond_rollback, mut findings) = database
             .read(LIMIT, async |queries| {
                 let row = queries
                     .row(
-                        "select now() as check_time, array(select k from rollcall.probe_kinds() k) as kinds",
+                        "select now() as check_time, array(select u.kind from rollcall.sample_users() u) as kinds,
+                           array(select b from rollcall.beyond_rollback() b order by b) as beyond_rollback",
                         &[],
                     )
                     .await?;
                 let kinds: Vec<String> = column(&row, "kinds")?;
                 let mut rights = Examination::take(queries).await?.without_warnings().findings;
                 rights.retain(|finding| RIGHTS.contains(&finding.id));
-                Ok((column(&row, "check_time")?, kinds, rights))
+                let beyond_rollback: Vec<String> = column(&row, "beyond_rollback")?;
+                Ok((column(&row, "check_time")?, kinds, beyond_rollback, rights))
             })
             .await?;
         let mut signups = Vec::with_capacity(kinds.len());
@@ -173,7 +193,7 @@ impl ProbeReport {
                 ProbedSignup::not_tried(kind)
             });
         }
-        findings.extend(judge(&signups));
+        findings.extend(judge(&signups, beyond_rollback));
         Ok(Self {
             verdict: Verdict::from_findings(&findings),
             findings,
@@ -200,7 +220,8 @@ async fn probe(database: &mut Database, kind: &str) -> Result<ProbedSignup> {
         .try_out(LIMIT, async |queries| {
             let row = queries
                 .row(
-                    "select p.outcome, p.code, p.constraint_name, p.column_name, coalesce(p.wrong_columns, '{}') as wrong_columns
+                    "select p.outcome, p.code, p.constraint_name, p.column_name, coalesce(p.wrong_columns, '{}') as wrong_columns,
+                       p.tables_written, p.failed_functions, p.is_in_use
                      from rollcall.probe_signup($1) p",
                     &[(&kind, Type::TEXT)],
                 )
@@ -212,39 +233,51 @@ async fn probe(database: &mut Database, kind: &str) -> Result<ProbedSignup> {
                 constraint: column(&row, "constraint_name")?,
                 column: column(&row, "column_name")?,
                 wrong_columns: column(&row, "wrong_columns")?,
+                tables_written: column(&row, "tables_written")?,
+                failed_functions: column(&row, "failed_functions")?,
+                is_in_use: column(&row, "is_in_use")?,
             })
         })
         .await
 }
 
 /// One finding for each way in which signups went wrong.
-fn judge(signups: &[ProbedSignup]) -> Vec<Finding> {
-    let of = |outcome| -> Vec<String> {
-        signups
-            .iter()
-            .filter(|signup| signup.outcome == outcome)
-            .map(ProbedSignup::described)
-            .collect()
+fn judge(signups: &[ProbedSignup], beyond_rollback: Vec<String>) -> Vec<Finding> {
+    let described = |wanted: &dyn Fn(&ProbedSignup) -> bool| -> Vec<String> {
+        let signups = signups.iter().filter(|signup| wanted(signup));
+        signups.map(ProbedSignup::described).collect()
     };
-    let ways: [fn(&[String]) -> Finding; 5] = [
-        finding::signups_blocked,
-        finding::signups_without_profile,
-        finding::signups_with_wrong_profile,
-        finding::probe_without_answer,
-        finding::probe_refused,
+    let of =
+        |outcome| described(&|signup| signup.outcome == outcome && signup.is_in_use != Some(false));
+    let mut blocked = of(ProbeOutcome::Blocked);
+    let mut refused_by_rule = of(ProbeOutcome::RefusedByRule);
+    let is_discarded = |signup: &ProbedSignup| signup.sqlstate.as_deref() == Some(DISCARDED);
+    if signups.iter().all(is_discarded) {
+        // a trigger that discards everybody is no rule
+        blocked.append(&mut refused_by_rule);
+    }
+    let unused = described(&|signup| signup.is_in_use == Some(false));
+    let ways: [(Vec<String>, fn(&[String]) -> Finding); 6] = [
+        (blocked, finding::signups_blocked),
+        (
+            of(ProbeOutcome::NoProfile),
+            finding::signups_without_profile,
+        ),
+        (
+            of(ProbeOutcome::WrongProfile),
+            finding::signups_with_wrong_profile,
+        ),
+        (of(ProbeOutcome::Unknown), finding::probe_without_answer),
+        (refused_by_rule, finding::probe_refused_by_rule),
+        (unused, finding::unused_kinds_fail),
     ];
-    let outcomes = [
-        ProbeOutcome::Blocked,
-        ProbeOutcome::NoProfile,
-        ProbeOutcome::WrongProfile,
-        ProbeOutcome::Unknown,
-        ProbeOutcome::Refused,
-    ];
-    outcomes
+    let mut findings: Vec<Finding> = ways
         .into_iter()
-        .map(of)
-        .zip(ways)
         .filter(|(kinds, _)| !kinds.is_empty())
         .map(|(kinds, finding)| finding(&kinds))
-        .collect()
+        .collect();
+    if !of(ProbeOutcome::Refused).is_empty() {
+        findings.push(finding::probe_refused(beyond_rollback));
+    }
+    findings
 }

@@ -50,8 +50,9 @@ impl Verification {
         database
             .read(LIMIT, async |queries| {
                 let rows = queries.rows(include_str!("verification.sql"), &[]).await?;
-                let check_time =
-                    column(rows.first().ok_or(Error::UnexpectedAnswer)?, "check_time")?;
+                let first = rows.first().ok_or(Error::UnexpectedAnswer)?;
+                let check_time = column(first, "check_time")?;
+                let unexpected: Option<i64> = column(first, "unexpected")?;
                 let checks: Vec<Check> = rows
                     .iter()
                     .map(|row| {
@@ -63,7 +64,8 @@ impl Verification {
                         })
                     })
                     .collect::<Result<_>>()?;
-                let findings = findings(&checks)?;
+                let mut findings = findings(&checks)?;
+                findings.extend(unexpected.map(finding::definition_expects_nobody));
                 Ok(Self {
                     verdict: Verdict::from_findings(&findings),
                     findings,

@@ -1,7 +1,11 @@
--- One row a line of the proof: what was checked, how it went, how many rows break it.
-select now() as check_time, v.check_name, v.status, v.count, v.details
+-- One row a line of the proof: what was checked, how it went, how many rows break it; and how many profiles there are where
+-- the definition expects nobody to have one.
+select now() as check_time, v.check_name, v.status, v.count, v.details, u.unexpected
 from (
-  select rollcall.email_mismatches() as emails, c.missing, c.orphaned from rollcall.user_counts() c
+  select
+    rollcall.email_mismatches() as emails, c.missing, c.orphaned,
+    case when c.expected = 0 and c.profiles > 0 and c.users > c.soft_deleted then c.profiles end as unexpected
+  from rollcall.user_counts() c
 ) u
 cross join lateral (
   values

@@ -229,12 +229,17 @@ fn no_metadata_and_no_address_stops_a_signup_or_a_repair_or_takes_a_privilege() 
         let client = project.connect_as_superuser().await?;
         project.connect().await?.batch_execute(PROFILES).await?;
         project.migrate().await?;
+        project
+            .connect()
+            .await?
+            .batch_execute("select rollcall.install_signup_trigger()")
+            .await?;
         anyhow::Ok(client)
     })?;
     let corpus = corpus(include_str!("../../corpus/metadata.json"))?;
     fuzz("metadata and addresses", corpus, 600, 15, |texts| {
         runtime.block_on(async {
-            client.batch_execute("delete from auth.users; delete from public.user_events; delete from rollcall.repair_failure").await?;
+            client.batch_execute("delete from auth.users; delete from rollcall.event; delete from rollcall.failure").await?;
             let mut number = 0;
             for text in texts {
                 // As metadata, and, as long as fits, as an address.
@@ -253,7 +258,7 @@ fn no_metadata_and_no_address_stops_a_signup_or_a_repair_or_takes_a_privilege() 
                 let row = client
                     .query_typed_one(
                         "select count(*), coalesce(bool_and(role = 'member' and not is_admin and account_type = 'sme' and length(full_name) <= 60), true),
-                           (select count(*) from public.user_events where kind like '%error')
+                           (select count(*) from rollcall.event where kind like '%error')
                          from public.profiles",
                         &[],
                     )

@@ -1,5 +1,6 @@
 //! Random histories of a project on a real PostgreSQL: whatever happens, and in whatever order, the promises hold
-//! after each step.
+//! after each step. Half of them are of projects whose profiles Rollcall's own trigger makes, half of projects with a
+//! trigger of their own that Rollcall watches.
 //!
 //! `ROLLCALL_SEED` repeats a run, `ROLLCALL_LONG` makes it 10,000 histories instead of 256.
 
@@ -17,11 +18,12 @@ use anyhow::{Result, anyhow};
 use proptest::test_runner::TestCaseError;
 use rollcall_tests::random;
 
+use model::Stance;
 use step::history;
 use world::World;
 
 /// Histories are played in so many projects at once: a database works on one core at a time.
-const PROJECTS: u32 = 2;
+const PROJECTS: [Stance; 2] = [Stance::Make, Stance::Watch];
 
 /// Keeps P1, P2, P4, P5, P6, P7 and P11; each `ensure` of `model` and `world` names the one it is about.
 #[test]
@@ -29,11 +31,12 @@ fn the_promises_hold_after_every_step_of_any_history() -> Result<()> {
     let (seed, cases) = (random::seed(), random::cases(256, 10_000));
     let steps = AtomicUsize::new(0);
     let outcomes: Vec<Result<()>> = thread::scope(|scope| {
-        let players: Vec<_> = (0..PROJECTS)
-            .map(|number| {
+        let players: Vec<_> = (0..)
+            .zip(PROJECTS)
+            .map(|(number, stance)| {
                 let steps = &steps;
-                let seed = seed.wrapping_add(number.into());
-                scope.spawn(move || play(seed, cases / PROJECTS, steps))
+                let seed = seed.wrapping_add(number);
+                scope.spawn(move || play(stance, seed, cases / 2, steps))
             })
             .collect();
         let ends = players.into_iter().map(|player| player.join());
@@ -50,16 +53,16 @@ fn the_promises_hold_after_every_step_of_any_history() -> Result<()> {
     Ok(())
 }
 
-fn play(seed: u64, cases: u32, steps: &AtomicUsize) -> Result<()> {
+fn play(stance: Stance, seed: u64, cases: u32, steps: &AtomicUsize) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     // Shrinking plays a history many times over, each time from an empty project.
-    let world = RefCell::new(runtime.block_on(World::new())?);
+    let world = RefCell::new(runtime.block_on(World::new(stance))?);
     random::runner(seed, cases).run(&history(), |history| {
         let played = runtime.block_on(world.borrow_mut().play(&history));
         steps.fetch_add(history.len(), Ordering::Relaxed);
-        played.map_err(|error| TestCaseError::fail(format!("{error:#}")))
+        played.map_err(|error| TestCaseError::fail(format!("{stance:?}: {error:#}")))
     })?;
     Ok(())
 }

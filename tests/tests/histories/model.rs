@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, ensure};
 use uuid::Uuid;
 
-use crate::step::{Place, TriggerState};
+use crate::step::{Blindness, Place, TriggerState};
 
 /// A row of `auth.users`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct User {
     pub(crate) email: Option<String>,
     pub(crate) has_phone: bool,
@@ -17,16 +17,26 @@ pub(crate) struct User {
     pub(crate) is_soft_deleted: bool,
 }
 
+/// Whose trigger makes the profiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stance {
+    /// Rollcall's, which lets every signup through.
+    Make,
+    /// The application's, which refuses a signup whose profile is refused; Rollcall only watches.
+    Watch,
+}
+
 /// The project as it should be.
 #[derive(Debug)]
 pub(crate) struct Model {
+    pub(crate) stance: Stance,
     pub(crate) users: BTreeMap<Uuid, User>,
     /// Every profile, whole, as the database writes a row.
     pub(crate) profiles: BTreeMap<Uuid, String>,
     pub(crate) trigger: TriggerState,
     pub(crate) refuses: bool,
-    pub(crate) is_hidden: bool,
-    pub(crate) settles: bool,
+    pub(crate) blindness: Option<Blindness>,
+    pub(crate) has_grace_period: bool,
     /// Profiles that repairs have made.
     pub(crate) repaired: i64,
     /// Events there are at least.
@@ -49,14 +59,15 @@ pub(crate) struct Change {
 }
 
 impl Model {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(stance: Stance) -> Self {
         Self {
+            stance,
             users: BTreeMap::new(),
             profiles: BTreeMap::new(),
             trigger: TriggerState::Working,
             refuses: false,
-            is_hidden: false,
-            settles: false,
+            blindness: None,
+            has_grace_period: false,
             repaired: 0,
             events: 0,
         }
@@ -82,9 +93,18 @@ impl Model {
         !self.refuses && !is_bad
     }
 
+    /// P11: whether the signup of this user goes through; where it does not, the application refuses it.
+    pub(crate) fn signup_succeeds(&self, user: &User) -> bool {
+        self.stance == Stance::Make
+            || self.trigger != TriggerState::Working
+            || self.can_have_profile(user)
+    }
+
     /// Whether a signup of this user makes its profile.
     pub(crate) fn signup_makes_profile(&self, user: &User) -> bool {
-        self.trigger == TriggerState::Working && !self.is_hidden && self.can_have_profile(user)
+        let has_definition =
+            self.stance == Stance::Watch || self.blindness != Some(Blindness::NoDefinition);
+        self.trigger == TriggerState::Working && has_definition && self.can_have_profile(user)
     }
 
     /// Who must have a profile and has none, whatever a check may say of them.
@@ -106,7 +126,7 @@ impl Model {
     /// P6: of the missing, those whom a check reports.
     pub(crate) fn reported(&self) -> BTreeSet<Uuid> {
         let mut missing = self.missing();
-        missing.retain(|id| !self.settles || self.users[id].is_old);
+        missing.retain(|id| !self.has_grace_period || self.users[id].is_old);
         missing
     }
 

@@ -40,10 +40,10 @@ pub(crate) enum Step {
     Trigger(TriggerState),
     /// Whether a trigger of the application refuses every profile.
     Refuse(bool),
-    /// Whether the definition of a consistent project is gone.
-    Hide(bool),
+    /// Why Rollcall cannot look, if it cannot.
+    Blind(Option<Blindness>),
     /// Whether a missing profile is no finding in the first ten minutes.
-    Settle(bool),
+    Grace(bool),
     /// `public.backfill_user_profile`
     RepairUser(Place),
     /// `public.ensure_profile_exists`
@@ -73,8 +73,17 @@ pub(crate) enum TriggerState {
     Working,
     Disabled,
     Dropped,
-    /// Somebody put another function in its function's place.
+    /// Somebody put another function in its function's place, which makes none.
     Foreign,
+}
+
+/// Why Rollcall cannot look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blindness {
+    /// Nobody has said who must have a profile.
+    NoDefinition,
+    /// What every report asks belongs to a role without rights.
+    NoRights,
 }
 
 /// At most 40 steps.
@@ -94,6 +103,13 @@ fn step() -> impl Strategy<Value = Step> {
         TriggerState::Dropped,
         TriggerState::Foreign,
     ]);
+    let blindness = prop::sample::select(vec![
+        None,
+        None,
+        None,
+        Some(Blindness::NoDefinition),
+        Some(Blindness::NoRights),
+    ]);
     prop_oneof![
         12 => (kind, prop::bool::weighted(0.2), any::<bool>())
             .prop_map(|(kind, is_bad, is_old)| Step::SignUp { kind, is_bad, is_old }),
@@ -112,8 +128,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => place().prop_map(Step::InsertProfile),
         4 => trigger.prop_map(Step::Trigger),
         2 => prop::bool::weighted(0.4).prop_map(Step::Refuse),
-        2 => prop::bool::weighted(0.3).prop_map(Step::Hide),
-        2 => any::<bool>().prop_map(Step::Settle),
+        2 => blindness.prop_map(Step::Blind),
+        2 => any::<bool>().prop_map(Step::Grace),
         2 => place().prop_map(Step::RepairUser),
         1 => place().prop_map(Step::Ensure),
         2 => size().prop_map(Step::RepairPage),

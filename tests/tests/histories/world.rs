@@ -5,20 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
 use rollcall::{
-    backfill::{self, IdRange},
+    backfill::{self, RunOptions, Source},
     checks::health::HealthReport,
     database::Database,
     session::Session,
     verdict::Verdict,
 };
 use rollcall_sandbox::{Auth, Person, SignupKind};
-use rollcall_tests::{backfills::order, project::Project, sql::value};
+use rollcall_tests::{
+    backfills::{options, unwatched},
+    project::Project,
+    sql::value,
+};
 use serde_json::Value;
 use tokio_postgres::{Client, types::Type};
 use uuid::Uuid;
 
-use crate::model::{Change, Model, User};
-use crate::step::{Step, TriggerState};
+use crate::model::{Change, Model, Stance, User};
+use crate::step::{Blindness, Step, TriggerState};
 
 /// What a project has beside Rollcall: a constraint that some addresses break, and a trigger that refuses everybody
 /// while it is on.
@@ -27,24 +31,25 @@ const APPLICATION: &str = "
     create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$;
     create trigger refuse before insert on public.profiles for each row execute function public.refuse();
     alter table public.profiles disable trigger refuse;
-    create function public.other_handler() returns trigger language plpgsql as $$ begin return new; end $$";
+    do $$ begin create role rightless; exception when duplicate_object or unique_violation then null; end $$";
 
 /// An empty project again.
 const RESET: &str = "
-    update rollcall.settings set settle_time = '0';
+    update rollcall.settings set grace_period = '0';
     delete from auth.users;
     delete from auth.audit_log_entries;
     delete from public.profiles;
-    delete from public.user_events;
-    delete from rollcall.repair_failure";
+    delete from rollcall.event;
+    delete from rollcall.failure;
+    delete from rollcall.run";
 
 /// All that a step can change and a report may say, in one look.
 const LOOK: &str = "
     select
       (select coalesce(json_object_agg(p.id, p::text), '{}') from public.profiles p) as profiles,
-      (select coalesce(json_agg(f.user_id), '[]') from rollcall.repair_failure f join auth.users u on u.id = f.user_id) as failures,
-      (select count(*) from public.user_events) as events,
-      (select count(*) from public.user_events where kind = 'profile_backfilled') as repaired";
+      (select coalesce(json_agg(f.user_id), '[]') from rollcall.failure f join auth.users u on u.id = f.user_id) as failures,
+      (select count(*) from rollcall.event) as events,
+      (select count(*) from rollcall.event where kind = 'profile_backfilled') as repaired";
 
 const REPORTS: &str = "
     select
@@ -54,10 +59,10 @@ const REPORTS: &str = "
       (select v.count from public.verify_profile_completeness() v where v.check_name = 'Auth users without profiles') as unverified,
       (select h.recent_signups_count from public.monitor_signup_health() h) as recent_signups";
 
-const SETTLE: &str = "update rollcall.settings set settle_time = '10 minutes'";
-const DO_NOT_SETTLE: &str = "update rollcall.settings set settle_time = '0'";
-const HIDE: &str = "alter view rollcall.expected_profile rename to hidden_profile";
-const SHOW: &str = "alter view rollcall.hidden_profile rename to expected_profile";
+/// Whatever made Rollcall blind.
+const SEE: &str = "
+    update rollcall.settings set target_table = 'public.profiles';
+    alter function rollcall.require_definition() owner to postgres";
 
 /// After how many steps the whole verdict is taken; the counts and lists are after each.
 const WHOLE_VERDICT_EVERY: u32 = 8;
@@ -88,12 +93,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn new() -> Result<Self> {
-        let project = Project::migrated().await?;
+    pub(crate) async fn new(stance: Stance) -> Result<Self> {
+        let project = match stance {
+            Stance::Make => Project::migrated().await?,
+            Stance::Watch => Project::watched().await?,
+        };
         let admin = project.connect_as_superuser().await?;
         admin.batch_execute(APPLICATION).await?;
         Ok(Self {
-            model: Model::new(),
+            model: Model::new(stance),
             auth: project.auth().await?,
             other_auth: rollcall_sandbox::connect(&project.database.url_as("supabase_auth_admin"))
                 .await?,
@@ -116,7 +124,7 @@ impl World {
         })
     }
 
-    /// Plays a history on an empty project, and mends everything at its end.
+    /// Plays a history on an empty project, and fixes everything at its end.
     pub(crate) async fn play(&mut self, history: &[Step]) -> Result<()> {
         self.reset()
             .await
@@ -130,13 +138,13 @@ impl World {
                 .await
                 .with_context(|| format!("after step {number}: {step:?}"))?;
         }
-        self.mend_everything().await.context("at the end")
+        self.fix_everything().await.context("at the end")
     }
 
     async fn reset(&mut self) -> Result<()> {
-        self.mend_project().await?;
+        self.fix_project().await?;
         self.admin.batch_execute(RESET).await?;
-        self.model = Model::new();
+        self.model = Model::new(self.model.stance);
         Ok(())
     }
 
@@ -155,11 +163,15 @@ impl World {
             } => self.open_sign_up(with_repair, commits).await,
             Step::Trigger(state) => self.set_trigger(state).await,
             Step::Refuse(refuses) => self.set_refuse(refuses).await,
-            Step::Hide(is_hidden) => self.set_hidden(is_hidden).await,
-            Step::Settle(settles) => {
-                let sql = if settles { SETTLE } else { DO_NOT_SETTLE };
-                self.admin.batch_execute(sql).await?;
-                self.model.settles = settles;
+            Step::Blind(blindness) => self.set_blindness(blindness).await,
+            Step::Grace(has_grace_period) => {
+                let minutes = if has_grace_period { 10 } else { 0 };
+                self.admin
+                    .batch_execute(&format!(
+                        "update rollcall.settings set grace_period = '{minutes} minutes'"
+                    ))
+                    .await?;
+                self.model.has_grace_period = has_grace_period;
                 Ok(Change::default())
             }
             Step::RepairPage(size) => self.repair_page(size).await,
@@ -238,7 +250,14 @@ impl World {
                 change.vanish = only;
             }
             Step::EditProfile(_) => {
-                let sql = "update public.profiles set account_type = account_type || '+', updated_at = clock_timestamp() where id = $1";
+                let sql = match self.model.stance {
+                    Stance::Make => {
+                        "update public.profiles set account_type = account_type || '+', updated_at = clock_timestamp() where id = $1"
+                    }
+                    Stance::Watch => {
+                        "update public.profiles set full_name = coalesce(full_name, '') || '+' where id = $1"
+                    }
+                };
                 self.admin.execute_typed(sql, &[(&id, Type::UUID)]).await?;
                 change.edited = only;
             }
@@ -247,7 +266,7 @@ impl World {
             Step::Ensure(_) => {
                 let sql = format!("select public.ensure_profile_exists('{id}')");
                 self.admin.batch_execute(&sql).await.context("P11")?;
-                if !self.model.is_hidden && self.model.repairable().contains(&id) {
+                if self.model.blindness.is_none() && self.model.repairable().contains(&id) {
                     change.appear = only;
                 }
             }
@@ -263,7 +282,28 @@ impl World {
         self.auth.clock = is_old.then(|| Timestamp::now() - SignedDuration::from_hours(48));
         let signed_up = self.auth.sign_up(kind, &person).await;
         self.auth.clock = None;
-        let id = signed_up.context("P11: the signup is blocked")?;
+        let id = match signed_up {
+            Ok(id) => id,
+            Err(error) => {
+                // of what the application refuses, only an address is known beforehand
+                let has_address = !matches!(
+                    kind,
+                    SignupKind::Anonymous
+                        | SignupKind::Web3
+                        | SignupKind::PhoneAutoconfirm
+                        | SignupKind::PhoneConfirmation
+                );
+                let refused = User {
+                    email: person.email.filter(|_| has_address),
+                    ..User::default()
+                };
+                ensure!(
+                    !self.model.signup_succeeds(&refused),
+                    "P11: the signup is blocked: {error:#}"
+                );
+                return Ok(Change::default());
+            }
+        };
         let row = self
             .admin
             .query_typed_one(
@@ -278,6 +318,10 @@ impl World {
             is_anonymous: kind == SignupKind::Anonymous,
             is_soft_deleted: false,
         };
+        ensure!(
+            self.model.signup_succeeds(&user),
+            "a signup went through that the application refuses"
+        );
         Ok(self.signed_up(id, user))
     }
 
@@ -293,12 +337,24 @@ impl World {
     async fn open_sign_up(&mut self, with_repair: bool, commits: bool) -> Result<Change> {
         let id = Uuid::new_v4();
         let email = self.new_email(false);
-        self.other_auth
+        let user = User {
+            email: Some(email.clone()),
+            ..User::default()
+        };
+        let signed_up = self
+            .other_auth
             .batch_execute(&format!(
                 "begin; insert into auth.users (id, email, created_at) values ('{id}', '{email}', now())"
             ))
-            .await
-            .context("P11: the signup is blocked")?;
+            .await;
+        ensure!(
+            signed_up.is_ok() == self.model.signup_succeeds(&user),
+            "P11: {signed_up:?}"
+        );
+        if signed_up.is_err() {
+            self.other_auth.batch_execute("rollback").await?;
+            return Ok(Change::default());
+        }
         let inside = async {
             let change = if with_repair {
                 self.repair_all(3).await?
@@ -318,13 +374,6 @@ impl World {
         if !commits {
             return Ok(Change::default());
         }
-        let user = User {
-            email: Some(email),
-            has_phone: false,
-            is_old: false,
-            is_anonymous: false,
-            is_soft_deleted: false,
-        };
         Ok(self.signed_up(id, user))
     }
 
@@ -367,8 +416,8 @@ impl World {
         })
     }
 
-    async fn mend_project(&mut self) -> Result<()> {
-        self.set_hidden(false).await?;
+    async fn fix_project(&mut self) -> Result<()> {
+        self.set_blindness(None).await?;
         self.set_refuse(false).await?;
         self.set_trigger(TriggerState::Working).await?;
         Ok(())
@@ -414,12 +463,25 @@ impl World {
         Ok(Change::default())
     }
 
-    async fn set_hidden(&mut self, is_hidden: bool) -> Result<Change> {
-        if self.model.is_hidden != is_hidden {
-            self.admin
-                .batch_execute(if is_hidden { HIDE } else { SHOW })
-                .await?;
-            self.model.is_hidden = is_hidden;
+    async fn set_blindness(&mut self, blindness: Option<Blindness>) -> Result<Change> {
+        if self.model.blindness != blindness {
+            self.admin.batch_execute(SEE).await?;
+            match blindness {
+                None => {}
+                Some(Blindness::NoDefinition) => {
+                    self.admin
+                        .batch_execute("update rollcall.settings set target_table = null")
+                        .await?;
+                }
+                Some(Blindness::NoRights) => {
+                    self.admin
+                        .batch_execute(
+                            "alter function rollcall.require_definition() owner to rightless",
+                        )
+                        .await?;
+                }
+            }
+            self.model.blindness = blindness;
         }
         Ok(Change::default())
     }
@@ -432,7 +494,7 @@ impl World {
         let is_repairable = self.model.repairable().contains(&id);
         let is_content = is_repairable || self.model.profiles.contains_key(&id);
         let expected =
-            is_content && !self.model.is_hidden && !self.model.users[&id].is_soft_deleted;
+            is_content && self.model.blindness.is_none() && !self.model.users[&id].is_soft_deleted;
         ensure!(answer["success"] == expected, "{answer}");
         Ok(Change {
             appear: if expected && is_repairable {
@@ -448,7 +510,7 @@ impl World {
     async fn repair_page(&mut self, size: u8) -> Result<Change> {
         let sql = format!("select public.backfill_all_missing_profiles({size}, false)");
         let answer = value::<Value>(&self.admin, &sql).await;
-        if self.model.is_hidden {
+        if self.model.blindness.is_some() {
             ensure!(answer.is_err(), "P7: repaired what it could not see");
             return Ok(Change::default());
         }
@@ -504,7 +566,7 @@ impl World {
         let change = self.repaired();
         let [one, two] = &mut self.sessions;
         let (one, two) = tokio::join!(apply(one, first, None), apply(two, second, None));
-        if self.model.is_hidden {
+        if self.model.blindness.is_some() {
             ensure!(one.is_err() && two.is_err(), "P7");
             return Ok(Change::default());
         }
@@ -548,7 +610,7 @@ impl World {
         max_users: Option<u64>,
     ) -> Result<Option<i64>> {
         let outcome = apply(&mut self.sessions[session], batch_size, max_users).await;
-        if self.model.is_hidden {
+        if self.model.blindness.is_some() {
             ensure!(outcome.is_err(), "P7: repaired what it could not see");
             return Ok(None);
         }
@@ -559,8 +621,8 @@ impl World {
         let sql = "select public.backfill_all_missing_profiles(100, true)";
         let answer = value::<Value>(&self.admin, sql).await;
         let run =
-            backfill::dry_run(&mut self.sessions[0], IdRange::EVERYONE, None, None, None).await;
-        if self.model.is_hidden {
+            backfill::dry_run(&mut self.sessions[0], &RunOptions::new(Source::Cli), None).await;
+        if self.model.blindness.is_some() {
             ensure!(answer.is_err() && run.is_err(), "P7");
             return Ok(Change::default());
         }
@@ -602,13 +664,14 @@ impl World {
         let reported = model.reported();
         // The whole verdict asks the doctor, who reads the catalog: not after every step.
         self.compared += 1;
-        let health = if self.compared.is_multiple_of(WHOLE_VERDICT_EVERY) || model.is_hidden {
-            Some(HealthReport::take(&mut self.reports).await)
-        } else {
-            None
-        };
+        let health =
+            if self.compared.is_multiple_of(WHOLE_VERDICT_EVERY) || model.blindness.is_some() {
+                Some(HealthReport::take(&mut self.reports).await)
+            } else {
+                None
+            };
         let reports = self.admin.query_typed_one(REPORTS, &[]).await;
-        if model.is_hidden {
+        if model.blindness.is_some() {
             let sees = health
                 .as_ref()
                 .and_then(|health| health.as_ref().ok())
@@ -675,17 +738,17 @@ impl World {
         })
     }
 
-    /// P3, P5: whatever happened, once the reasons are mended one repair makes everyone's profile.
-    async fn mend_everything(&mut self) -> Result<()> {
-        self.mend_project().await?;
+    /// P3, P5: whatever happened, once the reasons are fixed one repair makes everyone's profile.
+    async fn fix_everything(&mut self) -> Result<()> {
+        self.fix_project().await?;
         self.admin
             .batch_execute(
-                "update auth.users set email = 'mended.' || email where email like 'bad%'",
+                "update auth.users set email = 'fixed.' || email where email like 'bad%'",
             )
             .await?;
         for user in self.model.users.values_mut() {
             if let Some(email) = user.email.as_mut().filter(|email| email.starts_with("bad")) {
-                *email = format!("mended.{email}");
+                *email = format!("fixed.{email}");
             }
         }
         let change = self.repair_all(4).await?;
@@ -709,9 +772,9 @@ impl World {
 async fn apply(session: &mut Session, batch_size: u8, max_users: Option<u64>) -> Result<i64> {
     let outcome = backfill::apply(
         session,
-        &order(batch_size.into(), max_users, None),
+        &options(batch_size.into(), max_users, None),
         None,
-        |_| (),
+        unwatched,
     )
     .await?;
     ensure!(outcome.interruption.is_none(), "{outcome:?}");

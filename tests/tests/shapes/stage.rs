@@ -1,6 +1,7 @@
 //! The two projects of a shape, and what is asked of both.
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use rollcall_sandbox::{Auth, Database, Release};
 use rollcall_tests::{
     command_line::{Finished, rollcall},
@@ -125,10 +126,14 @@ impl<'a> Stage<'a> {
             twin,
             complaints: Vec::new(),
         };
-        let now = jiff::Timestamp::now();
-        stage.subject.auth.clock = Some(now);
-        stage.twin.auth.clock = Some(now);
+        stage.set_clock(Some(Timestamp::now()));
         Ok(stage)
+    }
+
+    /// The time at which both projects' users do what they do.
+    pub(crate) fn set_clock(&mut self, clock: Option<Timestamp>) {
+        self.subject.auth.clock = clock;
+        self.twin.auth.clock = clock;
     }
 
     /// Notes what is wrong; the step goes on.
@@ -206,6 +211,15 @@ impl<'a> Stage<'a> {
     /// Runs `rollcall` on the subject.
     pub(crate) async fn rollcall(&self, arguments: &[&str]) -> Result<Finished> {
         let url = self.subject.database.url();
-        rollcall(&[("DATABASE_URL", url.as_str())], arguments).await
+        let t = std::time::Instant::now();
+        let r = rollcall(&[("DATABASE_URL", url.as_str())], arguments).await;
+        if std::env::var_os("TIMES").is_some() {
+            eprintln!(
+                "{:6} ms {} {arguments:?}",
+                t.elapsed().as_millis(),
+                self.shape.name
+            );
+        }
+        r
     }
 }
