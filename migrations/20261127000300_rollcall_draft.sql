@@ -375,7 +375,7 @@ begin
         select n from unnest(rollcall.sources_by_name(c.attname)) with ordinality x (n, i)
         where not coalesce(p_evidence #> array['refuted', c.attname::text] ? n, false)
           -- what people say of themselves stays out of a column that may refuse it
-          and (n not like '%raw_user_meta_data%' or c.is_required or not (c.is_unique or c.is_checked))
+          and (n not like '%raw_user_meta_data%' or not (c.is_unique or c.is_checked))
         order by i);
     end if;
     chain := array(
@@ -406,13 +406,13 @@ begin
     end if;
     fallback := case
       when same_for_all is not null then quote_literal(same_for_all) || '::text'
-      when chain = '{}' or not c.is_required then null
-      when c.category = 'D' then 'now()'
+      when not c.is_required or (chain = '{}' and (is_complete or c.default_value is not null)) then null
       when not c.is_computed then format('(%s)::text', c.default_value)
-      when chain = '{u.email::text}' then null
-      when c.is_unique or c.is_checked then
-        case when lower(c.attname) ~ 'name|handle|slug' then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20)) end
-      when c.category = 'S' then ''''''
+      when c.category = 'D' and chain <> '{}' then 'now()'
+      when c.category <> 'S' or c.is_privilege or chain = '{u.email::text}' then null
+      when (c.is_unique or c.is_checked) and lower(c.attname) ~ 'name|handle|slug'
+        then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20))
+      when chain <> '{}' and not (c.is_unique or c.is_checked) then ''''''
     end;
 
     expression := case
@@ -431,7 +431,7 @@ begin
     note := case
       when expression is null
         then format('NOT FILLED: %I must have a value (%s) and has no default. Add it, or repairs by this definition fail.', c.attname, c.type_name)
-      when chain <> '{}' and not sources ? c.attname::text then 'by the name of the column'
+      when same_for_all is null and not sources ? c.attname::text then 'by the name of the column'
       when p_example is null then 'as rows show'
       else 'as tried signups showed' end;
     return next;

@@ -87,7 +87,7 @@ begin
              "age": "no number", "empty": "", "null": null}'
       from (
         select distinct m[1] as key
-        from (select s.query as source from rollcall.settings s union all select c.source from rollcall.signup_code() c) read
+        from (select s.query as source from rollcall.settings s union all select c.source from rollcall.signup_code() c where p_keys is null) read
         cross join lateral regexp_matches(read.source, '->>?\s*''(\w+)''', 'g') m
       ) k
     ),
@@ -140,7 +140,6 @@ declare
   r record;
 begin
   perform rollcall.refuse_temporary_objects();
-  perform rollcall.keep_sequences();
   select jsonb_object_agg(w.relid, w.n_tup_ins + w.n_tup_upd + w.n_tup_del) into writes_before from pg_stat_xact_user_tables w;
 
   -- Supabase Auth's order of statements, and its search_path
@@ -186,7 +185,7 @@ begin
 end
 $$;
 comment on function rollcall.sign_up(jsonb, boolean) is
-  'Signs a made-up user up, and confirms their address. Returns the application''s tables that were written. Only for callers that roll it back.';
+  'Signs a made-up user up, and confirms their address. Returns the application''s tables that were written. Only for callers that keep the sequences and roll it back.';
 
 create or replace function rollcall.probe_signup(p_kind text)
 returns table (
@@ -233,6 +232,7 @@ begin
     end if;
     is_signed_up := false;
     begin
+      perform rollcall.keep_sequences();
       tables_written := rollcall.sign_up(person, true);
       is_signed_up := true;
       execute 'select exists (select from (' || s.query || ') e where e._user_id = $1)' into is_expected using person_id;
@@ -263,8 +263,8 @@ begin
       -- "others" leaves out a cancelled query and a failed assertion; a trigger may meet either
       when others or query_canceled or assert_failure then
         get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name, context = pg_exception_context;
-        constraint_name := rollcall.known_constraint(constraint_name);
-        column_name := rollcall.known_column(column_name);
+        constraint_name := rollcall.known_name(constraint_name);
+        column_name := rollcall.known_name(column_name);
         failed_functions := rollcall.known_functions(context);
         tables_written := '{}';
         wrong_columns := null;
@@ -328,6 +328,7 @@ begin
     return null;
   end if;
   begin
+    perform rollcall.keep_sequences();
     -- after the signup; and where that makes no row, after the confirmation
     foreach is_confirmed in array array[false, true] loop
       passed := '{}';

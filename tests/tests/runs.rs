@@ -1,6 +1,7 @@
-//! Runs: what is recorded, who goes on with one, and what a person may do to it.
+//! Runs: what is recorded, who continues one, and what a person may do to it.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::task::Poll;
@@ -19,6 +20,7 @@ use rollcall_tests::sql::{value, values};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 /// A run that is left alone is free after this long, with time to spare.
@@ -75,7 +77,7 @@ async fn a_run_records_who_why_how_far_and_each_failure_once() -> Result<()> {
         (
             run.state,
             run.stop_reason.as_deref(),
-            run.face.as_str(),
+            run.source.as_str(),
             run.started_by.as_str(),
             run.note.as_deref()
         ),
@@ -88,27 +90,21 @@ async fn a_run_records_who_why_how_far_and_each_failure_once() -> Result<()> {
         )
     );
     assert_eq!(
-        (
-            run.total_missing,
-            run.attempted,
-            run.created,
-            run.failed,
-            run.skipped
-        ),
-        (10, 10, 8, 2, 0)
+        (run.total_missing, run.attempted, run.created, run.failed),
+        (10, 10, 8, 2)
     );
     assert_eq!(
         values::<Uuid>(&client, "select user_id from rollcall.failure order by 1").await?,
         [user(3), user(7)]
     );
 
-    // nothing changed: recorded for this run, too, and not tried
+    // tried again, and recorded for this run, too
     let again = apply(&project, &options(4, None, None)).await?;
     ensure!(again.run_id != outcome.run_id);
-    assert_eq!((again.attempted, again.failed, again.skipped), (0, 2, 2));
+    assert_eq!((again.attempted, again.failed), (2, 2));
     assert_eq!(again.failures, outcome.failures);
 
-    // the user changed: tried, and one other is not
+    // one of the users changed
     project
         .connect_as_superuser()
         .await?
@@ -118,17 +114,9 @@ async fn a_run_records_who_why_how_far_and_each_failure_once() -> Result<()> {
         ))
         .await?;
     let mended = apply(&project, &options(4, None, None)).await?;
-    assert_eq!(
-        (
-            mended.attempted,
-            mended.created,
-            mended.failed,
-            mended.skipped
-        ),
-        (1, 1, 1, 1)
-    );
+    assert_eq!((mended.attempted, mended.created, mended.failed), (2, 1, 1));
 
-    // the constraint is gone: tried
+    // the constraint is gone
     client
         .batch_execute("alter table public.profiles drop constraint no_bad")
         .await?;
@@ -146,49 +134,19 @@ async fn a_changed_definition_is_reason_to_try_again() -> Result<()> {
     let project = project_with_missing(2, &[1]).await?;
     apply(&project, &options(10, None, None)).await?;
     let client = project.connect().await?;
-    let definition: String = value(
-        &client,
-        "select pg_get_viewdef('rollcall.expected_profile'::regclass)",
-    )
-    .await?;
     client
-        .batch_execute(&format!(
-            "create or replace view rollcall.expected_profile as {}",
-            definition.replace("(u.email)::text", "replace(u.email, 'bad', 'good')::text")
-        ))
+        .batch_execute(
+            "select rollcall.define(s.target_table, replace(s.query, 'u.email::text', 'replace(u.email::text, ''bad'', ''good'')'))
+             from rollcall.settings s",
+        )
         .await?;
+    let definition: String = value(&client, "select query from rollcall.settings").await?;
     let outcome = apply(&project, &options(10, None, None)).await?;
     assert_eq!(
         (outcome.created, outcome.remaining),
         (1, Some(0)),
         "{definition}"
     );
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_range_is_repaired_and_nothing_beside_it() -> Result<()> {
-    let project = project_with_missing(20, &[6, 15]).await?;
-    let client = project.connect().await?;
-    let mut slice = options(3, None, None);
-    slice.range.first = Some(user(5));
-    slice.range.last = Some(user(10));
-    let outcome = apply(&project, &slice).await?;
-    assert_eq!(
-        (
-            outcome.total_missing,
-            outcome.created,
-            outcome.failed,
-            outcome.remaining
-        ),
-        (6, 5, 1, Some(1))
-    );
-    let made: Vec<Uuid> = values(&client, "select id from public.profiles order by 1").await?;
-    assert_eq!(made, [5, 7, 8, 9, 10].map(user));
-
-    let plan = backfill::plan(&mut project.session()?, 4, None).await?;
-    assert_eq!(plan.len(), 4);
-    assert_eq!(plan.iter().map(|range| range.missing).sum::<i64>(), 15);
     Ok(())
 }
 
@@ -239,7 +197,8 @@ async fn whoever_comes_next_goes_on_with_what_was_left_and_comes_to_those_who_si
     {
         let order = options(10, None, None);
         let work = backfill::apply(&mut session, &order, None, |progress| {
-            seen = progress.created
+            seen = progress.created;
+            ControlFlow::Continue(())
         });
         let mut work = pin!(work);
         // dropped after its first batch
@@ -439,7 +398,7 @@ async fn a_client_that_makes_its_own_profile_meanwhile_keeps_it() -> Result<()> 
 /// A run that its worker is slow at, because it is told to.
 async fn a_slow_run(project: &Project) -> Result<(JoinHandle<Result<RunResult>>, Uuid)> {
     let slow = RunOptions {
-        duty: 0.05,
+        throttle: 0.05,
         ..options(1, None, None)
     };
     let worker = in_background(project, slow);
@@ -480,13 +439,13 @@ async fn pause_resume_and_cancel_are_done_twice_as_well_as_once() -> Result<()> 
         run_id,
         Speed {
             batch_size: Some(50),
-            duty: Some(1.0),
+            throttle: Some(1.0),
             max_lag_ms: None,
         },
     )
     .await?;
     let this = RunOptions {
-        which: RunTarget::Run(run_id),
+        target: RunTarget::Run(run_id),
         ..options(50, None, None)
     };
     let outcome = apply(&project, &this).await?;
@@ -512,7 +471,7 @@ async fn pause_resume_and_cancel_are_done_twice_as_well_as_once() -> Result<()> 
     let outcome = apply(
         &project,
         &RunOptions {
-            which: RunTarget::Run(run_id),
+            target: RunTarget::Run(run_id),
             ..options(50, None, None)
         },
     )
@@ -531,12 +490,12 @@ async fn pause_resume_and_cancel_are_done_twice_as_well_as_once() -> Result<()> 
 }
 
 #[tokio::test]
-async fn a_run_that_pauses_for_its_duty_says_so_and_speeds_up_when_it_is_told() -> Result<()> {
+async fn a_run_that_is_throttled_says_so_and_speeds_up_when_it_is_told() -> Result<()> {
     let project = project_with_missing(100, &[]).await?;
     let mut session = project.session()?;
     let (worker, run_id) = a_slow_run(&project).await?;
     let deadline = Instant::now() + LEASE;
-    while runs::show(&mut session, run_id).await?.waits_for.as_deref() != Some("duty") {
+    while runs::show(&mut session, run_id).await?.waits_for.as_deref() != Some("throttle") {
         ensure!(Instant::now() < deadline, "it never says so");
         sleep(Duration::from_millis(20)).await;
     }
@@ -545,7 +504,7 @@ async fn a_run_that_pauses_for_its_duty_says_so_and_speeds_up_when_it_is_told() 
         run_id,
         Speed {
             batch_size: Some(100),
-            duty: Some(1.0),
+            throttle: Some(1.0),
             max_lag_ms: None,
         },
     )
@@ -559,13 +518,13 @@ async fn a_run_that_pauses_for_its_duty_says_so_and_speeds_up_when_it_is_told() 
 }
 
 #[tokio::test]
-async fn standbys_that_are_behind_are_waited_for() -> Result<()> {
+async fn replicas_that_are_behind_are_waited_for() -> Result<()> {
     let project = project_with_missing(100, &[]).await?;
     let client = project.connect().await?;
     let lag = |milliseconds: i64| {
         format!(
             "create or replace function rollcall.replication_lag_ms() returns bigint
-             language sql stable security definer set search_path = '' as 'select {milliseconds}::bigint'"
+             language sql stable security definer set search_path = pg_catalog, pg_temp as 'select {milliseconds}::bigint'"
         )
     };
     client.batch_execute(&lag(60_000)).await?;
@@ -596,7 +555,7 @@ async fn standbys_that_are_behind_are_waited_for() -> Result<()> {
 // Undo --------------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn undo_takes_back_what_is_as_the_run_made_it_and_lists_the_rest() -> Result<()> {
+async fn undo_deletes_what_is_as_the_run_made_it_and_lists_the_rest() -> Result<()> {
     let project = project_with_missing(12, &[]).await?;
     let client = project.connect().await?;
     let mut session = project.session()?;
@@ -607,17 +566,22 @@ async fn undo_takes_back_what_is_as_the_run_made_it_and_lists_the_rest() -> Resu
              update public.profiles set account_type = 'donor' where id = '{}';
              delete from public.profiles where id in ('{}', '{}');
              insert into public.profiles (id, email, account_type, created_at, updated_at)
-               select e.id, e.email, p.account_type, p.created_at, p.updated_at
-               from rollcall.expected_profile e, public.profiles p where e.id = '{}' and p.id = '{}';
+               select u.id, u.email, p.account_type, p.created_at, p.updated_at
+               from auth.users u, public.profiles p where u.id = '{}' and p.id = '{}';
              insert into public.posts values ('{}');",
-            user(2), user(4), user(6), user(6), user(7), user(8)
+            user(2),
+            user(4),
+            user(6),
+            user(6),
+            user(7),
+            user(8)
         ))
         .await?;
     let preview = backfill::undo(&mut session, outcome.run_id, false).await?;
     let profiles = project
         .count("select count(*) from public.profiles")
         .await?;
-    assert_eq!((preview.removed, preview.gone, preview.kept), (8, 1, 3));
+    assert_eq!((preview.removed, preview.gone, preview.skipped), (8, 1, 3));
     let done = backfill::undo(&mut session, outcome.run_id, true).await?;
     assert_eq!(done, preview);
     assert_eq!(
@@ -627,7 +591,7 @@ async fn undo_takes_back_what_is_as_the_run_made_it_and_lists_the_rest() -> Resu
         profiles - 8
     );
     let kept: Vec<_> = done
-        .kept_profiles
+        .skipped_profiles
         .iter()
         .map(|kept| (kept.user_id, kept.reason))
         .collect();
@@ -643,7 +607,7 @@ async fn undo_takes_back_what_is_as_the_run_made_it_and_lists_the_rest() -> Resu
     assert_eq!(project.count("select count(*) from public.posts").await?, 1);
 
     let again = backfill::undo(&mut session, outcome.run_id, true).await?;
-    assert_eq!((again.removed, again.gone, again.kept), (0, 9, 3));
+    assert_eq!((again.removed, again.gone, again.skipped), (0, 9, 3));
     ensure!(
         runs::show(&mut session, outcome.run_id)
             .await?
@@ -651,7 +615,7 @@ async fn undo_takes_back_what_is_as_the_run_made_it_and_lists_the_rest() -> Resu
             .is_some()
     );
 
-    // whoever lost his profile is missing again, and the next run comes to him
+    // who lost their profile is missing again, and the next run comes to them
     let outcome = apply(&project, &options(5, None, None)).await?;
     assert_eq!((outcome.created, outcome.remaining), (9, Some(0)));
     Ok(())
@@ -676,8 +640,8 @@ async fn undo_leaves_a_run_alone_that_has_not_ended_and_profiles_that_a_trigger_
     assert_eq!(
         (
             done.removed,
-            done.kept_profiles[0].user_id,
-            done.kept_profiles[0].reason
+            done.skipped_profiles[0].user_id,
+            done.skipped_profiles[0].reason
         ),
         (2, user(2), SkipReason::Refused)
     );
@@ -692,7 +656,7 @@ async fn undo_leaves_a_run_alone_that_has_not_ended_and_profiles_that_a_trigger_
     runs::control(&mut session, run_id, Action::Cancel).await?;
     timeout(LEASE * 3, worker).await???;
     let done = backfill::undo(&mut session, run_id, true).await?;
-    ensure!(done.removed > 0 && done.kept == 0, "{done:?}");
+    ensure!(done.removed > 0 && done.skipped == 0, "{done:?}");
     Ok(())
 }
 
@@ -701,7 +665,7 @@ async fn an_order_of_the_state_machine_is_a_run_like_any_other() -> Result<()> {
     let project = project_with_missing(3, &[]).await?;
     let outcome = apply(&project, &RunOptions::new(Source::StateMachine)).await?;
     assert_eq!(
-        (outcome.run.face.as_str(), outcome.created),
+        (outcome.run.source.as_str(), outcome.created),
         ("state_machine", 3)
     );
     Ok(())
@@ -718,11 +682,11 @@ async fn the_role_that_repairs_can_do_all_of_it() -> Result<()> {
     let url = project.database.url_as("rollcall_repairer");
     let settings = rollcall::connection_string::ConnectionSettings::parse(&url.into(), None)?;
     let mut session = rollcall::session::Session::new(settings);
-    let everyone = backfill::IdRange::EVERYONE;
-    let preview = backfill::dry_run(&mut session, everyone, None, None, None).await?;
+    let preview = backfill::dry_run(&mut session, &options(1000, None, None), None).await?;
     assert_eq!(
         (preview.would_create, preview.would_fail, preview.rows.len()),
-        (19, 1, 19)
+        (19, 1, 0),
+        "no value of a row is for that role"
     );
     let outcome = backfill::apply(&mut session, &options(7, None, None), None, unwatched).await?;
     assert_eq!(
@@ -736,6 +700,181 @@ async fn the_role_that_repairs_can_do_all_of_it() -> Result<()> {
     runs::control(&mut session, outcome.run_id, Action::Cancel).await?;
     let undone = backfill::undo(&mut session, outcome.run_id, true).await?;
     assert_eq!(undone.removed, 19);
-    assert_eq!(backfill::plan(&mut session, 4, None).await?.len(), 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_role_that_repairs_chooses_no_value_no_replay_and_no_source() -> Result<()> {
+    let project = project_with_missing(2, &[]).await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("alter role rollcall_repairer login")
+        .await?;
+    let url = project.database.url_as("rollcall_repairer");
+    let settings =
+        rollcall::connection_string::ConnectionSettings::parse(&url.clone().into(), None)?;
+    let mut session = rollcall::session::Session::new(settings);
+    let with_value = options(10, None, Some("partner"));
+    let replay = RunOptions {
+        replay: true,
+        ..options(10, None, None)
+    };
+    for asked in [&with_value, &replay] {
+        for refused in [
+            backfill::apply(&mut session, asked, None, unwatched)
+                .await
+                .err(),
+            backfill::dry_run(&mut session, asked, None).await.err(),
+        ] {
+            let refused = refused.context("a refusal")?;
+            ensure!(runs::is_for_the_owner(&refused), "{refused:?}");
+        }
+    }
+    let refused = backfill::apply_to_user(&mut session, user(1), &with_value, false, None).await;
+    ensure!(
+        matches!(&refused, Err(error) if runs::is_for_the_owner(error)),
+        "{refused:?}"
+    );
+
+    let client = rollcall_sandbox::connect(&url).await?;
+    let refused = client
+        .batch_execute(&format!(
+            "select rollcall.repair_users(array['{}'::uuid], 'whatever')",
+            user(1)
+        ))
+        .await;
+    assert_eq!(
+        refused.err().and_then(|error| error.code().cloned()),
+        Some(SqlState::INVALID_PARAMETER_VALUE)
+    );
+    assert_eq!(
+        project
+            .count("select count(*) from public.profiles")
+            .await?,
+        0
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_is_found_by_how_its_id_begins() -> Result<()> {
+    let project = project_with_missing(2, &[]).await?;
+    let mut session = project.session()?;
+    let outcome = apply(&project, &options(10, None, None)).await?;
+    let id = outcome.run_id.to_string();
+    for begins in [&id[..8], &id[..4], &id.to_uppercase()[..6], &id] {
+        assert_eq!(
+            runs::find(&mut session, begins).await?.run_id,
+            outcome.run_id
+        );
+    }
+    let twin = format!("{}-0000-4000-8000-000000000000", &id[..8]);
+    project
+        .connect()
+        .await?
+        .batch_execute(&format!(
+            "insert into rollcall.run (run_id, source, total_missing, batch_size) values ('{twin}', 'cli', 0, 1)"
+        ))
+        .await?;
+    for begins in [&id[..8], "%", "ffff-none"] {
+        let refused = runs::find(&mut session, begins).await;
+        ensure!(
+            matches!(&refused, Err(Error::Statement { sqlstate, .. }) if sqlstate == runs::NO_SUCH_RUN),
+            "{begins}: {refused:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_is_told_to_stop_gives_the_run_back_and_the_next_continues_it() -> Result<()> {
+    let project = project_with_missing(30, &[]).await?;
+    let mut session = project.session()?;
+    let outcome = backfill::apply(&mut session, &options(10, None, None), None, |progress| {
+        if progress.created >= 10 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
+    .await?;
+    assert_eq!(
+        (outcome.stop_reason, outcome.created, outcome.run.state),
+        (StopReason::Stopped, 10, RunState::Running)
+    );
+    let this = RunOptions {
+        target: RunTarget::Run(outcome.run_id),
+        ..options(10, None, None)
+    };
+    let began = Instant::now();
+    let continued = apply(&project, &this).await?;
+    assert_eq!(
+        (continued.run_id, continued.run.created, continued.remaining),
+        (outcome.run_id, 30, Some(0))
+    );
+    ensure!(
+        began.elapsed() < Duration::from_secs(8),
+        "it waited for a lease"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn undo_is_refused_before_anything_is_deleted_where_a_trigger_could_delete_users()
+-> Result<()> {
+    for deletes in [
+        "delete from auth.users where id = old.id;",
+        "delete from auth . \"users\" where id = old.id;",
+        "execute 'delete from auth' || '.users where id = $1' using old.id;",
+        "perform public.remove_user(old.id);",
+    ] {
+        let project = project_with_missing(3, &[]).await?;
+        let mut session = project.session()?;
+        let outcome = apply(&project, &options(5, None, None)).await?;
+        project
+            .connect()
+            .await?
+            .batch_execute(&format!(
+                "create function public.remove_user(gone uuid) returns void language sql as 'delete from auth.users where id = gone';
+                 create function public.cascade() returns trigger language plpgsql as $$ begin {deletes} return null; end $$;
+                 create trigger cascade after delete on public.profiles for each row execute function public.cascade()"
+            ))
+            .await?;
+        for apply in [false, true] {
+            let refused = backfill::undo(&mut session, outcome.run_id, apply).await;
+            ensure!(
+                matches!(&refused, Err(Error::Statement { sqlstate, .. }) if sqlstate == "55000"),
+                "{deletes}: {refused:?}"
+            );
+        }
+        assert_eq!(project.count("select count(*) from auth.users").await?, 3);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn undo_keeps_a_profile_whose_user_would_go_with_it_in_a_way_that_no_text_shows() -> Result<()>
+{
+    let project = project_with_missing(3, &[]).await?;
+    let mut session = project.session()?;
+    let outcome = apply(&project, &options(5, None, None)).await?;
+    project
+        .connect()
+        .await?
+        .batch_execute(
+            "create function public.cascade() returns trigger language plpgsql set search_path = auth as $$
+             begin delete from users where id = old.id; return null; end $$;
+             create trigger cascade after delete on public.profiles for each row execute function public.cascade()",
+        )
+        .await?;
+    let done = backfill::undo(&mut session, outcome.run_id, true).await?;
+    assert_eq!((done.removed, done.skipped), (0, 3));
+    ensure!(
+        done.skipped_profiles
+            .iter()
+            .all(|skipped| skipped.reason == SkipReason::Refused)
+    );
+    assert_eq!(project.count("select count(*) from auth.users").await?, 3);
     Ok(())
 }

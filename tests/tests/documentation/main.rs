@@ -95,12 +95,7 @@ fn table<'a>(markdown: &'a str, head: &str) -> Result<Vec<Vec<&'a str>>> {
         .skip_while(|line| !line.starts_with(head))
         .skip(2)
         .take_while(|line| line.starts_with('|'))
-        .map(|line| {
-            line.trim_matches('|')
-                .split('|')
-                .map(str::trim)
-                .collect()
-        })
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
         .collect();
     ensure!(!rows.is_empty(), "there is no table {head}");
     Ok(rows)

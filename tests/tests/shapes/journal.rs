@@ -23,7 +23,11 @@ impl Journal {
     pub(crate) fn step(&mut self, step: &str, end: Result<()>, stage: &mut Stage<'_>) -> bool {
         for complaint in stage.complaints.drain(..) {
             // what one step says again is said once
-            match self.failures.iter_mut().find(|(_, earlier)| *earlier == complaint) {
+            match self
+                .failures
+                .iter_mut()
+                .find(|(_, earlier)| *earlier == complaint)
+            {
                 Some((steps, _)) if steps.ends_with(step) => {}
                 Some((steps, _)) => *steps += &format!(", {step}"),
                 None => self.failures.push((step.to_owned(), complaint)),
@@ -32,7 +36,8 @@ impl Journal {
         match end {
             Ok(()) => true,
             Err(error) => {
-                self.failures.push((step.to_owned(), format!("did not end: {error:#}")));
+                self.failures
+                    .push((step.to_owned(), format!("did not end: {error:#}")));
                 false
             }
         }
@@ -46,7 +51,12 @@ impl Journal {
         let list: String = self
             .failures
             .iter()
-            .map(|(steps, failure)| format!("\n- {steps}: {}", failure.trim_end().replace('\n', "\n    ")))
+            .map(|(steps, failure)| {
+                format!(
+                    "\n- {steps}: {}",
+                    failure.trim_end().replace('\n', "\n    ")
+                )
+            })
             .collect();
         bail!("{}: {} failures{list}", self.shape, self.failures.len())
     }

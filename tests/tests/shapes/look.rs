@@ -21,9 +21,7 @@ pub(crate) async fn look(stage: &mut Stage<'_>) -> Result<()> {
     if let Some(word) = stage.shape.named.clone() {
         let doctor = stage.report(&["doctor"]).await?;
         let named = doctor.finished.stdout.contains(&word);
-        stage.expect(named, || {
-            format!("doctor does not name {word}: {}", doctor)
-        });
+        stage.expect(named, || format!("doctor does not name {word}: {}", doctor));
     }
     stage.expect_unchanged("a look", &before).await
 }

@@ -254,8 +254,12 @@ pub(crate) async fn with_rollcall(stage: &mut Stage<'_>) -> Result<()> {
             auth.admin_update(id(105)).await
         })
         .await?;
-    if shape.kinds().any(|kind| kind == SignupKind::Anonymous) && shape.lets_in(SignupKind::Anonymous)
-        && (shape.makes_profile(SignupKind::Anonymous) || shape.target.is_none() || shape.permanent_profile) {
+    if shape.kinds().any(|kind| kind == SignupKind::Anonymous)
+        && shape.lets_in(SignupKind::Anonymous)
+        && (shape.makes_profile(SignupKind::Anonymous)
+            || shape.target.is_none()
+            || shape.permanent_profile)
+    {
         stage
             .both("anonymous becomes permanent", async |auth| {
                 auth.upgrade_anonymous(id(109), "permanent@example.com")
@@ -272,9 +276,7 @@ pub(crate) async fn with_rollcall(stage: &mut Stage<'_>) -> Result<()> {
         .both("deletion", async |auth| auth.hard_delete(id(107)).await)
         .await?;
     stage
-        .both("deletion in SQL", async |auth| {
-            auth.sql_delete(id(5)).await
-        })
+        .both("deletion in SQL", async |auth| auth.sql_delete(id(5)).await)
         .await?;
     stage.expect_same_rows("after changes and deletions").await
 }

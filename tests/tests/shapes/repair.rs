@@ -135,11 +135,7 @@ async fn expect_missing(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resu
     for name in ["diagnose", "recent"] {
         let report = stage.report(&[name]).await?;
         stage.expect(report.verdict() == verdict, || {
-            format!(
-                "{name} of {} missing users: {}",
-                missing.len(),
-                report
-            )
+            format!("{name} of {} missing users: {}", missing.len(), report)
         });
     }
     Ok(())
@@ -236,10 +232,7 @@ async fn by_replay(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Result<()
     if stage.shape.by_client.is_some() {
         // nothing in the database makes these profiles
         stage.expect(made.is_empty(), || {
-            format!(
-                "a replay without a trigger made {made:?}: {}",
-                done
-            )
+            format!("a replay without a trigger made {made:?}: {}", done)
         });
         return Ok(());
     }

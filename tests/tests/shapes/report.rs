@@ -53,22 +53,39 @@ impl Report {
             .filter(|finding| finding["severity"] != "info");
         grave.filter_map(|finding| finding["id"].as_str()).collect()
     }
-
 }
 
 /// Its verdict and what it found above info.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.verdict())?;
-        let findings = self.json["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let findings = self.json["findings"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         for finding in findings {
-            write!(f, "\n{} {}: {} {}", finding["severity"], finding["id"], finding["summary"], finding["evidence"])?;
+            write!(
+                f,
+                "\n{} {}: {} {}",
+                finding["severity"], finding["id"], finding["summary"], finding["evidence"]
+            )?;
         }
         let repair = &self.json["backfill"];
         if let Some(failures) = repair["failures"].as_array() {
-            write!(f, "\ncreated {} failed {}", repair["created"], repair["failed"])?;
+            write!(
+                f,
+                "\ncreated {} failed {}",
+                repair["created"], repair["failed"]
+            )?;
             for failure in failures.iter().take(2) {
-                write!(f, "\n{} {}: {} {}", failure["user_id"], failure["sqlstate"], failure["reason"], failure["functions"])?;
+                write!(
+                    f,
+                    "\n{} {}: {} {}",
+                    failure["user_id"],
+                    failure["sqlstate"],
+                    failure["reason"],
+                    failure["functions"]
+                )?;
             }
         }
         for line in self.finished.stderr.lines() {
@@ -99,9 +116,10 @@ impl Stage<'_> {
         };
         // a dry run that was done ends as done, whatever it saw
         let is_dry_run = arguments[0] == "backfill" && !arguments.contains(&"--apply");
-        self.expect(finished.status == Some(expected) || is_dry_run && finished.status == Some(0), || {
-            format!("exit status and verdict differ: {finished}")
-        });
+        self.expect(
+            finished.status == Some(expected) || is_dry_run && finished.status == Some(0),
+            || format!("exit status and verdict differ: {finished}"),
+        );
         Ok(Report { finished, json })
     }
 
@@ -115,7 +133,11 @@ impl Stage<'_> {
         if self.shape.broken {
             return Ok(());
         }
-        let grave: Vec<_> = report.findings().into_iter().filter(|id| !self.is_right_to_warn(id)).collect();
+        let grave: Vec<_> = report
+            .findings()
+            .into_iter()
+            .filter(|id| !self.is_right_to_warn(id))
+            .collect();
         let no_definition = report.verdict() == "unknown" && grave == ["no_definition"];
         let healthy = report.verdict() == "consistent" && grave.is_empty();
         let is_right = match (&self.target, JUDGES.contains(&name)) {
@@ -123,7 +145,9 @@ impl Stage<'_> {
             (None, true) => no_definition || name == "doctor" && healthy,
             (None, false) => no_definition || healthy,
         };
-        self.expect(is_right, || format!("{name} of a healthy project: {report}"));
+        self.expect(is_right, || {
+            format!("{name} of a healthy project: {report}")
+        });
         Ok(())
     }
 
@@ -184,9 +208,7 @@ pub(crate) async fn reports(stage: &mut Stage<'_>) -> Result<()> {
         });
     } else if stage.target.is_some() {
         let content = probe.verdict() == "consistent" && probe.findings().is_empty();
-        stage.expect(content, || {
-            format!("probe of a healthy project: {probe}")
-        });
+        stage.expect(content, || format!("probe of a healthy project: {probe}"));
     }
     stage.expect_same_rows("after a probe").await?;
     stage.align_sequences().await

@@ -122,7 +122,11 @@ impl Side {
 impl<'a> Stage<'a> {
     pub(crate) async fn new(shape: &'a Shape) -> Result<Self> {
         let (subject, twin) = (Side::new(shape).await?, Side::new(shape).await?);
-        let mut stage = Self { shape, subject, twin, target: shape.target.clone(),
+        let mut stage = Self {
+            shape,
+            subject,
+            twin,
+            target: shape.target.clone(),
             complaints: Vec::new(),
         };
         stage.set_clock(Some(Timestamp::now()));
@@ -212,7 +216,13 @@ impl<'a> Stage<'a> {
         let url = self.subject.database.url();
         let t = std::time::Instant::now();
         let r = rollcall(&[("DATABASE_URL", url.as_str())], arguments).await;
-        if std::env::var_os("TIMES").is_some() { eprintln!("{:6} ms {} {arguments:?}", t.elapsed().as_millis(), self.shape.name); }
+        if std::env::var_os("TIMES").is_some() {
+            eprintln!(
+                "{:6} ms {} {arguments:?}",
+                t.elapsed().as_millis(),
+                self.shape.name
+            );
+        }
         r
     }
 }
