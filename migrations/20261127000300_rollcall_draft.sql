@@ -385,7 +385,7 @@ begin
       same_for_all := null;
     end if;
     fallback := case
-      when same_for_all is not null then quote_literal(same_for_all) || '::text'
+      when same_for_all is not null then format('%L::%s', same_for_all, case when c.category = 'S' then 'text' else c.type_name end)
       when not c.is_required or (chain = '{}' and (is_complete or c.default_value is not null)) then null
       when c.category = 'D' and chain <> '{}' then 'now()'
       when c.category = 'S' and not c.is_computed then format('(%s)::text', c.default_value)
