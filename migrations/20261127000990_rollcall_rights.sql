@@ -51,45 +51,24 @@ comment on function rollcall.schema_version() is
 revoke all on function rollcall.schema_version() from public;
 
 grant execute on function
-  rollcall.audit_counts(),
-  rollcall.audit_log_state(),
-  rollcall.check_history(text, timestamptz),
-  rollcall.definition_fault(),
-  rollcall.email_mismatches(),
-  rollcall.incident_begin(text),
-  rollcall.incident_record(text, timestamptz, jsonb, jsonb),
-  rollcall.incidents(timestamptz),
-  rollcall.lease_message(text, uuid, interval),
-  rollcall.acknowledge_message(bigint, uuid, boolean),
-  rollcall.mismatches(bigint, boolean),
-  rollcall.count_missing(timestamptz),
-  rollcall.is_expected(uuid),
-  rollcall.missing_among(uuid[]),
-  rollcall.missing_user_ids(integer),
-  rollcall.recent_errors(integer),
-  rollcall.recent_health(interval),
-  rollcall.recent_issues(interval, boolean),
-  rollcall.recent_window(interval),
-  rollcall.record_check(text, text, text[], jsonb),
-  rollcall.row_facts(),
-  rollcall.sample_profiles(),
-  rollcall.schema_version(),
-  rollcall.unfilled_columns(),
-  rollcall.run_failures(uuid, integer),
-  rollcall.run_reports(integer, text),
-  rollcall.user_counts(),
-  rollcall.user_events(uuid),
-  rollcall.user_record(uuid),
-  rollcall.users_by_contact(text)
+  rollcall.audit_counts(), rollcall.audit_log_state(), rollcall.beyond_rollback(),
+  rollcall.check_history(text, timestamptz), rollcall.definition_fault(), rollcall.email_mismatches(),
+  rollcall.incident_begin(text), rollcall.incident_record(text, timestamptz, jsonb, jsonb),
+  rollcall.incidents(timestamptz), rollcall.lease_message(text, uuid, interval),
+  rollcall.acknowledge_message(bigint, uuid, boolean), rollcall.mismatches(bigint, boolean),
+  rollcall.count_missing(timestamptz), rollcall.is_expected(uuid), rollcall.missing_among(uuid[]),
+  rollcall.missing_user_ids(integer), rollcall.probe_signup(text), rollcall.recent_errors(integer),
+  rollcall.recent_health(interval), rollcall.recent_issues(interval, boolean), rollcall.recent_window(interval),
+  rollcall.record_check(text, text, text[], jsonb), rollcall.row_facts(), rollcall.sample_profiles(),
+  rollcall.sample_users(text, text[]), rollcall.schema_version(), rollcall.unfilled_columns(),
+  rollcall.run_failures(uuid, integer), rollcall.run_reports(integer, text), rollcall.user_counts(),
+  rollcall.user_events(uuid), rollcall.user_record(uuid), rollcall.users_by_contact(text)
 to rollcall_monitor;
 
 grant execute on function
-  rollcall.advance_run(uuid, uuid, integer),
-  rollcall.change_run(uuid, text, integer, real, integer),
-  rollcall.hold_run(uuid, uuid, integer, text, text),
-  rollcall.preview_users(uuid[], integer, jsonb, boolean, integer),
-  rollcall.repair_users(uuid[], text, jsonb),
-  rollcall.start_run(text, jsonb, uuid),
+  rollcall.advance_run(uuid, uuid, integer), rollcall.change_run(uuid, text, integer, real, integer),
+  rollcall.hold_run(uuid, uuid, integer, text, text), rollcall.preview_users(uuid[], integer, jsonb, boolean, integer),
+  rollcall.repair_users(uuid[], text, jsonb), rollcall.start_run(text, jsonb, uuid),
   rollcall.undo_batch(uuid, integer, boolean)
 to rollcall_repairer;
 

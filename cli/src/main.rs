@@ -14,12 +14,11 @@ use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Command, DatabaseCommand};
 use crate::exit::Exit;
-use crate::misuse::discreet;
 use crate::output::Output;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = examples::parse().unwrap_or_else(|error| discreet(error).exit());
+    let arguments = examples::parse().unwrap_or_else(|error| misuse::end(error));
     // what goes on between a command and its result: a connection lost, a batch put off
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

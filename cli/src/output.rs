@@ -191,6 +191,11 @@ impl Output {
     /// The end of a failed command: words on stderr, and for a program the same answer that every command has.
     pub(crate) fn failure(&self, error: &anyhow::Error) {
         self.error(error);
+        self.failure_data(error);
+    }
+
+    /// The part of it that is for a program.
+    pub(crate) fn failure_data(&self, error: &anyhow::Error) {
         if self.format == Format::Json {
             let findings = [match error.downcast_ref::<Error>() {
                 Some(known) => finding::check_failed(known),

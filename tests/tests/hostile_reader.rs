@@ -78,7 +78,7 @@ async fn calls(client: &Client, user: &str) -> Result<Vec<String>> {
                  when 'uuid' then '''{user}''::pg_catalog.uuid'
                  when 'uuid[]' then 'array[''{user}'']::pg_catalog.uuid[]'
                  when 'text' then case p.proname when 'start_run' then '''lambda''' when 'repair_users' then '''backfill'''
-                   when 'try_signup' then '''email''' when 'run_reports' then '''''' else '''health''' end || '::pg_catalog.text'
+                   when 'probe_signup' then '''email''' when 'run_reports' then '''''' else '''health''' end || '::pg_catalog.text'
                  when 'text[]' then '''{{}}''::pg_catalog.text[]'
                  when 'jsonb' then case when p.proname = 'incident_record' and a.position = 4 then '''[]''' else '''{{}}''' end || '::pg_catalog.jsonb'
                  when 'interval' then '''1 hour''::pg_catalog.interval'

@@ -181,7 +181,7 @@ const EVERY_RIGHT: &str = "
 
 /// Of the functions of the schema `rollcall`, which PostgREST does not expose, those that read and change nothing of any
 /// user: they are about the catalog, the size of the audit log, and what Rollcall itself did.
-const NOTHING_PERSONAL: [&str; 19] = [
+const NOTHING_PERSONAL: [&str; 18] = [
     "acknowledge_message",
     "audit_counts",
     "audit_log_state",

@@ -8,7 +8,7 @@ use rollcall_tests::command_line::rollcall;
 use rollcall_tests::lambda::Lambda;
 use rollcall_tests::pooler::Pooler;
 use rollcall_tests::project::{self, Project};
-use rollcall_tests::sql::{catalog, contents, difference, refusal, values};
+use rollcall_tests::sql::{catalog, contents, difference, refusal, value, values};
 use serde_json::json;
 
 const PROFILES: &str = "
@@ -17,12 +17,22 @@ const PROFILES: &str = "
       email text
     );";
 
-/// The application's function in Rollcall's place.
+const INSERT: &str = "insert into public.profiles (id, email) values (new.id, new.email);";
+const DEFINER: &str = "security definer set search_path = ''";
+
+/// The application's signup trigger and its function.
 fn function(options: &str, body: &str) -> String {
     format!(
         "create or replace function public.handle_new_user() returns trigger language plpgsql {options} as $$
-         begin {body} return new; end $$;"
+         begin {body} return new; end $$;
+         create or replace trigger on_auth_user_created after insert on auth.users
+           for each row execute function public.handle_new_user();"
     )
+}
+
+/// One that works.
+fn healthy() -> String {
+    function(DEFINER, INSERT)
 }
 
 async fn project_with(before: &str, after: &str) -> Result<Project> {
@@ -123,21 +133,58 @@ async fn every_kind_gets_its_profile_and_nothing_stays_behind() -> Result<()> {
     assert_outcomes(&report, RIGHT, &[], RIGHT);
     assert_eq!(difference(&objects, &catalog(&admin).await?), [""; 0]);
     assert_eq!(difference(&rows, &contents(&admin).await?), [""; 0]);
-    // the one exception, which the report names
     let moved = difference(&counters, &sequences(&project).await?);
     ensure!(
-        moved.len() == 2
-            && moved
-                .iter()
-                .all(|line| line.contains("public.user_events_id_seq")),
+        moved.iter().all(|line| line.contains("rollcall.")),
         "{moved:?}"
     );
-    ensure!(
-        report
-            .not_seen
-            .iter()
-            .any(|item| item.starts_with("sequences advance"))
-    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn numbers_of_the_application_are_not_used_up_and_the_tables_it_writes_are_named()
+-> Result<()> {
+    let project = project_with(
+        &format!(
+            "{PROFILES}
+             create table public.wallets (id bigserial primary key, user_id uuid);
+             create table public.tickets (id bigint generated always as identity primary key, user_id uuid, number bigint);
+             create sequence public.ticket_number start 100;
+             create function public.write_ticket() returns trigger language plpgsql security definer set search_path = '' as $$
+             begin
+               insert into public.tickets (user_id, number) values (new.user_id, nextval('public.ticket_number'));
+               return new;
+             end $$;
+             create trigger write_ticket after insert on public.wallets for each row execute function public.write_ticket();
+             {}",
+            function(
+                DEFINER,
+                &format!("{INSERT} insert into public.wallets (user_id) values (new.id);")
+            )
+        ),
+        "",
+    )
+    .await?;
+    // one is used, one was set by hand, one never was
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "insert into public.wallets (user_id) values (null), (null);
+             select setval('public.ticket_number', 7000, false)",
+        )
+        .await?;
+    let counters = sequences(&project).await?;
+    let report = probe(&project).await?;
+    assert_outcomes(&report, RIGHT, &[], RIGHT);
+    for signup in report.signups.iter().flatten() {
+        assert_eq!(
+            signup.tables_written,
+            ["public.profiles", "public.tickets", "public.wallets"]
+        );
+    }
+    assert_eq!(difference(&counters, &sequences(&project).await?), [""; 0]);
+    let next: i64 = value(&client, "select nextval('public.ticket_number')").await?;
+    assert_eq!(next, 7000);
     Ok(())
 }
 
@@ -152,7 +199,10 @@ async fn nothing_stays_behind_either_where_signups_fail() -> Result<()> {
             "blocked",
         ),
         (
-            "alter table public.profiles add column birthday date not null".to_owned(),
+            function(
+                DEFINER,
+                "begin insert into public.profiles (id, emial) values (new.id, new.email); exception when others then null; end;",
+            ),
             "no profile",
         ),
     ] {
@@ -207,21 +257,27 @@ async fn the_search_path_is_that_of_supabase_auth() -> Result<()> {
     assert_outcomes(&report, (ProbeOutcome::Blocked, "42P01"), &[], RIGHT);
     assert_eq!(
         (report.verdict, ids(&report)),
-        (Verdict::Inconsistent, vec!["signups_blocked"])
+        (
+            Verdict::Inconsistent,
+            vec!["signups_blocked", "unused_kinds_fail"]
+        )
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn only_the_kinds_that_fail_are_named() -> Result<()> {
-    let project = project_with(
-        PROFILES,
-        &(function(
-            "security definer set search_path = ''",
-            "insert into public.profiles (id, email) values (new.id, new.email);",
-        ) + "alter table public.profiles alter column email set not null"),
-    )
-    .await?;
+async fn only_the_kinds_that_fail_are_named_and_they_matter_where_somebody_is_of_them() -> Result<()>
+{
+    let project = project_with(&(PROFILES.to_owned() + &healthy()), "").await?;
+    project
+        .auth()
+        .await?
+        .sign_up(SignupKind::PhoneAutoconfirm, &Person::numbered(1))
+        .await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute("delete from public.profiles; alter table public.profiles alter column email set not null")
+        .await?;
     let report = probe(&project).await?;
     assert_outcomes(
         &report,
@@ -229,26 +285,40 @@ async fn only_the_kinds_that_fail_are_named() -> Result<()> {
         &WITHOUT_EMAIL,
         (ProbeOutcome::Blocked, "23502 email"),
     );
-    ensure!(report.findings[0].summary.ends_with(
-        "phone (SQLSTATE 23502, column email), anonymous (SQLSTATE 23502, column email), web3 (SQLSTATE 23502, column email)"
-    ), "{report:#?}");
+    let phone = "phone (SQLSTATE 23502, column email, in public.handle_new_user())";
+    ensure!(
+        report.findings[0].summary.ends_with(&format!(": {phone}")),
+        "{report:#?}"
+    );
+    assert_eq!(
+        (report.verdict, ids(&report)),
+        (
+            Verdict::Inconsistent,
+            vec!["signups_blocked", "unused_kinds_fail"]
+        )
+    );
+
+    // a project that lets nobody in without an address is a healthy one
+    client.batch_execute("delete from auth.users").await?;
+    let report = probe(&project).await?;
+    assert_eq!(
+        (report.verdict, ids(&report)),
+        (Verdict::Consistent, vec!["unused_kinds_fail"])
+    );
 
     // Rollcall's own trigger lets them in, and says why they have no profile
-    let project = project_with(
-        PROFILES,
-        "alter table public.profiles alter column email set not null",
-    )
-    .await?;
+    let project = Project::migrated().await?;
+    project
+        .connect()
+        .await?
+        .batch_execute("alter table public.profiles alter column email set not null")
+        .await?;
     let report = probe(&project).await?;
     assert_outcomes(
         &report,
         RIGHT,
         &WITHOUT_EMAIL,
         (ProbeOutcome::NoProfile, "23502 email"),
-    );
-    assert_eq!(
-        (report.verdict, ids(&report)),
-        (Verdict::Inconsistent, vec!["signups_without_profile"])
     );
     Ok(())
 }
@@ -257,7 +327,10 @@ async fn only_the_kinds_that_fail_are_named() -> Result<()> {
 async fn odd_metadata_finds_the_cast_that_it_breaks() -> Result<()> {
     let project = project_with(
         PROFILES,
-        &function("security definer set search_path = ''", "perform (new.raw_user_meta_data->>'birthday')::date; insert into public.profiles (id, email) values (new.id, new.email);"),
+        &function(
+            DEFINER,
+            &format!("perform (new.raw_user_meta_data->>'birthday')::date; {INSERT}"),
+        ),
     )
     .await?;
     let report = probe(&project).await?;
@@ -267,6 +340,109 @@ async fn odd_metadata_finds_the_cast_that_it_breaks() -> Result<()> {
         &["odd_metadata"],
         (ProbeOutcome::Blocked, "22007"),
     );
+    assert_eq!(ids(&report), ["unused_kinds_fail"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gate_is_asked_with_an_address_that_it_lets_in() -> Result<()> {
+    let gate =
+        "if new.email not like '%@corp.test' then raise exception 'only for colleagues'; end if;";
+    let project = project_with(PROFILES, &function(DEFINER, &format!("{gate} {INSERT}"))).await?;
+    // nobody is there yet whose address could be a pattern
+    let report = probe(&project).await?;
+    assert_eq!(
+        (report.verdict, ids(&report)),
+        (Verdict::Consistent, vec!["probe_refused_by_rule"]),
+        "{report:#?}"
+    );
+    project
+        .auth()
+        .await?
+        .sign_up(
+            SignupKind::EmailAutoconfirm,
+            &Person::with_email("ann@corp.test"),
+        )
+        .await?;
+    let report = probe(&project).await?;
+    assert_outcomes(&report, RIGHT, &[], RIGHT);
+    assert_eq!(
+        (report.verdict, ids(&report)),
+        (Verdict::Consistent, vec![])
+    );
+
+    // and one that discards the row
+    let project = project_with(
+        &(PROFILES.to_owned() + &healthy()),
+        "create function public.gate() returns trigger language plpgsql as $$
+         begin if new.email like '%@example.invalid' then return null; end if; return new; end $$;
+         create trigger gate before insert on auth.users for each row execute function public.gate()",
+    )
+    .await?;
+    let report = probe(&project).await?;
+    assert_outcomes(
+        &report,
+        (ProbeOutcome::RefusedByRule, "RC002"),
+        &WITHOUT_EMAIL,
+        RIGHT,
+    );
+    assert_eq!(report.verdict, Verdict::Consistent);
+    // one that discards everybody is none
+    project
+        .connect()
+        .await?
+        .batch_execute(
+            "create or replace function public.gate() returns trigger language plpgsql as 'begin return null; end'",
+        )
+        .await?;
+    let report = probe(&project).await?;
+    assert_eq!(
+        (report.verdict, ids(&report)),
+        (Verdict::Inconsistent, vec!["signups_blocked"])
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failure_that_is_worded_anew_is_no_rule() -> Result<()> {
+    let project = project_with(
+        PROFILES,
+        &function(
+            DEFINER,
+            "begin
+               insert into public.profiles (id, emial) values (new.id, new.email);
+             exception
+               when others then
+                 raise exception 'could not make the profile: %', sqlerrm;
+             end;",
+        ),
+    )
+    .await?;
+    let report = probe(&project).await?;
+    assert_outcomes(&report, (ProbeOutcome::Blocked, "P0001"), &[], RIGHT);
+    assert_eq!(report.verdict, Verdict::Inconsistent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_function_that_failed_is_named_wherever_it_stands() -> Result<()> {
+    let project = project_with(
+        &format!(
+            "{PROFILES} create function public.check_profile() returns trigger language plpgsql security definer as $$
+             begin perform nobody.is_there(); return new; end $$;
+             create trigger check_profile before insert on public.profiles for each row execute function public.check_profile();"
+        ),
+        &healthy(),
+    )
+    .await?;
+    let report = probe(&project).await?;
+    assert_outcomes(&report, (ProbeOutcome::Blocked, "3F000"), &[], RIGHT);
+    for signup in report.signups.iter().flatten() {
+        assert_eq!(
+            signup.failed_functions,
+            ["public.check_profile", "public.handle_new_user"]
+        );
+    }
     Ok(())
 }
 
@@ -283,7 +459,7 @@ async fn a_trigger_that_is_off_is_no_profile_for_anybody() -> Result<()> {
 #[tokio::test]
 async fn a_profile_that_differs_from_the_definition_is_a_wrong_one() -> Result<()> {
     let project = project_with(
-        PROFILES,
+        &(PROFILES.to_owned() + &healthy()),
         "create function public.mask() returns trigger language plpgsql as $$ begin new.email := 'hidden'; return new; end $$;
          create trigger mask before insert on public.profiles for each row execute function public.mask()",
     )
@@ -292,15 +468,19 @@ async fn a_profile_that_differs_from_the_definition_is_a_wrong_one() -> Result<(
     assert_outcomes(&report, (ProbeOutcome::WrongProfile, "email"), &[], RIGHT);
     assert_eq!(
         (report.verdict, ids(&report)),
-        (Verdict::Inconsistent, vec!["signups_with_wrong_profile"])
+        (
+            Verdict::Inconsistent,
+            vec!["signups_with_wrong_profile", "unused_kinds_fail"]
+        )
     );
 
     // a name that is another one at every look is as right as any, and an address may differ in case
     let project = project_with(
-        &PROFILES.replace("email text", "email text, nickname text, score numeric(10, 2)"),
-        "create or replace view rollcall.expected_profile as
-         select u.id as _user_id, u.created_at as _signed_up_at, u.id, upper(u.email::text) as email, gen_random_uuid()::text as nickname, 1 as score
-         from auth.users u where u.deleted_at is null;
+        &(PROFILES.replace("email text", "email text, nickname text, score numeric(10, 2) default 1") + &healthy()),
+        "select rollcall.define('public.profiles',
+           'select u.id as _user_id, u.created_at as _signed_up_at, u.id, upper(u.email::text) as email,
+              gen_random_uuid()::text as nickname, 1 as score
+            from auth.users u where u.deleted_at is null');
          create function public.lower_address() returns trigger language plpgsql as $$ begin new.email := lower(new.email); return new; end $$;
          create trigger lower_address before insert on public.profiles for each row execute function public.lower_address()",
     )
@@ -313,10 +493,10 @@ async fn a_profile_that_differs_from_the_definition_is_a_wrong_one() -> Result<(
 #[tokio::test]
 async fn a_kind_that_needs_no_profile_is_no_fault() -> Result<()> {
     let project = project_with(
-        PROFILES,
-        "create or replace view rollcall.expected_profile as
-         select u.id as _user_id, u.created_at as _signed_up_at, u.id, u.email::text as email
-         from auth.users u where u.deleted_at is null and not u.is_anonymous",
+        &(PROFILES.to_owned() + &healthy()),
+        "select rollcall.define('public.profiles',
+           'select u.id as _user_id, u.created_at as _signed_up_at, u.id, u.email::text as email
+            from auth.users u where u.deleted_at is null and not u.is_anonymous')",
     )
     .await?;
     let report = probe(&project).await?;
@@ -362,7 +542,9 @@ async fn a_profile_that_comes_later_in_the_signup_is_seen() -> Result<()> {
         } else {
             others
         };
-        assert_outcomes(&report, RIGHT, others, (ProbeOutcome::NoProfile, ""));
+        // the signups that were tried at the install have shown who gets one
+        assert_outcomes(&report, RIGHT, others, (ProbeOutcome::NotExpected, ""));
+        assert_eq!(report.verdict, Verdict::Consistent, "{trigger}");
     }
     Ok(())
 }
@@ -419,20 +601,66 @@ async fn what_could_not_be_taken_back_is_not_begun() -> Result<()> {
          create trigger a_greeting after insert on auth.users for each row execute function public.greet()",
     )
     .await?;
-    let counters = sequences(&project).await?;
     let report = probe(&project).await?;
     assert_outcomes(&report, (ProbeOutcome::Refused, ""), &[], RIGHT);
     assert_eq!(
         (report.verdict, ids(&report)),
         (Verdict::Unknown, vec!["probe_refused"])
     );
-    assert_eq!(difference(&counters, &sequences(&project).await?), [""; 0]);
-    let why: Vec<String> = values(
-        &project.connect().await?,
-        "select rollcall.beyond_rollback()",
+    assert_eq!(report.findings[0].evidence, ["http_post"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_what_a_signup_runs_and_no_rollback_takes_back_counts() -> Result<()> {
+    let project = project_with(
+        &format!("{PROFILES} create schema net; create schema extensions; create table public.orders (id bigint);
+          create function net.http_post(text) returns bigint language sql as 'select 1::bigint';
+          create function extensions.http_get(text) returns bigint language sql as 'select 1::bigint'; {}", healthy()),
+        "",
     )
     .await?;
-    assert_eq!(why, ["http_post"]);
+    let client = project.connect().await?;
+    let with = |body: &str| function(DEFINER, &format!("{INSERT} {body}"));
+    let tell = "create function public.tell() returns trigger language plpgsql as $$ begin perform extensions.http_get('x'); return new; end $$;";
+    for (change, named) in [
+        (with("perform net.http_post('https://example.com');"), ""),
+        (with("perform http_post('https://example.com');"), ""),
+        (with("/* perform extensions.http_get('x'); */"), ""),
+        (
+            format!("{tell} create trigger tell after insert on public.orders for each row execute function public.tell()"),
+            "",
+        ),
+        (
+            format!("{tell} create trigger tell after insert on public.profiles for each row execute function public.tell()"),
+            "http_get",
+        ),
+        (
+            format!("{tell} create trigger tell after insert on public.profiles for each row execute function public.tell();
+                     alter table public.profiles disable trigger tell"),
+            "",
+        ),
+        (with("perform http_get('x');"), "http_get"),
+        (with("perform \"extensions\" . \"http_get\" ('x');"), "http_get"),
+        (with("execute 'select extensions.http_get($1)' using 'x';"), "http_get"),
+        (with("execute format('select extensions.%I($1)', 'http_get') using 'x';"), "http_get"),
+        (with("perform dblink_exec('x', 'y');"), "dblink_exec"),
+        (with("copy public.orders to program 'mail';"), "copy … program"),
+        (with("perform lo_export(1, '/tmp/x');"), "lo_export"),
+        (
+            "alter table public.profiles add column called bigint default extensions.http_get('x')".to_owned(),
+            "http_get",
+        ),
+        (
+            "alter table public.profiles add check (extensions.http_get(email) > 0) not valid".to_owned(),
+            "http_get",
+        ),
+    ] {
+        client.batch_execute(&format!("begin; {change}")).await?;
+        let why: Vec<String> = values(&client, "select rollcall.beyond_rollback()").await?;
+        client.batch_execute("rollback").await?;
+        assert_eq!(why.join(" "), named, "{change}");
+    }
     Ok(())
 }
 
@@ -479,7 +707,7 @@ async fn the_monitors_role_probes_through_a_pooler_and_can_write_nothing_else() 
 #[tokio::test]
 async fn the_command_prints_a_line_for_every_kind() -> Result<()> {
     let project = project_with(
-        PROFILES,
+        &(PROFILES.to_owned() + &healthy()),
         "alter table public.profiles alter column email set not null",
     )
     .await?;

@@ -242,7 +242,7 @@ impl Facts {
         ALL.iter().any(|file| self.state_of(file) != FileState::Applied)
             || !self.missing().is_empty()
             || self.roles.len() < 2
-            || API_NAMES.iter().any(|name| is_free(&name))
+            || API_NAMES.iter().any(is_free)
             || (replace_api && !self.their_names.is_empty())
             // one table may stand out meanwhile
             || self.definition.is_none()
