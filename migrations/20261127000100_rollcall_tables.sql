@@ -152,7 +152,6 @@ create table if not exists rollcall.run (
   attempted bigint not null default 0,
   created bigint not null default 0,
   failed bigint not null default 0,
-  skipped bigint not null default 0,
   busy bigint not null default 0,
   batches integer not null default 0,
   batch_size integer not null check (batch_size between 1 and 10000),
@@ -174,7 +173,6 @@ comment on table rollcall.run is
 comment on column rollcall.run.signed_up_before is 'Users who signed up later are left to the next run.';
 comment on column rollcall.run.pass is '0: users who never failed; 1: those who failed before this run, and those who became visible meanwhile.';
 comment on column rollcall.run.busy is 'Users of this round whom another transaction kept locked; the pass begins again for them.';
-comment on column rollcall.run.skipped is 'Of the failed, those whose failure is known and for whom nothing changed since; not tried again.';
 comment on column rollcall.run.throttle is 'Share of the time that may be spent on batches; the rest is pause.';
 comment on column rollcall.run.leased_until is 'Until then only lease_owner continues the run; after that anyone.';
 comment on index rollcall.run_created_at_idx is 'The newest runs, and those that are too old to keep.';
@@ -201,14 +199,11 @@ create table if not exists rollcall.failure (
   functions text[] not null default '{}',
   attempts integer not null default 1,
   first_failed_at timestamptz not null default now(),
-  last_failed_at timestamptz not null default now(),
-  user_state bytea,
-  definition_state bytea
+  last_failed_at timestamptz not null default now()
 );
 create index if not exists failure_run_id_idx on rollcall.failure (run_id);
 comment on table rollcall.failure is
   'Users whose profile could not be created, and why, one row each. Later repairs come to them last, and log them again only when the reason changes.';
-comment on column rollcall.failure.run_id is 'The newest run that failed for, or skipped, this user.';
+comment on column rollcall.failure.run_id is 'The newest run that failed for this user.';
 comment on column rollcall.failure.functions is 'The functions in which it failed, innermost first: names from the catalog.';
-comment on column rollcall.failure.definition_state is 'Hash of the definition, the table, its constraints and triggers when it failed.';
 comment on index rollcall.failure_run_id_idx is 'The failures of a run.';

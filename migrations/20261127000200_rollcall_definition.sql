@@ -298,7 +298,7 @@ comment on function rollcall.insert_sql(jsonb) is
 
 -- Setting it ------------------------------------------------------------------------------------------------------
 
-create or replace function rollcall.check_definition(p_table regclass, p_query text) returns rollcall.settings
+create or replace function rollcall.put_in_force(p_table regclass, p_query text, p_is_draft boolean) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
   s rollcall.settings;
@@ -404,26 +404,15 @@ begin
     into s.actual_query
   from pg_attribute a
   where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped;
-  return s;
-end
-$$;
-comment on function rollcall.check_definition(regclass, text) is
-  'The settings that this definition would have; wrong ones are refused with a hint. Reads the table''s catalog entry and runs the query; changes nothing.';
-
-create or replace function rollcall.put_in_force(p_table regclass, p_query text, p_is_draft boolean) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
-declare
-  d constant rollcall.settings := rollcall.check_definition(p_table, p_query);
-begin
-  update rollcall.settings s
+  update rollcall.settings x
   set
-    target_table = d.target_table, key_column = d.key_column, key_is_uuid = d.key_is_uuid, columns = d.columns,
-    query = d.query, actual_query = d.actual_query, is_draft = p_is_draft, defined_at = now(), defined_by = session_user;
-  update rollcall.settings s set insert_query = rollcall.insert_sql();
+    target_table = s.target_table, key_column = s.key_column, key_is_uuid = s.key_is_uuid, columns = s.columns,
+    query = s.query, actual_query = s.actual_query, is_draft = p_is_draft, defined_at = now(), defined_by = session_user;
+  update rollcall.settings x set insert_query = rollcall.insert_sql();
 end
 $$;
 comment on function rollcall.put_in_force(regclass, text, boolean) is
-  'Checks a definition and replaces the one in force.';
+  'Checks a definition and replaces the one in force; a wrong one is refused with a hint. Reads the table''s catalog entry and runs the query.';
 
 create or replace function rollcall.define(p_table regclass, p_query text) returns void
 language sql volatile set search_path = pg_catalog, pg_temp as $$

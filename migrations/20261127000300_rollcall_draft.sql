@@ -96,7 +96,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 declare
   written constant oid[] := array(select distinct c.object_id from rollcall.signup_code(true) c where c.kind = 'table');
   sample uuid[] := array(
-    select u.id from auth.users u where (to_jsonb(u) ->> 'deleted_at') is null order by u.id limit 200);
+    select u.id from (select x.* from auth.users x order by x.id limit 200) u where to_jsonb(u.*) ->> 'deleted_at' is null);
   found jsonb := '[]';
   s rollcall.settings;
   c record;
@@ -175,11 +175,11 @@ comment on function rollcall.candidate_tables() is
 
 create or replace function rollcall.is_privilege(p_name text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select lower(regexp_replace(p_name, '([a-z0-9])([A-Z])', '\1_\2', 'g')) ~ (
-    '(^|_)(roles?|types?|kind|plans?|tier|levels?|admin|staff|moderator|superuser|permissions?|privileges?|scopes?|status|verified|approved'
-    '|credits?|balance|quota|limits?|premium|pro|paid|subscription|active|enabled|banned|blocked|flags?|access|grants?)(_|$)'
-    '|(account|user|profile|member)(type|role|plan|level)|isadmin'
-    '|(^|_)(org|organi[sz]ation|tenant|team|group|company|workspace|parent|owner)_?id$')
+  select string_to_array(n, '_') && '{role,roles,type,types,kind,plan,plans,tier,level,levels,admin,staff,moderator,superuser,permission,permissions,
+      privilege,privileges,scope,scopes,status,verified,approved,credit,credits,balance,quota,limit,limits,premium,pro,paid,subscription,
+      active,enabled,banned,blocked,flag,flags,access,grant,grants}'
+    or n ~ '(account|user|profile|member)(type|role|plan|level)|isadmin|(org|organi[sz]ation|tenant|team|group|company|workspace|owner)_?id$'
+  from lower(regexp_replace(p_name, '([a-z0-9])([A-Z])', '\1_\2', 'g')) n
 $$;
 comment on function rollcall.is_privilege(text) is
   'Whether a column or a metadata key is named like something that people must not choose for themselves.';
@@ -187,44 +187,36 @@ comment on function rollcall.is_privilege(text) is
 create or replace function rollcall.sources_by_name(p_column text) returns text[]
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select case
-    when c.name in ('email', 'emailaddress', 'useremail', 'mail') then array['u.email::text']
-    when c.name in ('phone', 'phonenumber', 'mobile', 'msisdn') then array['u.phone']
-    when c.name in ('createdat', 'updatedat', 'insertedat', 'joinedat', 'registeredat') then array['u.created_at']
-    else array(
-      select format('u.raw_user_meta_data ->> %L', k.key)
-      from (values
-        ('username handle', array['username', 'user_name', 'preferred_username']),
-        ('fullname name displayname', array['full_name', 'name', 'display_name']),
-        ('firstname givenname', array['first_name', 'given_name']),
-        ('lastname familyname surname', array['last_name', 'family_name']),
-        ('avatarurl avatar picture image imageurl photourl', array['avatar_url', 'picture'])
-      ) known (names, keys)
-      cross join unnest(known.keys) with ordinality k (key, position)
-      where c.name = any (string_to_array(known.names, ' '))
-      order by k.position
-    )
+    when n in ('email', 'emailaddress', 'useremail', 'mail') then array['u.email::text']
+    when n in ('phone', 'phonenumber', 'mobile', 'msisdn') then array['u.phone']
+    when n in ('createdat', 'updatedat', 'insertedat', 'joinedat', 'registeredat') then array['u.created_at']
+    else array(select format('u.raw_user_meta_data ->> %L', k) from unnest(case
+      when n in ('username', 'handle') then '{username,user_name,preferred_username}'::text[]
+      when n in ('fullname', 'name', 'displayname') then '{full_name,name,display_name}'
+      when n in ('firstname', 'givenname') then '{first_name,given_name}'
+      when n in ('lastname', 'familyname', 'surname') then '{last_name,family_name}'
+      when n in ('avatarurl', 'avatar', 'picture', 'image', 'imageurl', 'photourl') then '{avatar_url,picture}' end) k)
   end
-  from (select replace(lower(p_column), '_', '') as name) c
+  from replace(lower(p_column), '_', '') n
 $$;
 comment on function rollcall.sources_by_name(text) is
   'What a column of this name usually holds, as SQL text over auth.users u, the first that has a value; empty: not known.';
 
-create or replace function rollcall.draft_evidence(p_table regclass, p_key name, p_key_is_uuid boolean, p_user_ids uuid[] default null)
+create or replace function rollcall.draft_evidence(p_table regclass, p_key name, p_key_is_uuid boolean, p_user_ids uuid[], p_is_trial boolean)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off set row_security = off as $$
 declare
   auth_columns constant text[] := array(
     select a.attname::text from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attnum > 0 and not a.attisdropped);
-  is_trial constant boolean := p_user_ids is not null;
-  not_deleted constant text := case when 'deleted_at' = any (auth_columns) then 'where x.deleted_at is null' else '' end;
   s rollcall.settings;
-  people text;
   pairs text;
   sources text[];
   -- of the first ones nobody chooses the value
   unchosen integer;
   privileges constant text[] := array(
     select a.attname::text from pg_attribute a where a.attrelid = p_table and a.attnum > 0 and rollcall.is_privilege(a.attname));
+  usual constant jsonb := (
+    select jsonb_object_agg(a.attname, rollcall.sources_by_name(a.attname)) from pg_attribute a where a.attrelid = p_table and a.attnum > 0);
   chosen jsonb := '{}';
   refuted jsonb := '{}';
   kinds jsonb;
@@ -233,15 +225,6 @@ declare
 begin
   s.key_column := p_key;
   s.key_is_uuid := p_key_is_uuid;
-  -- half of them the newest, half of them at random (as ids are); each half by an index, or in a table that is small
-  people := case
-    when is_trial then 'select u.* from auth.users u where u.id = any ($1)'
-    else format(
-      'select u.* from auth.users u where u.id in (
-         (select x.id from auth.users x %1$s order by %2$s limit 500) union (select x.id from auth.users x %1$s order by x.id limit 500))',
-      not_deleted, case when pg_relation_size('auth.users') < 32 * 1024 * 1024 then 'x.created_at desc nulls last' else 'x.id desc' end)
-  end;
-
   execute format(
     'select jsonb_object_agg(k.kind, jsonb_build_object(''users'', k.users, ''rows'', k.with_row))
      from (
@@ -250,12 +233,12 @@ begin
            when u.email is null and u.phone is null then ''other''
            when u.email_confirmed_at is null and u.phone_confirmed_at is null then ''unconfirmed''
            when u.email is null then ''phone'' else ''email'' end as kind,
-         count(*) as users, count(*) filter (where exists (select from %s t where %s)) as with_row
-       from (%s) u group by 1
+         count(*) as users, count(*) filter (where (select count(*) from %s t where %s) > 0) as with_row
+       from auth.users u where u.id = any ($1) group by 1
      ) k',
     case when 'is_anonymous' = any (auth_columns) then 'when u.is_anonymous then ''anonymous''' end,
     case when 'is_sso_user' = any (auth_columns) then 'when u.is_sso_user then ''sso''' end,
-    p_table, rollcall.key_match(s, 'u.id'), people) into kinds using p_user_ids;
+    p_table, rollcall.key_match(s, 'u.id')) into kinds using p_user_ids;
 
   -- where a value could come from: parts of auth.users, and what people say of themselves
   sources := array['u.id', 'u.email::text', 'split_part(u.email, ''@'', 1)', 'u.phone', '''+'' || u.phone', 'u.created_at',
@@ -264,16 +247,15 @@ begin
     sources := sources || 'u.is_anonymous'::text;
   end if;
   unchosen := cardinality(sources);
-  execute format(
-    'select $2 || coalesce(array_agg(format(''u.raw_user_meta_data ->> %%L'', m.key) order by m.times desc, m.key), ''{}'')
-     from (
-       select k.key, count(*) as times
-       from (%s) u
-       cross join lateral jsonb_each(case when jsonb_typeof(u.raw_user_meta_data) = ''object'' then u.raw_user_meta_data else ''{}'' end) k
-       where jsonb_typeof(k.value) in (''string'', ''number'') and k.key ~ ''^[A-Za-z][A-Za-z0-9_]{0,62}$''
-         and k.key not in (''sub'', ''iss'', ''email'', ''phone'', ''provider_id'')
-       group by 1 having not rollcall.is_privilege(k.key) order by 2 desc, 1 limit 40
-     ) m', people) into sources using p_user_ids, sources;
+  select sources || coalesce(array_agg(format('u.raw_user_meta_data ->> %L', m.key) order by m.times desc, m.key), '{}') into sources
+  from (
+    select k.key, count(*) as times
+    from auth.users u
+    cross join lateral jsonb_each(case when jsonb_typeof(u.raw_user_meta_data) = 'object' then u.raw_user_meta_data else '{}' end) k
+    where u.id = any (p_user_ids) and jsonb_typeof(k.value) in ('string', 'number') and k.key ~ '^[A-Za-z][A-Za-z0-9_]{0,62}$'
+      and k.key not in ('sub', 'iss', 'email', 'phone', 'provider_id')
+    group by 1 having not rollcall.is_privilege(min(k.key)) order by 2 desc, 1 limit 40
+  ) m;
   if sources @> array['u.raw_user_meta_data ->> ''first_name''', 'u.raw_user_meta_data ->> ''last_name'''] then
     sources := sources || 'concat_ws('' '', u.raw_user_meta_data ->> ''first_name'', u.raw_user_meta_data ->> ''last_name'')'::text;
   end if;
@@ -282,11 +264,11 @@ begin
   -- $3 has the sources that were chosen so far: a row counts for the next one where none of those has a value.
   pairs := format(
     'select c.key as col, c.value as val, pair.src
-     from (select array[%s] as src, to_jsonb(t.*) as profile from (%s) u join %s t on %s limit 250) pair
+     from (select array[%s] as src, to_jsonb(t.*) as profile from auth.users u join %s t on %s where u.id = any ($1) limit 120) pair
      cross join lateral jsonb_each_text(pair.profile) c
      where c.key <> $2 and not exists (
        select from jsonb_array_elements_text($3 -> c.key) i where nullif(pair.src[array_position($4, i)], '''') is not null)',
-    (select string_agg(format('to_jsonb(%s) #>> ''{}''', x), ', ') from unnest(sources) x), people, p_table, rollcall.key_match(s, 'u.id'));
+    (select string_agg(format('to_jsonb(%s) #>> ''{}''', x), ', ') from unnest(sources) x), p_table, rollcall.key_match(s, 'u.id'));
   for level in 1..3 loop
     for r in execute format(
       'with cell as materialized (%s)
@@ -294,21 +276,20 @@ begin
          m.col, m.source, m.matching, m.present,
          jsonb_agg(m.source) filter (where m.present >= 5 and m.matching * 2 < m.present) over (partition by m.col) as refuted
        from (
-         select cell.col, $4[i] as source, i, count(*) filter (where cell.val = cell.src[i]) as matching, count(*) as present
-         from cell cross join generate_series(1, cardinality($4)) i
-         where cell.src[i] <> '''' and (i <= $5 or cell.col <> all ($6))
-         group by 1, 2, 3
+         select cell.col, x.i, $4[x.i] as source, count(*) filter (where cell.val = x.src) as matching, count(*) as present
+         from cell cross join unnest(cell.src) with ordinality x (src, i)
+         where x.src <> '''' and (x.i <= $5 or cell.col <> all ($6)) and ($7 or $3 ? cell.col)
+         group by 1, 2
        ) m
-       order by m.col, m.matching > 0 and m.matching * 2 >= m.present desc, %s m.matching desc,
-         m.source = any (rollcall.sources_by_name(m.col)) desc, m.i',
+       order by m.col, m.matching > 0 and m.matching * 2 >= m.present desc, %s m.matching desc, $8 -> m.col ? m.source desc, m.i',
       -- where every value is one of its own, a row that does not fit refutes
-      pairs, case when is_trial then 'm.present - m.matching,' end)
-      using p_user_ids, p_key, chosen, sources, unchosen, privileges
+      pairs, case when p_is_trial then 'm.present - m.matching,' end)
+      using p_user_ids, p_key, chosen, sources, unchosen, privileges, level = 1, usual
     loop
       if level = 1 and r.refuted is not null then
         refuted := refuted || jsonb_build_object(r.col, r.refuted);
       end if;
-      if r.matching * 2 >= r.present and r.matching >= (case when is_trial then 1 else 2 end) then
+      if r.matching * 2 >= r.present and r.matching >= (case when p_is_trial then 1 else 2 end) then
         chosen := jsonb_set(chosen, array[r.col], coalesce(chosen -> r.col, '[]') || to_jsonb(r.source));
       end if;
     end loop;
@@ -320,13 +301,13 @@ begin
      from (
        select cell.col, min(cell.val) as val from (%s) cell
        group by 1 having count(cell.val) = count(*) and min(cell.val) = max(cell.val) and count(*) >= $5
-     ) x', pairs) into rest using p_user_ids, p_key, chosen, sources, case when is_trial then 2 else 10 end;
+     ) x', pairs) into rest using p_user_ids, p_key, chosen, sources, case when p_is_trial then 2 else 10 end;
   return jsonb_build_object('kinds', coalesce(kinds, '{}'), 'sources', chosen, 'rest', coalesce(rest, '{}'), 'refuted', refuted,
-    'rows', format('(%s) u join %s t on %s', people, p_table, rollcall.key_match(s, 'u.id')));
+    'matches', rollcall.key_match(s, 'u.id'));
 end
 $$;
-comment on function rollcall.draft_evidence(regclass, name, boolean, uuid[]) is
-  'What rows say about a table of profiles, by at most 1,000 users or by these: kinds (how many users of each have a row), sources (for each column those that explain its values, in order), rest (the one value of all other rows), refuted (sources that do not explain it), rows (SQL text).';
+comment on function rollcall.draft_evidence(regclass, name, boolean, uuid[], boolean) is
+  'What the rows of these users say about a table of profiles: kinds (how many users of each have a row), sources (for each column those that explain its values, in order), rest (the one value of all other rows), refuted (sources that do not explain it), matches (SQL text). In a trial every value is one of its own, and one row proves a source.';
 
 -- The draft -------------------------------------------------------------------------------------------------------
 
@@ -397,7 +378,7 @@ begin
     -- A value that is the same for everybody; for a privilege only if nothing chooses it: the signups that were tried agree
     -- on it, from addresses that are nobody's, and the column has no default.
     same_for_all := case
-      when c.is_reference or c.category = 'D' then null
+      when c.is_reference or c.category in ('A', 'C', 'D') or (chain <> '{}' and c.category <> 'S') then null
       when c.is_privilege and (c.default_value is not null or p_example is null or (p_example ->> 'has_borrowed_domain')::boolean) then null
       else coalesce(p_example, p_evidence) #>> array['rest', c.attname::text]
     end;
@@ -407,8 +388,8 @@ begin
     fallback := case
       when same_for_all is not null then quote_literal(same_for_all) || '::text'
       when not c.is_required or (chain = '{}' and (is_complete or c.default_value is not null)) then null
-      when not c.is_computed then format('(%s)::text', c.default_value)
       when c.category = 'D' and chain <> '{}' then 'now()'
+      when c.category = 'S' and not c.is_computed then format('(%s)::text', c.default_value)
       when c.category <> 'S' or c.is_privilege or chain = '{u.email::text}' then null
       when (c.is_unique or c.is_checked) and lower(c.attname) ~ 'name|handle|slug'
         then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20))
@@ -447,8 +428,11 @@ declare
   target constant regclass := coalesce(p_table, to_regclass(p_example ->> 'table'), (
     select to_regclass(x.table_name) from rollcall.candidate_tables() x where x.key_column is not null limit 1));
   example constant jsonb := case when to_regclass(p_example ->> 'table') = target then p_example end;
+  has_deleted constant boolean := exists (
+    select from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attname = 'deleted_at' and not a.attisdropped);
   target_name text;
   key record;
+  users uuid[];
   evidence jsonb;
   c record;
   shares bigint[];
@@ -475,7 +459,12 @@ begin
         detail = 'One row for one user is needed: a uuid or text column of a table that holds the user''s id, with a unique index of its own.',
         hint = 'A key of several columns does not do, nor does a view. Add such an index, or write the definition: rollcall.define(table, query).';
   end if;
-  evidence := rollcall.draft_evidence(target, key.column_name, key.is_uuid);
+  -- half of them the newest, half of them at random (as ids are); each half by an index, or in a table that is small
+  execute format(
+    'select array((select x.id from auth.users x %1$s order by %2$s limit 500) union (select x.id from auth.users x %1$s order by x.id limit 500))',
+    case when has_deleted then 'where x.deleted_at is null' end,
+    case when pg_relation_size('auth.users') < 32 * 1024 * 1024 then 'x.created_at desc nulls last' else 'x.id desc' end) into users;
+  evidence := rollcall.draft_evidence(target, key.column_name, key.is_uuid, users, false);
   select
     array_agg(x.column_name) filter (where x.expression is not null) as names,
     array_agg(x.expression) filter (where x.expression is not null) as expressions,
@@ -487,12 +476,12 @@ begin
 
   -- how many rows they explain
   execute format(
-    'select array[count(*)%s] from %s',
+    'select array[count(*)%s] from auth.users u join %s t on %s where u.id = any ($1)',
     (
       select string_agg(format(
         ', count(*) filter (where to_jsonb(t.%I) #>> ''{}'' is not distinct from to_jsonb(%s) #>> ''{}'')', x.name, x.expression), '' order by x.i)
       from unnest(c.names, c.expressions) with ordinality x (name, expression, i)
-    ), evidence ->> 'rows') into shares using null::uuid[];
+    ), target_name, evidence ->> 'matches') into shares using users;
 
   -- Kinds of users that are left out, if nobody of the kind has a row: their tried signup made none; or at least five of
   -- them have none, while nine of ten others have one; or a trigger's condition names them.
@@ -533,8 +522,7 @@ begin
     (6, 'sso', 'users of single sign-on', 'u.is_sso_user is not true'),
     (7, 'other', 'users with neither e-mail address nor phone number', '(u.email is not null or u.phone is not null)')
   ) x (i, kind, words, condition)
-  where x.kind = any (left_out) or (x.kind = '' and exists (
-    select from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attname = 'deleted_at' and not a.attisdropped));
+  where x.kind = any (left_out) or (x.kind = '' and has_deleted);
 
   head := array[format('Drafted by Rollcall for %s from its columns, %s rows%s.', target_name, shares[1],
       case when example is not null then ' and signups that were tried and rolled back' else '' end)]

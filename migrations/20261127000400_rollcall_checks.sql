@@ -398,7 +398,7 @@ begin
       from rollcall.audit_events(null, p_user_id) l),
     'events', (select coalesce(jsonb_agg(to_jsonb(v)), '[]') from rollcall.user_events(p_user_id) v),
     'failure', (
-      select to_jsonb(f) - 'user_state' - 'definition_state' from rollcall.failure f where f.user_id = p_user_id));
+      select to_jsonb(f) from rollcall.failure f where f.user_id = p_user_id));
 end
 $$;
 comment on function rollcall.user_record(uuid) is

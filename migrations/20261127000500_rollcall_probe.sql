@@ -40,7 +40,8 @@ comment on function rollcall.beyond_rollback() is
   'What a signup seems to do that no rollback takes back: calls over HTTP or to another database, programs, files. Only what triggers of a signup run counts; pg_net and NOTIFY are rolled back.';
 
 -- A sequence that is restarted at the number where it stands gets a file of its own for this transaction, and the rollback
--- brings the old one back untouched.
+-- brings the old one back untouched. Others wait for it meanwhile, so whoever calls this gives up before a deadlock
+-- (deadlock_timeout, 1 s) could end one of theirs.
 create or replace function rollcall.keep_sequences() returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
@@ -53,16 +54,11 @@ begin
     from pg_class c
     join pg_sequence q on q.seqrelid = c.oid
     where c.relnamespace = any ((select rollcall.application_schemas())::oid[]) and pg_has_role(c.relowner, 'usage')
-      and exists (
-        select from code
-        where strpos(code.source, c.relname) > 0
-          or (code.kind = 'table' and exists (
-            select from pg_depend d
-            where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = code.object_id and d.deptype in ('a', 'i')))
-        union all
-        -- a repair fills this one, whatever signups do
-        select from pg_depend d, rollcall.settings s
-        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = to_regclass(s.target_table) and d.deptype in ('a', 'i')
+      and (
+        exists (select from code where strpos(lower(code.source), lower(c.relname)) > 0)
+        or exists (
+          select from pg_depend d join code on code.kind = 'table' and code.object_id = d.refobjid
+          where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i'))
       )
     order by c.oid
   loop
@@ -192,7 +188,7 @@ returns table (
   kind text, outcome text, code text, constraint_name text, column_name text, wrong_columns text[], tables_written text[],
   failed_functions text[], is_in_use boolean
 )
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '1s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '500ms' as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
   at_domain text := 'example.invalid';
@@ -263,8 +259,8 @@ begin
       -- "others" leaves out a cancelled query and a failed assertion; a trigger may meet either
       when others or query_canceled or assert_failure then
         get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name, context = pg_exception_context;
-        constraint_name := rollcall.known_constraint(constraint_name);
-        column_name := rollcall.known_column(column_name);
+        constraint_name := rollcall.known_name(constraint_name);
+        column_name := rollcall.known_name(column_name);
         failed_functions := rollcall.known_functions(context);
         tables_written := '{}';
         wrong_columns := null;
@@ -304,7 +300,7 @@ comment on function rollcall.probe_signup(text) is
   'Tries the signup of one made-up user of a kind and rolls it back: right_profile, wrong_profile (with the columns that differ from the definition), no_profile, blocked (with SQLSTATE, constraint, column and functions), refused_by_rule (a trigger refused it on purpose), not_expected, unknown (a lock, a right), refused (a signup does what cannot be rolled back: rollcall.beyond_rollback()). Runs as its owner, so it does not see rights that only supabase_auth_admin lacks.';
 
 create or replace function rollcall.signup_example(p_table regclass default null) returns jsonb
-language plpgsql volatile set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '1s' as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '500ms' as $$
 declare
   code_keys constant text[] := array(
     select distinct m[1] from rollcall.signup_code() c cross join lateral regexp_matches(c.source, '->>\s*''(\w+)''', 'g') m
@@ -389,7 +385,7 @@ begin
 
     -- where its columns came from; and from where when that is not there
     for level in 1..3 loop
-      evidence := rollcall.draft_evidence(target.id, target.key, target.is_uuid, array(select p.value::uuid from jsonb_each_text(passed) p));
+      evidence := rollcall.draft_evidence(target.id, target.key, target.is_uuid, array(select p.value::uuid from jsonb_each_text(passed) p), true);
       keys := array(
         select k from unnest(keys) k
         where not exists (select from jsonb_each_text(evidence -> 'sources') x where strpos(x.value, quote_literal(k)) > 0));

@@ -46,23 +46,16 @@ $$;
 comment on function rollcall.failure_text(text, text, text, text[]) is
   'A sentence for a failed profile from its SQLSTATE, constraint, column and functions. It never contains a value of the row.';
 
--- Whoever raises an error chooses what stands in these fields, so only names from the catalog are kept.
-create or replace function rollcall.known_constraint(p_name text) returns text
+-- Whoever raises an error chooses what stands in its fields, so only names from the catalog are kept.
+create or replace function rollcall.known_name(p_name text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select c.conname::text from pg_constraint c where c.conname = p_name
-  union
-  select i.relname::text from pg_class i where i.relname = p_name and i.relkind = 'i'
-  limit 1
+  select p_name
+  where exists (select from pg_constraint c where c.conname = p_name)
+    or exists (select from pg_class i where i.relname = p_name and i.relkind = 'i')
+    or exists (select from pg_attribute a where a.attname = p_name and a.attnum > 0)
 $$;
-comment on function rollcall.known_constraint(text) is
-  'The name if it is one of a constraint or index, else null.';
-
-create or replace function rollcall.known_column(p_name text) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select a.attname::text from pg_attribute a where a.attname = p_name and a.attnum > 0 limit 1
-$$;
-comment on function rollcall.known_column(text) is
-  'The name if it is one of a column, else null.';
+comment on function rollcall.known_name(text) is
+  'The name if it is one of a constraint, an index or a column, else null.';
 
 create or replace function rollcall.known_functions(p_context text) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -184,34 +177,6 @@ end
 $$;
 comment on function rollcall.missing_page(rollcall.run, integer) is
   'The next users that a run comes to, by their ids: after its cursor, within its bound; in pass 0 those who never failed, later all who did not fail in this run.';
-
-create or replace function rollcall.definition_state(p_overrides jsonb default '{}') returns bytea
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select sha256(convert_to(
-    concat_ws('|', s.query, p_overrides::text,
-      (
-        select string_agg(concat_ws(' ',
-          a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)), ',' order by a.attnum)
-        from pg_attribute a
-        left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-        where a.attrelid = x.target and a.attnum > 0 and not a.attisdropped
-      ),
-      (
-        select string_agg(c.oid || pg_get_constraintdef(c.oid), ',' order by c.oid)
-        from pg_constraint c
-        where c.conrelid = x.target or c.contypid in (select a.atttypid from pg_attribute a where a.attrelid = x.target and a.attnum > 0)
-      ),
-      (
-        select string_agg(concat_ws(' ', pg_get_triggerdef(g.oid), g.tgenabled, p.prosrc), ',' order by g.oid)
-        from pg_trigger g join pg_proc p on p.oid = g.tgfoid
-        where g.tgrelid = x.target and not g.tgisinternal
-      )),
-    'UTF8'))
-  from rollcall.settings s
-  cross join lateral (select to_regclass(s.target_table)::oid as target) x
-$$;
-comment on function rollcall.definition_state(jsonb) is
-  'A hash of what a new profile is made from and has to satisfy: the definition, the values that replace it, and the columns, constraints and triggers of the profile table.';
 
 -- Creating profiles -----------------------------------------------------------------------------------------------
 
@@ -374,8 +339,8 @@ begin
     -- a user who was deleted meanwhile is no failure
     elsif rollcall.is_expected(chunk[1]) then
       failure.user_id := chunk[1];
-      failure.constraint_name := rollcall.known_constraint(failure.constraint_name);
-      failure.column_name := rollcall.known_column(failure.column_name);
+      failure.constraint_name := rollcall.known_name(failure.constraint_name);
+      failure.column_name := rollcall.known_name(failure.column_name);
       if context is distinct from last_context then
         last_context := context;
         failure.functions := rollcall.known_functions(context);
@@ -429,9 +394,8 @@ begin
     update rollcall.failure k
     set
       run_id = coalesce(this_run, k.run_id), sqlstate = r.sqlstate, constraint_name = r.constraint_name, column_name = r.column_name,
-      functions = r.functions, user_state = (select sha256(record_send(u.*)) from auth.users u where u.id = r.user_id),
-      definition_state = d.state
-    from unnest(refused) r, (select case when not p_replay then rollcall.definition_state(p_overrides) end) d (state)
+      functions = r.functions
+    from unnest(refused) r
     where k.user_id = r.user_id;
   end if;
 end
@@ -538,7 +502,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     'run_id', r.run_id, 'state', r.state, 'stop_reason', r.stop_reason, 'source', r.source, 'started_by', r.started_by, 'note', r.note,
     'is_replay', r.is_replay, 'account_type', r.overrides -> 'account_type', 'max_users', r.max_users,
     'signed_up_before', r.signed_up_before, 'total_missing', r.total_missing, 'attempted', r.attempted, 'created', r.created,
-    'failed', r.failed, 'skipped', r.skipped, 'batch_size', r.batch_size, 'throttle', r.throttle::numeric, 'max_lag_ms', r.max_lag_ms,
+    'failed', r.failed, 'batch_size', r.batch_size, 'throttle', r.throttle::numeric, 'max_lag_ms', r.max_lag_ms,
     'waits_for', r.waits_for, 'is_leased', r.state = 'running' and coalesce(r.leased_until > clock_timestamp(), false),
     'created_at', r.created_at, 'updated_at', r.updated_at, 'finished_at', r.finished_at, 'undone_at', r.undone_at)
   from rollcall.run r
@@ -653,7 +617,7 @@ comment on function rollcall.replication_lag_ms() is
   'How far the slowest replica is behind, in milliseconds; null where there is none, or none that may be seen.';
 
 create or replace function rollcall.advance_run(p_run_id uuid, p_lease_owner uuid, p_limit integer)
-returns table (outcome text, attempted bigint, created bigint, failed bigint, busy bigint, skipped bigint, run jsonb)
+returns table (outcome text, attempted bigint, created bigint, failed bigint, busy bigint, run jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
   -- longer than anything between two batches takes, but for a pause, which asks for more (rollcall.hold_run)
@@ -669,7 +633,7 @@ declare
   failures rollcall.failure[];
   receipts bytea[];
 begin
-  outcome := 'batch'; attempted := 0; created := 0; failed := 0; busy := 0; skipped := 0;
+  outcome := 'batch'; attempted := 0; created := 0; failed := 0; busy := 0;
   -- no lock: the batch in hand of another
   if pg_try_advisory_xact_lock(hashtextextended('rollcall.run:' || p_run_id, 0)) then
     select x.* into r from rollcall.run x where x.run_id = p_run_id for no key update;
@@ -692,7 +656,7 @@ begin
     outcome := 'leased';
   end if;
   if outcome in ('stopped', 'leased') then
-    return query select advance_run.outcome, attempted, created, failed, busy, skipped, x from rollcall.run_reports(1, p_run_id::text) x;
+    return query select advance_run.outcome, attempted, created, failed, busy, x from rollcall.run_reports(1, p_run_id::text) x;
     return;
   end if;
 
@@ -712,17 +676,6 @@ begin
         exit;
       end if;
       r.pass := r.pass + 1;
-      -- Trying again would fail again where the row and its rules alone decide, and neither has changed.
-      update rollcall.failure f
-      set run_id = p_run_id
-      where not r.is_replay and f.sqlstate in ('23502', '23514')
-        and f.run_id is distinct from p_run_id
-        -- the definition may read more than these rows; nobody waits longer than a day for a second try
-        and f.last_failed_at > now() - interval '1 day'
-        and f.definition_state = (select rollcall.definition_state(r.overrides))
-        and f.user_state = (select sha256(record_send(u.*)) from auth.users u where u.id = f.user_id)
-        and f.user_id in (select m from rollcall.missing_among(array(select k.user_id from rollcall.failure k)) m);
-      get diagnostics skipped = row_count;
     end loop;
   end if;
 
@@ -770,13 +723,13 @@ begin
     state = case when advance_run.outcome = 'finished' then 'done' else x.state end, stop_reason = r.stop_reason,
     pass = r.pass, last_user_id = r.last_user_id,
     attempted = x.attempted + advance_run.attempted, created = x.created + advance_run.created,
-    failed = x.failed + advance_run.failed + advance_run.skipped, skipped = x.skipped + advance_run.skipped,
+    failed = x.failed + advance_run.failed,
     busy = r.busy + advance_run.busy, batches = r.batches,
     waits_for = case advance_run.outcome when 'locked' then 'lock' when 'lagging' then 'replication_lag' end,
     lease_owner = p_lease_owner, leased_until = case when advance_run.outcome <> 'finished' then clock_timestamp() + lease end,
     updated_at = clock_timestamp(), finished_at = case when advance_run.outcome = 'finished' then clock_timestamp() end
   where x.run_id = p_run_id;
-  return query select advance_run.outcome, attempted, created, failed, busy, skipped, x from rollcall.run_reports(1, p_run_id::text) x;
+  return query select advance_run.outcome, attempted, created, failed, busy, x from rollcall.run_reports(1, p_run_id::text) x;
 end
 $$;
 comment on function rollcall.advance_run(uuid, uuid, integer) is

@@ -51,10 +51,10 @@ exception when others or query_canceled or assert_failure then
     get stacked diagnostics code = pg_exception_context;
     reason := jsonb_build_object('functions', rollcall.known_functions(code));
     get stacked diagnostics code = constraint_name;
-    reason := reason || jsonb_build_object('source', 'trigger', 'sqlstate', sqlstate, 'constraint', rollcall.known_constraint(code));
+    reason := reason || jsonb_build_object('source', 'trigger', 'sqlstate', sqlstate, 'constraint', rollcall.known_name(code));
     get stacked diagnostics code = column_name;
     insert into rollcall.event (user_id, kind, payload)
-    values (new.id, 'profile_bootstrap_error', jsonb_strip_nulls(reason || jsonb_build_object('column', rollcall.known_column(code))));
+    values (new.id, 'profile_bootstrap_error', jsonb_strip_nulls(reason || jsonb_build_object('column', rollcall.known_name(code))));
   exception when others or query_canceled or assert_failure then
     null;
   end;

@@ -240,7 +240,7 @@ pub(crate) struct EventsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// Id or e-mail address of the user
+    /// Id, e-mail address or phone number of the user
     #[arg(value_name = "USER")]
     pub(crate) user: UserName,
 }
@@ -249,7 +249,8 @@ pub(crate) struct ExplainArguments {
 #[derive(Clone)]
 pub(crate) enum UserName {
     Id(Uuid),
-    Email(String),
+    /// An e-mail address or a phone number.
+    Contact(String),
 }
 
 impl FromStr for UserName {
@@ -258,10 +259,20 @@ impl FromStr for UserName {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name.parse() {
             Ok(user_id) => Ok(Self::Id(user_id)),
-            Err(_) if name.contains('@') => Ok(Self::Email(name.to_owned())),
-            Err(_) => Err("neither a user's id nor an e-mail address"),
+            Err(_) if name.contains('@') || is_phone_number(name) => {
+                Ok(Self::Contact(name.to_owned()))
+            }
+            Err(_) => Err("neither a user's id nor an e-mail address nor a phone number"),
         }
     }
+}
+
+/// Seven digits at least, however they are written.
+fn is_phone_number(text: &str) -> bool {
+    text.bytes().filter(u8::is_ascii_digit).count() >= 7
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"+-. ()/".contains(&byte))
 }
 
 impl fmt::Debug for UserName {

@@ -9,7 +9,12 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use rollcall::{backfill, session::Session};
-use rollcall_tests::{backfills::order, programs::program, project::Project, random, sql};
+use rollcall_tests::{
+    backfills::{options, unwatched},
+    programs::program,
+    project::Project,
+    random, sql,
+};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
@@ -52,7 +57,7 @@ async fn whole_batches(client: &Client, users: i64, batch: i64) -> Result<i64> {
 
 async fn nobody_has_a_profile(client: &Client) -> Result<()> {
     let sql =
-        "delete from public.profiles; delete from public.user_events; delete from rollcall.failure";
+        "delete from public.profiles; delete from rollcall.event; delete from rollcall.failure";
     Ok(client.batch_execute(sql).await?)
 }
 

@@ -426,11 +426,7 @@ async fn a_draft_from_rows_alone_says_what_signups_did() -> Result<()> {
 }
 
 async fn everybody_signs_up_again(project: &Project) -> Result<()> {
-    let count: i64 = value(
-        &project.connect().await?,
-        "select count(*) from auth.users",
-    )
-    .await?;
+    let count: i64 = value(&project.connect().await?, "select count(*) from auth.users").await?;
     let mut auth = project.auth().await?;
     for (number, kind) in (u32::try_from(count)? + 1..).zip(SignupKind::ALL) {
         let mut person = Person::numbered(number);
@@ -456,7 +452,12 @@ async fn a_draft_says_what_it_was_concluded_from() -> Result<()> {
     )
     .await?;
     for number in 1..=5 {
-        sign_up(&project, number, json!({"full_name": format!("Ann {number}")})).await?;
+        sign_up(
+            &project,
+            number,
+            json!({"full_name": format!("Ann {number}")}),
+        )
+        .await?;
     }
     client
         .batch_execute(
@@ -490,7 +491,11 @@ async fn nothing_that_a_user_writes_chooses_a_privilege() -> Result<()> {
         ("is_admin boolean not null default false", "false"),
         ("colour public.app_role default 'user'", "user"),
     ] {
-        let name = column.split(' ').next().context("a name")?.trim_matches('"');
+        let name = column
+            .split(' ')
+            .next()
+            .context("a name")?
+            .trim_matches('"');
         // also where the application's own signup lets them
         for signup in [
             String::new(),
@@ -717,32 +722,86 @@ async fn an_older_supabase_auth_and_a_locked_table_do_with_what_there_is() -> Re
 #[tokio::test]
 async fn a_key_of_any_kind_can_be_named() -> Result<()> {
     for (table, column, source) in [
-        ("public.people (id uuid primary key default gen_random_uuid(), email text)", "id", "u.id"),
-        ("public.people (no bigint generated always as identity primary key, auth_id uuid unique not null, email text)", "auth_id", "u.id"),
-        ("public.people (id text primary key, email text)", "id", "u.id::text"),
-        ("public.people (id varchar(40) unique, email text)", "id", "upper(u.id::text)"),
-        ("public.\"Nutzer.innen\" (\"wer?\" uuid primary key, email text)", "\"wer?\"", "u.id"),
-        ("public.people (\"select\" uuid primary key, email text)", "\"select\"", "u.id"),
-        ("public.people (t uuid primary key, e text, a text, u text, email text)", "t", "u.id"),
-        (&format!("public.people ({} uuid primary key, email text)", "k".repeat(63)), &"k".repeat(63), "u.id"),
-        ("public.people (id public.key_domain primary key, email text)", "id", "u.id"),
-        ("public.people (id uuid, email text, part int default 1, constraint p primary key (id)) partition by hash (id)", "id", "u.id"),
+        (
+            "public.people (id uuid primary key default gen_random_uuid(), email text)",
+            "id",
+            "u.id",
+        ),
+        (
+            "public.people (no bigint generated always as identity primary key, auth_id uuid unique not null, email text)",
+            "auth_id",
+            "u.id",
+        ),
+        (
+            "public.people (id text primary key, email text)",
+            "id",
+            "u.id::text",
+        ),
+        (
+            "public.people (id varchar(40) unique, email text)",
+            "id",
+            "upper(u.id::text)",
+        ),
+        (
+            "public.\"Nutzer.innen\" (\"wer?\" uuid primary key, email text)",
+            "\"wer?\"",
+            "u.id",
+        ),
+        (
+            "public.people (\"select\" uuid primary key, email text)",
+            "\"select\"",
+            "u.id",
+        ),
+        (
+            "public.people (t uuid primary key, e text, a text, u text, email text)",
+            "t",
+            "u.id",
+        ),
+        (
+            &format!(
+                "public.people ({} uuid primary key, email text)",
+                "k".repeat(63)
+            ),
+            &"k".repeat(63),
+            "u.id",
+        ),
+        (
+            "public.people (id public.key_domain primary key, email text)",
+            "id",
+            "u.id",
+        ),
+        (
+            "public.people (id uuid, email text, part int default 1, constraint p primary key (id)) partition by hash (id)",
+            "id",
+            "u.id",
+        ),
     ] {
         let (project, client) = installed_onto("create domain public.key_domain as uuid").await?;
         let name = table.split(" (").next().context("a name")?;
-        client.batch_execute(&format!("create table {table}")).await?;
+        client
+            .batch_execute(&format!("create table {table}"))
+            .await?;
         if table.ends_with("(id)") {
             client
                 .batch_execute("create table public.part partition of public.people for values with (modulus 1, remainder 0)")
                 .await?;
         }
-        let query = format!("select u.id as _user_id, u.created_at as _signed_up_at, {source} as {column}, u.email::text as email from auth.users u");
+        let query = format!(
+            "select u.id as _user_id, u.created_at as _signed_up_at, {source} as {column}, u.email::text as email from auth.users u"
+        );
         client
-            .execute("select rollcall.define($1::text::regclass, $2)", &[&name, &query])
+            .execute(
+                "select rollcall.define($1::text::regclass, $2)",
+                &[&name, &query],
+            )
             .await
             .context(table.to_owned())?;
         sign_up(&project, 1, json!({})).await?;
-        let result: Value = value(&client, "select public.backfill_all_missing_profiles(100, false)").await?;
+        let result: Value = value(
+            &client,
+            "select public.backfill_all_missing_profiles(100, false)",
+        )
+        .await?;
         assert_eq!(result["successful"], 1, "{table}: {result}");
         let report = HealthReport::take(&mut project.rollcall().await?).await?;
         assert_eq!(report.verdict, Verdict::Consistent, "{table}: {report:#?}");
@@ -797,7 +856,10 @@ async fn a_table_that_changes_afterwards_is_an_alarm_before_anyone_is_missed() -
             "revoke insert on public.profiles from postgres",
             "may not write",
         ),
-        ("alter table public.profiles rename to people", "does not exist"),
+        (
+            "alter table public.profiles rename to people",
+            "does not exist",
+        ),
         (
             "create schema app; alter table public.profiles set schema app",
             "does not exist",

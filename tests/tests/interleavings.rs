@@ -185,7 +185,7 @@ async fn play(
 
 async fn prepare(observer: &Client, user_is_there: bool, is_anonymous: bool) -> Result<()> {
     observer
-        .batch_execute("delete from auth.users; delete from public.profiles; delete from public.user_events; delete from rollcall.failure")
+        .batch_execute("delete from auth.users; delete from public.profiles; delete from rollcall.event; delete from rollcall.failure")
         .await?;
     if user_is_there {
         observer

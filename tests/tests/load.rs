@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use rollcall::backfill;
 use rollcall_tests::{
-    backfills::order,
+    backfills::{options, unwatched},
     lambda::Lambda,
     pooler::Pooler,
     project::{self, Project},
@@ -81,7 +81,7 @@ async fn eight_repairers_of_either_kind_make_each_profile_once() -> Result<()> {
     let client = project.connect_as_superuser().await?;
     for round in 0..rounds {
         client
-            .batch_execute("delete from public.profiles; delete from public.user_events")
+            .batch_execute("delete from public.profiles; delete from rollcall.event")
             .await?;
         let created = tokio::try_join!(
             repair_by_engine(&project, 500),
@@ -142,7 +142,7 @@ async fn repair_by_invocations(lambda: &Lambda) -> Result<i64> {
             "{answer}"
         );
         created += answer["created"].as_i64().context("no number")?;
-        if answer["ending"] == "complete" {
+        if answer["stop_reason"] == "complete" {
             return Ok(created);
         }
     }

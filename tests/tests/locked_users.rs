@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rollcall::backfill::{self, StopReason, UserResult};
-use rollcall_tests::backfills::order;
+use rollcall_tests::backfills::{options, unwatched};
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
 use tokio::time::{Instant, sleep};
@@ -16,7 +16,8 @@ async fn project_with_a_locked_user(missing: u32) -> Result<(Project, Client, Uu
     let project = Project::migrated().await?;
     project.add_users_without_profile(missing).await?;
     let holder = project.connect().await?;
-    let users: Vec<Uuid> = values(&holder, "select rollcall.missing_users(null, 1)").await?;
+    let users: Vec<Uuid> =
+        values(&holder, "select min(u.id::text)::uuid from auth.users u").await?;
     let user = *users.first().context("somebody is missing")?;
     holder
         .batch_execute(&format!(
@@ -44,8 +45,9 @@ async fn one_locked_user_is_tried_again_until_the_lock_is_gone() -> Result<()> {
             holder.batch_execute("rollback").await
         };
         let mut session = project.session()?;
+        let asked = options(1, None, None);
         let (outcome, released) = tokio::join!(
-            backfill::apply_to_user(&mut session, user, None, dry_run, None),
+            backfill::apply_to_user(&mut session, user, &asked, dry_run, None),
             release
         );
         released?;
@@ -59,10 +61,16 @@ async fn one_locked_user_is_tried_again_until_the_lock_is_gone() -> Result<()> {
 async fn one_user_who_stays_locked_is_an_error_that_may_pass() -> Result<()> {
     let (project, _holder, user) = project_with_a_locked_user(1).await?;
     let until = Some(Instant::now() + Duration::from_secs(2));
-    let error = backfill::apply_to_user(&mut project.session()?, user, None, false, until)
-        .await
-        .err()
-        .context("nothing can be said of the user")?;
+    let error = backfill::apply_to_user(
+        &mut project.session()?,
+        user,
+        &options(1, None, None),
+        false,
+        until,
+    )
+    .await
+    .err()
+    .context("nothing can be said of the user")?;
     ensure!(error.is_retryable(), "{error}");
     assert_eq!(failures(&project).await?, 0);
     Ok(())
@@ -72,7 +80,7 @@ async fn one_user_who_stays_locked_is_an_error_that_may_pass() -> Result<()> {
 async fn a_dry_run_counts_locked_users_apart() -> Result<()> {
     let (project, _holder, _) = project_with_a_locked_user(5).await?;
     let preview =
-        backfill::dry_run(&mut project.session()?, &RunOptions::new(Source::Cli), None).await?;
+        backfill::dry_run(&mut project.session()?, &options(1000, None, None), None).await?;
     assert_eq!(
         (preview.would_create, preview.would_fail, preview.busy),
         (4, 0, 1)

@@ -257,7 +257,10 @@ async fn the_search_path_is_that_of_supabase_auth() -> Result<()> {
     assert_outcomes(&report, (ProbeOutcome::Blocked, "42P01"), &[], RIGHT);
     assert_eq!(
         (report.verdict, ids(&report)),
-        (Verdict::Inconsistent, vec!["signups_blocked"])
+        (
+            Verdict::Inconsistent,
+            vec!["signups_blocked", "unused_kinds_fail"]
+        )
     );
     Ok(())
 }
@@ -465,7 +468,10 @@ async fn a_profile_that_differs_from_the_definition_is_a_wrong_one() -> Result<(
     assert_outcomes(&report, (ProbeOutcome::WrongProfile, "email"), &[], RIGHT);
     assert_eq!(
         (report.verdict, ids(&report)),
-        (Verdict::Inconsistent, vec!["signups_with_wrong_profile"])
+        (
+            Verdict::Inconsistent,
+            vec!["signups_with_wrong_profile", "unused_kinds_fail"]
+        )
     );
 
     // a name that is another one at every look is as right as any, and an address may differ in case

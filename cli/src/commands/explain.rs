@@ -21,9 +21,9 @@ pub(crate) async fn run(
     let mut session = connection::session(settings, output);
     let user_id = match &arguments.user {
         UserName::Id(user_id) => *user_id,
-        UserName::Email(email) => {
+        UserName::Contact(contact) => {
             let found = session
-                .run(async |database| explain::users_by_contact(database, email).await)
+                .run(async |database| explain::users_by_contact(database, contact).await)
                 .await;
             match found {
                 Ok(users) => the_only(&users)?,

@@ -81,7 +81,6 @@ fn show_text(run: &Run) -> String {
         ("missing at first", run.total_missing.to_string()),
         ("created", run.created.to_string()),
         ("failed", run.failed.to_string()),
-        ("of these not tried again", run.skipped.to_string()),
         ("users at most", or_dash(run.max_users)),
         ("account type", or_dash(run.account_type.as_deref())),
         ("batch size", run.batch_size.to_string()),

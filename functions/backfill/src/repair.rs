@@ -124,7 +124,6 @@ fn whole_run(result: &mut RunResult) {
     result.attempted = run.attempted;
     result.created = run.created;
     result.failed = run.failed;
-    result.skipped = run.skipped;
 }
 
 fn repaired(result: &RunResult) -> serde_json::Result<Reply> {

@@ -33,7 +33,6 @@ pub(super) struct Batch {
     pub(super) failed: i64,
     /// Something was locked; the next try may succeed.
     pub(super) busy: i64,
-    pub(super) skipped: i64,
     pub(super) run: Run,
 }
 
@@ -55,7 +54,6 @@ impl Batch {
             created: column(row, "created")?,
             failed: column(row, "failed")?,
             busy: column(row, "busy")?,
-            skipped: column(row, "skipped")?,
             run: Run::read(run)?,
         })
     }

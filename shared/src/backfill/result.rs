@@ -69,8 +69,6 @@ pub struct RunResult {
     pub created: i64,
     /// Profiles that could not be created.
     pub failed: i64,
-    /// Of the failed, those whose failure was known and for whom nothing had changed since; they were not tried again.
-    pub skipped: i64,
     /// Users whom another transaction kept locked to the end; not among the attempted.
     pub busy: i64,
     /// Users without a profile when it ended, failures included. None: they could not be counted.
@@ -92,7 +90,6 @@ impl RunResult {
             attempted: self.attempted + next.attempted,
             created: self.created + next.created,
             failed: next.failed,
-            skipped: next.skipped,
             ..next
         }
     }

@@ -63,8 +63,6 @@ pub struct Run {
     pub created: i64,
     /// Profiles that could not be created.
     pub failed: i64,
-    /// Of the failed, those whose failure was known and for whom nothing had changed; they were not tried again.
-    pub skipped: i64,
     /// Users in one transaction at most.
     pub batch_size: i32,
     /// Share of the time that batches may take.

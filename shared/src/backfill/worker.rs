@@ -133,7 +133,6 @@ async fn one_run(
             failed: 0,
             waits_for: None,
         },
-        skipped: 0,
         busy: 0,
         pace: Pace::new(options.batch_size),
         longest_batch: None,
@@ -143,7 +142,6 @@ async fn one_run(
     worker.give_back(stop_reason.as_ref().err()).await;
     let Worker {
         progress,
-        skipped,
         busy,
         last_seen,
         ..
@@ -182,7 +180,6 @@ async fn one_run(
         attempted: progress.attempted,
         created: progress.created,
         failed: progress.failed,
-        skipped,
         busy,
         remaining,
         failures,
@@ -237,7 +234,6 @@ struct Worker<'a> {
     lease_owner: Uuid,
     work_until: Option<Instant>,
     progress: Progress,
-    skipped: i64,
     /// Users of the last round who were locked.
     busy: i64,
     pace: Pace,
@@ -281,8 +277,6 @@ impl Worker<'_> {
                 Err(error) => return Err(error),
             };
             let took = began.elapsed();
-            self.skipped += batch.skipped;
-            self.progress.failed += batch.skipped;
             self.progress.waits_for = None;
             let wanted = u32::try_from(batch.run.batch_size).unwrap_or(1);
             let throttle = batch.run.throttle;

@@ -147,12 +147,6 @@ pub(crate) fn of_result(result: &RunResult) -> String {
             |number| number.to_string()
         ),
     );
-    if result.skipped > 0 {
-        text += &format!(
-            "{} of them failed before, and nothing changed for them since: not tried again.\n",
-            result.skipped
-        );
-    }
     let run_id = result.run_id;
     match result.stop_reason {
         StopReason::MaxUsers => {
