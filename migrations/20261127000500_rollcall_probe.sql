@@ -333,14 +333,14 @@ begin
         select x.i, x.name, x.kind, x.keys
         from (
           values (1, 'plain', 'email', '{}'::text[]), (2, 'plain', 'email', '{}'), (3, 'plain again', 'email', '{}'), (4, 'full', 'email', keys),
-            (5, 'phone', 'phone', '{}'), (6, 'phone again', 'phone', '{}'), (7, 'anonymous', 'anonymous', '{}')
+            (5, 'full again', 'email', keys), (6, 'phone', 'phone', '{}'), (7, 'phone again', 'phone', '{}'), (8, 'anonymous', 'anonymous', '{}')
           union all
           -- where the value of one key spoils it for all
-          select 8, 'key ' || k, 'email', array[k] from unnest(code_keys) k
+          select 9, 'key ' || k, 'email', array[k] from unnest(code_keys) k
         ) x (i, name, kind, keys)
         order by x.i
       loop
-        continue when passed ? who.name or (who.i = 8 and passed ? 'full');
+        continue when passed ? who.name or (who.i = 9 and passed ? 'full');
         if who.i = 2 then
           -- a rule may let only some domains in
           at_domain := coalesce((
@@ -396,8 +396,12 @@ begin
         where not exists (select from jsonb_each_text(evidence -> 'sources') x where strpos(x.value, quote_literal(k)) > 0));
       exit when level = 3 or not passed ? 'full';
       select u.users_row into person from rollcall.sample_users(at_domain, keys) u where u.kind = 'email';
-      perform rollcall.sign_up(person, is_confirmed);
-      passed := passed || jsonb_build_object('level ' || level, person -> 'id');
+      begin
+        perform rollcall.sign_up(person, is_confirmed);
+        passed := passed || jsonb_build_object('level ' || level, person -> 'id');
+      exception when others or assert_failure then
+        exit;
+      end;
     end loop;
 
     if is_confirmed then

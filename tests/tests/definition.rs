@@ -855,7 +855,7 @@ async fn a_table_that_changes_afterwards_no_longer_fits_and_the_reason_is_said()
             "no unique index",
         ),
         (
-            "revoke insert on public.profiles from postgres",
+            "revoke insert on public.profiles from postgres, anon, authenticated, service_role",
             "may not write",
         ),
         (
