@@ -68,8 +68,10 @@ begin
          select u.id, u.xmin as changed_by, u.created_at from auth.users u order by u.created_at desc nulls last limit 100
        ),
        with_profile as materialized (
-         select n.id, n.created_at, (
-           n.changed_by = t.xmin or exists (select from auth.identities i where i.user_id = n.id and i.xmin = t.xmin)) as is_of_signup
+         select n.id, n.created_at,
+           -- the transaction of the signup wrote it, and that of nobody else
+           (n.changed_by = t.xmin or exists (select from auth.identities i where i.user_id = n.id and i.xmin = t.xmin))
+             and not exists (select from newest o where o.changed_by = n.changed_by and o.id <> n.id) as is_of_signup
          from newest n join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'n.id') || '
        )
        select (
@@ -83,8 +85,8 @@ begin
          ''newest_is_missing'', (select max(m._signed_up_at) from missing_user m)
            > coalesce((select max(p.created_at) from with_profile p), ''-infinity''),
          ''has_profiles'', exists (select from with_profile),
-         -- a profile that the transaction of the signup wrote
-         ''has_profiles_of_signup'', exists (select from with_profile p where p.is_of_signup),
+         ''has_profiles_of_signup'', exists (
+           select from (select * from with_profile p order by p.created_at desc nulls last limit 3) p where p.is_of_signup),
          -- Supabase Auth makes one user in a transaction
          ''loaded'', (
            select sum(l.users)
@@ -160,7 +162,7 @@ begin
     refused_by := null;
     begin
       execute
-        'select to_jsonb(c), array_remove(array[' || coalesce(refusals, '') || ']::name[], null) from (select ' || typed_columns || ' from ('
+        'select to_jsonb(c.*), array_remove(array[' || coalesce(refusals, '') || ']::name[], null) from (select ' || typed_columns || ' from ('
         || regexp_replace(query, of_users, '(select r.* from jsonb_populate_record(null::auth.users, $1) r)'
           || case when has_alias then '' else ' users' end, 'i') || ') e) c'
         into profile, refused_by using sample.users_row;

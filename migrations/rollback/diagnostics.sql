@@ -77,6 +77,7 @@ begin
     raise notice 'rollcall: removed %', array_to_string(published, ', ');
   end if;
   raise notice 'rollcall: removed % functions of the schema rollcall: checks, probe, doctor, alerts', functions;
-  raise notice 'rollcall: left the definition, the repair, the signup trigger, guards, events, runs and roles; for reports again: rollcall migrate';
+  raise notice 'rollcall: left the definition, the repair, the signup trigger, guards, events, runs and roles; %',
+    'for reports again: rollcall migrate';
 end
 $$;

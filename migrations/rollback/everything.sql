@@ -11,6 +11,8 @@ do $$
 declare
   replaced jsonb := '{}';
   target text;
+  our_relations oid[];
+  our_functions oid[];
   made_profiles boolean := false;
   dependants text;
   found record;
@@ -40,7 +42,10 @@ begin
 
   -- Guards first: a guarded function of the application's calls one of ours.
   for found in
-    select substr(r.key, length('guard ') + 1) as name, r.value as original from jsonb_each_text(replaced) r where r.key like 'guard %' order by 1
+    select substr(r.key, length('guard ') + 1) as name, r.value as original
+    from jsonb_each_text(replaced) r
+    where r.key like 'guard %'
+    order by 1
   loop
     if exists (select from pg_catalog.pg_proc p where p.oid = to_regprocedure(found.name) and p.prosrc like '%rollcall guard%') then
       execute found.original;
@@ -50,21 +55,29 @@ begin
     end if;
   end loop;
 
-  -- Whatever would be dropped along with ours: views, columns, defaults, policies, triggers. A function that the application
-  -- deployed over one of ours keeps our comment, not our body.
-  with ours (class_id, object_id) as (
-    select 'pg_catalog.pg_class'::regclass, c.oid
+  -- A function that the application deployed over one of ours keeps our comment, not our body.
+  our_relations := array(
+    select c.oid
     from pg_catalog.pg_class c
     where c.relnamespace = to_regnamespace('rollcall')
-      or (c.relnamespace = to_regnamespace('public') and obj_description(c.oid, 'pg_class') like 'Rollcall: %' and c.relkind = 'v')
-    union all
-    select 'pg_catalog.pg_proc'::regclass, p.oid
+      or (c.relnamespace = to_regnamespace('public') and c.relkind = 'v' and obj_description(c.oid, 'pg_class') like 'Rollcall: %'));
+  our_functions := array(
+    select p.oid
     from pg_catalog.pg_proc p
     where p.pronamespace = to_regnamespace('rollcall')
-      or (p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%')
+      or (
+        p.pronamespace = to_regnamespace('public') and p.prosrc like '%rollcall.%'
+        and obj_description(p.oid, 'pg_proc') like 'Rollcall: %'
+      ));
+
+  -- Whatever would be dropped along with ours: views, columns, defaults, policies, triggers.
+  with ours (class_id, object_id) as (
+    select 'pg_catalog.pg_class'::regclass, r from unnest(our_relations) r
+    union all select 'pg_catalog.pg_proc'::regclass, f from unnest(our_functions) f
   ), all_ours (class_id, object_id) as (
     select o.class_id, o.object_id from ours o
-    union all select 'pg_catalog.pg_type'::regclass, t.oid from pg_catalog.pg_type t where t.typnamespace = to_regnamespace('rollcall')
+    union all
+    select 'pg_catalog.pg_type'::regclass, t.oid from pg_catalog.pg_type t where t.typnamespace = to_regnamespace('rollcall')
     union all select 'pg_catalog.pg_type'::regclass, t.oid from pg_catalog.pg_type t join ours o on o.object_id = t.typrelid
     union all select 'pg_catalog.pg_type'::regclass, t.typarray from pg_catalog.pg_type t join ours o on o.object_id = t.typrelid
     union all select 'pg_catalog.pg_rewrite'::regclass, r.oid from pg_catalog.pg_rewrite r join ours o on o.object_id = r.ev_class
@@ -89,19 +102,21 @@ begin
   for found in
     with api (name) as (
       select p.proname::text from pg_catalog.pg_proc p
-      where p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
+      where p.oid = any (our_functions) and p.pronamespace <> to_regnamespace('rollcall')
       union
       select c.relname::text from pg_catalog.pg_class c
-      where c.relnamespace = to_regnamespace('public') and obj_description(c.oid, 'pg_class') like 'Rollcall: %' and c.relkind = 'v'
+      where c.oid = any (our_relations) and c.relnamespace <> to_regnamespace('rollcall')
     )
     select
       string_agg(p.oid::regprocedure::text, ', ' order by p.oid::regprocedure::text)
         filter (where exists (select from pg_catalog.pg_trigger t where t.tgfoid = p.oid)) as of_triggers,
       string_agg(p.oid::regprocedure::text, ', ' order by p.oid::regprocedure::text) as names
     from pg_catalog.pg_proc p
-    where p.pronamespace not in (to_regnamespace('pg_catalog'), to_regnamespace('information_schema'), to_regnamespace('rollcall'))
-      and not (coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and p.prosrc like '%rollcall.%')
-      and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+    where p.oid <> all (our_functions)
+      and p.pronamespace not in (to_regnamespace('pg_catalog'), to_regnamespace('information_schema'))
+      -- of no extension
+      and not exists (
+        select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
       and regexp_replace(regexp_replace(p.prosrc, '--[^\n]*', '', 'g'), '/\*.*?\*/', '', 'g')
         ~* (select '\mrollcall\.\w|\m(' || coalesce(string_agg(a.name, '|'), 'rollcall\.') || ')\M' from api a)
   loop
@@ -120,7 +135,7 @@ begin
     select t.tgname, p.oid::regprocedure as function
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
-    where t.tgrelid = to_regclass('auth.users') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
+    where t.tgrelid = to_regclass('auth.users') and p.oid = any (our_functions)
   loop
     execute format('drop function %s cascade', found.function);
     raise notice 'rollcall: removed the trigger % on auth.users', quote_ident(found.tgname);
@@ -130,11 +145,11 @@ begin
   for found in
     select 'view' as kind, c.oid::regclass::text as name
     from pg_catalog.pg_class c
-    where c.relnamespace = to_regnamespace('public') and c.relkind = 'v' and obj_description(c.oid, 'pg_class') like 'Rollcall: %'
+    where c.oid = any (our_relations) and c.relnamespace <> to_regnamespace('rollcall')
     union all
     select 'function', p.oid::regprocedure::text
     from pg_catalog.pg_proc p
-    where p.pronamespace = to_regnamespace('public') and obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
+    where p.oid = any (our_functions) and p.pronamespace <> to_regnamespace('rollcall')
     order by 1 desc, 2
   loop
     execute format('drop %s %s', found.kind, found.name);
@@ -150,7 +165,9 @@ begin
       split_part(r.key, ' ', 2) as kind, regexp_replace(r.key, '^api \w+ ', '') as name, r.value as definition
     from jsonb_each_text(replaced) r where r.key like 'api %' order by 1, 2
   loop
-    if (found.kind = 'function' and to_regprocedure(found.name) is null) or (found.kind = 'view' and to_regclass(found.name) is null) then
+    if (found.kind = 'function' and to_regprocedure(found.name) is null)
+      or (found.kind = 'view' and to_regclass(found.name) is null)
+    then
       execute found.definition;
       raise notice 'rollcall: gave back the % %', found.kind, found.name;
     else
@@ -164,7 +181,8 @@ begin
   perform set_config('client_min_messages', 'warning', true);
   drop schema rollcall cascade;
   perform set_config('client_min_messages', talk, true);
-  raise notice 'rollcall: removed the schema rollcall with its % tables and % functions: definition, events, checks, runs', tables, functions;
+  raise notice 'rollcall: removed the schema rollcall with its % tables and % functions: definition, events, checks, runs',
+    tables, functions;
 
   if target is not null and to_regclass(target) is not null then
     raise notice 'rollcall: left the table % and every row of it', target;
@@ -173,10 +191,23 @@ begin
         using hint = 'See that a trigger of your own does, or your program.';
     end if;
   end if;
+  -- the file of `rollcall export`; the CLI's history is only read
+  if coalesce(has_schema_privilege(to_regnamespace('supabase_migrations')::oid, 'usage'), false) then
+    if coalesce(has_table_privilege(to_regclass('supabase_migrations.schema_migrations')::oid, 'select'), false) then
+      for found in
+        execute $query$
+          select m.version from supabase_migrations.schema_migrations m where to_jsonb(m) ->> 'name' = 'rollcall' order by 1 $query$
+      loop
+        raise notice 'rollcall: left the entry % in the history of the Supabase CLI; where you delete its file: %',
+          found.version, 'supabase migration repair --status reverted ' || found.version;
+      end loop;
+    end if;
+  end if;
   select string_agg(quote_ident(r.rolname), ', ' order by r.rolname) into dependants
   from pg_catalog.pg_roles r where r.rolname in ('rollcall_monitor', 'rollcall_repairer');
   if dependants is not null then
-    raise notice 'rollcall: left the roles %: they belong to the whole server; where no other database uses them: drop role %', dependants, dependants;
+    raise notice 'rollcall: left the roles %: they belong to the whole server; where no other database uses them: drop role %',
+      dependants, dependants;
   end if;
 end
 $$;

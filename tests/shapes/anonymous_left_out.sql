@@ -2,6 +2,7 @@
 -- profile when they become permanent.
 --
 -- @target public.players id
+-- @permanent profile
 -- @left-out anonymous
 
 create table public.players (

@@ -2,6 +2,7 @@
 -- tidies what comes in, another keeps a history, and flags come as booleans.
 --
 -- @target public.profiles id
+-- @differs birth_date marketing
 -- @also public.profile_history
 -- @form full_name=  Person   {n} ; birth_date=1990-02-1{d}; marketing=true
 

@@ -2,6 +2,7 @@
 -- behind has_role(), and the form chooses role and phone.
 --
 -- @target public.profiles user_id
+-- @warned signup_function_casts_metadata
 -- @also public.user_roles
 -- @form full_name=Person {n}; phone=+1 555 {n}; role=teacher
 -- @differs role

@@ -2,6 +2,7 @@
 -- equality.
 --
 -- @target public.profiles id
+-- @warned signup_function_casts_metadata
 -- @form full_name=Person {n}; birth_year=1990
 
 create type public.mood as (word text, since date);

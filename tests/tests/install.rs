@@ -193,6 +193,20 @@ async fn the_history_is_rollcalls_own() -> Result<()> {
     .await?;
     let expected: Vec<String> = migrations::ALL.iter().map(|m| m.checksum()).collect();
     assert_eq!(checksums, expected);
+
+    // the entry of an exported file is the CLI's own, and stays
+    client
+        .batch_execute(
+            "insert into supabase_migrations.schema_migrations values ('20240201000000', '{}', 'rollcall')",
+        )
+        .await?;
+    let steps = roll_back(&project).await?;
+    ensure!(
+        steps
+            .iter()
+            .any(|step| step.contains("--status reverted 20240201000000")),
+        "{steps:?}"
+    );
     Ok(())
 }
 

@@ -181,10 +181,12 @@ const EVERY_RIGHT: &str = "
 
 /// Of the functions of the schema `rollcall`, which PostgREST does not expose, those that read and change nothing of any
 /// user: they are about the catalog, the size of the audit log, and what Rollcall itself did.
-const NOTHING_PERSONAL: [&str; 18] = [
+const NOTHING_PERSONAL: [&str; 21] = [
     "acknowledge_message",
     "audit_counts",
     "audit_log_state",
+    "beyond_rollback",
+    "candidate_tables",
     "change_run",
     "check_history",
     "hold_run",
@@ -198,6 +200,7 @@ const NOTHING_PERSONAL: [&str; 18] = [
     "row_facts",
     "run_failures",
     "run_reports",
+    "sample_users",
     "schema_version",
     "unfilled_columns",
 ];

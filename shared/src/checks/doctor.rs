@@ -28,7 +28,7 @@ macro_rules! sql_files {
 }
 
 /// Each check's id and query, in the order of their findings. Each has its section in `docs/doctor.md` and its test in
-/// `tests/tests/doctor.rs` under the same name.
+/// `tests/tests/doctor/` under the same name.
 const CHECKS: &[(&str, &str)] = sql_files![
     "doctor/",
     "not_all_visible",

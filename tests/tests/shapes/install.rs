@@ -56,7 +56,10 @@ pub(crate) async fn install(stage: &mut Stage<'_>) -> Result<()> {
         .as_ref()
         .map(|target| target.table.clone());
     stage.expect(target == expected, || {
-        format!("the definition is for {target:?} instead of {expected:?}\n{done}")
+        format!(
+            "the definition is for {target:?} instead of {expected:?}: {}",
+            done.stderr
+        )
     });
     if let (Some(target), Some(expected)) = (&target, &stage.shape.target) {
         let key: Option<String> = value(
@@ -68,10 +71,16 @@ pub(crate) async fn install(stage: &mut Stage<'_>) -> Result<()> {
             format!("the key of {target} is {key:?} instead of {}", expected.key)
         });
     }
+    stage.target = stage
+        .shape
+        .target
+        .clone()
+        .filter(|expected| target.as_ref() == Some(&expected.table));
     let drafted = stage.rollcall(&["definition", "show"]).await?;
     for table in stage.shape.also.clone() {
-        let named =
-            target.is_none() || drafted.stdout.contains(&table) || done.stdout.contains(&table);
+        let named = stage.target.is_none()
+            || drafted.stdout.contains(&table)
+            || done.stdout.contains(&table);
         stage.expect(named, || {
             format!("neither plan nor definition says that a signup writes {table}: {drafted}")
         });

@@ -7,7 +7,8 @@ use crate::stage::Stage;
 /// The failures of one shape.
 pub(crate) struct Journal {
     shape: &'static str,
-    failures: Vec<String>,
+    /// The steps, and what was found in them.
+    failures: Vec<(String, String)>,
 }
 
 impl Journal {
@@ -20,15 +21,23 @@ impl Journal {
 
     /// Takes down how a step ended, and what it found on the way; whether it came to its end.
     pub(crate) fn step(&mut self, step: &str, end: Result<()>, stage: &mut Stage<'_>) -> bool {
-        let found = stage
-            .complaints
-            .drain(..)
-            .map(|complaint| format!("{step}: {complaint}"));
-        self.failures.extend(found);
+        for complaint in stage.complaints.drain(..) {
+            // what one step says again is said once
+            match self
+                .failures
+                .iter_mut()
+                .find(|(_, earlier)| *earlier == complaint)
+            {
+                Some((steps, _)) if steps.ends_with(step) => {}
+                Some((steps, _)) => *steps += &format!(", {step}"),
+                None => self.failures.push((step.to_owned(), complaint)),
+            }
+        }
         match end {
             Ok(()) => true,
             Err(error) => {
-                self.failures.push(format!("{step} did not end: {error:#}"));
+                self.failures
+                    .push((step.to_owned(), format!("did not end: {error:#}")));
                 false
             }
         }
@@ -42,7 +51,12 @@ impl Journal {
         let list: String = self
             .failures
             .iter()
-            .map(|failure| format!("\n- {}", failure.trim_end().replace('\n', "\n    ")))
+            .map(|(steps, failure)| {
+                format!(
+                    "\n- {steps}: {}",
+                    failure.trim_end().replace('\n', "\n    ")
+                )
+            })
             .collect();
         bail!("{}: {} failures{list}", self.shape, self.failures.len())
     }

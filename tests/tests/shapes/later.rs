@@ -24,8 +24,8 @@ const APPLICATION: [&str; 5] = [
 pub(crate) async fn alter_and_drop(stage: &mut Stage<'_>) -> Result<()> {
     for sql in AUTH {
         on_both(stage, "supabase_auth_admin", sql).await?;
-        expect_an_answer(stage).await?;
     }
+    stage.report(&["diagnose"]).await?;
     let Some(target) = stage.shape.target.clone() else {
         return Ok(());
     };
@@ -40,7 +40,8 @@ pub(crate) async fn alter_and_drop(stage: &mut Stage<'_>) -> Result<()> {
             .replace("RENAMED", &renamed);
         on_both(stage, "postgres", &sql).await?;
     }
-    expect_an_answer(stage).await
+    stage.report(&["diagnose"]).await?;
+    Ok(())
 }
 
 async fn on_both(stage: &mut Stage<'_>, role: &str, sql: &str) -> Result<()> {
@@ -61,12 +62,4 @@ async fn end(side: &Side, role: &str, sql: &str) -> Result<String> {
             .as_db_error()
             .map_or_else(|| error.to_string(), |error| error.message().to_owned()),
     })
-}
-
-/// Whatever is altered, the reports answer in their own shape.
-async fn expect_an_answer(stage: &mut Stage<'_>) -> Result<()> {
-    for name in ["diagnose", "doctor"] {
-        stage.report(&[name]).await?;
-    }
-    Ok(())
 }

@@ -254,7 +254,12 @@ pub(crate) async fn with_rollcall(stage: &mut Stage<'_>) -> Result<()> {
             auth.admin_update(id(105)).await
         })
         .await?;
-    if !shape.before_anonymous && shape.lets_in(SignupKind::Anonymous) {
+    if shape.kinds().any(|kind| kind == SignupKind::Anonymous)
+        && shape.lets_in(SignupKind::Anonymous)
+        && (shape.makes_profile(SignupKind::Anonymous)
+            || shape.target.is_none()
+            || shape.permanent_profile)
+    {
         stage
             .both("anonymous becomes permanent", async |auth| {
                 auth.upgrade_anonymous(id(109), "permanent@example.com")

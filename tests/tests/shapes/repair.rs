@@ -23,7 +23,7 @@ const KINDS: [SignupKind; 6] = [
 ];
 
 pub(crate) async fn repair(stage: &mut Stage<'_>) -> Result<()> {
-    if stage.shape.target.is_none() || stage.shape.broken {
+    if stage.target.is_none() || stage.shape.broken {
         return Ok(());
     }
     let missing = come_past_the_triggers(stage).await?;
@@ -98,7 +98,7 @@ async fn come_past_the_triggers(stage: &mut Stage<'_>) -> Result<BTreeSet<Uuid>>
 
 /// A query for the users with a profile whose id, as text, is so.
 fn profile_owners(stage: &Stage<'_>, condition: &str) -> String {
-    let Some(target) = &stage.shape.target else {
+    let Some(target) = &stage.target else {
         return "select null::uuid where false".to_owned();
     };
     format!(
@@ -124,7 +124,7 @@ async fn expect_missing(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resu
             "mismatches: too many {:?}, not seen {:?}\n{}",
             reported.difference(missing).collect::<Vec<_>>(),
             missing.difference(&reported).collect::<Vec<_>>(),
-            report.finished
+            report
         )
     });
     let verdict = if missing.is_empty() {
@@ -132,14 +132,10 @@ async fn expect_missing(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resu
     } else {
         "inconsistent"
     };
-    for name in ["diagnose", "health", "verify", "recent"] {
+    for name in ["diagnose", "recent"] {
         let report = stage.report(&[name]).await?;
         stage.expect(report.verdict() == verdict, || {
-            format!(
-                "{name} of {} missing users: {}",
-                missing.len(),
-                report.finished
-            )
+            format!("{name} of {} missing users: {}", missing.len(), report)
         });
     }
     Ok(())
@@ -165,12 +161,12 @@ async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resul
     stage.expect(made == wanted, || {
         format!(
             "the repair made profiles of {made:?} instead of {wanted:?}\n{}",
-            done.finished
+            done
         )
     });
     if !claimed.is_empty() {
         stage.expect(done.finished.stdout.contains("claim"), || {
-            format!("the repair does not say \"claim\": {}", done.finished)
+            format!("the repair does not say \"claim\": {}", done)
         });
     }
     let after = stage.subject.rows(&random).await?;
@@ -193,7 +189,7 @@ async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resul
     });
 
     let Some(run) = run else {
-        stage.expect(wanted.is_empty(), || format!("no run: {}", done.finished));
+        stage.expect(wanted.is_empty(), || format!("no run: {}", done));
         return Ok(());
     };
     let undone = stage.rollcall(&["undo", &run, "--yes"]).await?;
@@ -236,20 +232,17 @@ async fn by_replay(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Result<()
     if stage.shape.by_client.is_some() {
         // nothing in the database makes these profiles
         stage.expect(made.is_empty(), || {
-            format!(
-                "a replay without a trigger made {made:?}: {}",
-                done.finished
-            )
+            format!("a replay without a trigger made {made:?}: {}", done)
         });
         return Ok(());
     }
     ensure!(
         made == *missing,
         "the replay made profiles of {made:?} instead of {missing:?}\n{}",
-        done.finished
+        done
     );
     stage.expect_same_rows("after a replay").await?;
-    stage.judging_reports().await
+    stage.judge("diagnose", false).await
 }
 
 /// Whether the row of this user was there before them.
@@ -280,7 +273,7 @@ async fn profiles_of(
     side: &Side,
     users: &BTreeSet<Uuid>,
 ) -> Result<Vec<String>> {
-    let Some(target) = &stage.shape.target else {
+    let Some(target) = &stage.target else {
         return Ok(Vec::new());
     };
     let serial: Vec<String> = values(

@@ -19,6 +19,8 @@
 //! | `@random TABLE.COLUMN` | a column that the application fills at random |
 //! | `@claims PERSONS` | people whose signup takes over a row that was there before |
 //! | `@healthy no` | signups are broken from the beginning |
+//! | `@warned IDS` | findings that are right to warn of what this application does |
+//! | `@permanent profile` | an anonymous user who becomes permanent gets a profile, where anonymous ones are left out |
 //! | `@named WORD` | what is broken, as `doctor` has to name it |
 //! | `@auth before-anonymous` | Supabase Auth is older than anonymous users |
 
@@ -48,6 +50,8 @@ pub(crate) struct Shape {
     pub(crate) claims: Vec<String>,
     pub(crate) broken: bool,
     pub(crate) named: Option<String>,
+    pub(crate) warned: Vec<String>,
+    pub(crate) permanent_profile: bool,
     pub(crate) before_anonymous: bool,
 }
 
@@ -132,6 +136,8 @@ impl Shape {
                 "claims" => shape.claims = words(),
                 "healthy" => shape.broken = rest == "no",
                 "named" => shape.named = Some(rest.to_owned()),
+                "warned" => shape.warned = words(),
+                "permanent" => shape.permanent_profile = rest == "profile",
                 "auth" => shape.before_anonymous = rest == "before-anonymous",
                 _ => bail!("{name}: @{word} means nothing"),
             }

@@ -11,7 +11,7 @@ use rollcall_tests::{
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::shape::Shape;
+use crate::shape::{Shape, Target};
 
 /// A project with the shape's application in it.
 pub(crate) struct Side {
@@ -25,6 +25,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) shape: &'a Shape,
     pub(crate) subject: Side,
     pub(crate) twin: Side,
+    /// Where the profiles are; none where an install found no definition, so that what depends on it is not asked.
+    pub(crate) target: Option<Target>,
     /// What was found wrong in the step that is being taken.
     pub(crate) complaints: Vec<String>,
 }
@@ -124,6 +126,7 @@ impl<'a> Stage<'a> {
             shape,
             subject,
             twin,
+            target: shape.target.clone(),
             complaints: Vec::new(),
         };
         stage.set_clock(Some(Timestamp::now()));

@@ -14,7 +14,7 @@ pub(crate) async fn make_and_remove(stage: &mut Stage<'_>) -> Result<()> {
     let plan = stage.rollcall(&["trigger", "install"]).await?;
     stage.expect_unchanged("a planned trigger", &before).await?;
     let done = stage.rollcall(&["trigger", "install", "--apply"]).await?;
-    if stage.shape.target.is_none() || stage.shape.broken {
+    if stage.target.is_none() || stage.shape.broken {
         return stage
             .expect_unchanged("a trigger without a definition", &before)
             .await;
@@ -82,7 +82,9 @@ pub(crate) async fn make_and_remove(stage: &mut Stage<'_>) -> Result<()> {
     stage
         .expect_same_rows("after signups with the trigger")
         .await?;
-    stage.judging_reports().await?;
+    for report in ["diagnose", "recent"] {
+        stage.judge(report, false).await?;
+    }
 
     if stage.shape.make_refused.is_none() {
         let removed = stage.rollcall(&["trigger", "remove", "--apply"]).await?;

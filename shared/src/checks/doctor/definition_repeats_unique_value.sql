@@ -1,11 +1,9 @@
 -- The definition gives users without a value all the same one (an empty text), into a column that must be unique: the
 -- first of them gets a profile, and nobody after.
 select
-  case when s.is_by_definition then 'critical' else 'warning' end,
-  format(
-    case when s.is_by_definition then 'users of some kinds get no profile' else 'a repair by the definition cannot make the profiles of some kinds of users' end
-    || ': it gives several of them the same value for %s, which must be unique', i.attname),
-  'Of these kinds only the first user gets a profile' || case when s.is_by_definition then ': ' else ' by a repair: ' end || string_agg(distinct v.kind, ', ') || '.',
+  s.severity,
+  format('%s: it gives several of them the same value for %s, which must be unique', s.some_fail, i.attname),
+  'Of these kinds only the first user gets a profile from the definition: ' || string_agg(distinct v.kind, ', ') || '.',
   array_agg(distinct format('unique index %s', i.index_name)),
   'Give null where there is no value, which is never the same: nullif(…, '''') in the definition.',
   null
@@ -21,4 +19,4 @@ join (
   from sample p cross join lateral jsonb_each(p.profile) e
   where p.kind <> 'odd_metadata' and e.value <> 'null'
 ) v on v.key = i.attname::text and v.times > 1
-group by i.attname, s.is_by_definition
+group by i.attname, s.severity, s.some_fail

@@ -13,13 +13,15 @@ from place l
 cross join trigger_state s
 join pg_catalog.pg_proc p on p.prosecdef and p.proowner <> l.owner
   and (p.pronamespace = l.schema_rollcall
-    or p.pronamespace = (select n.oid from pg_catalog.pg_namespace n where n.nspname = 'public') and pg_catalog.obj_description(p.oid, 'pg_proc') like 'Rollcall: %')
+    or p.pronamespace = (select n.oid from pg_catalog.pg_namespace n where n.nspname = 'public')
+      and pg_catalog.obj_description(p.oid, 'pg_proc') like 'Rollcall: %')
 join pg_catalog.pg_roles r on r.oid = p.proowner and not r.rolsuper
 cross join lateral (
   select 'usage on schema rollcall' as needed where not has_schema_privilege(r.oid, l.schema_rollcall, 'usage')
   union all
   select 'select on auth.users' where not has_table_privilege(r.oid, l.users, 'select')
   union all
-  select format('select, insert on %s', l.target_written) where not (has_table_privilege(r.oid, l.target, 'select') and has_table_privilege(r.oid, l.target, 'insert'))
+  select format('select, insert on %s', l.target_written)
+  where not (has_table_privilege(r.oid, l.target, 'select') and has_table_privilege(r.oid, l.target, 'insert'))
 ) k
 group by l.owner, r.rolname

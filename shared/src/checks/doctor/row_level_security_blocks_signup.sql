@@ -6,7 +6,8 @@ select
     e.function_name, e.runs_as_name, c.oid::regclass, min(e.consequence)),
   min(e.meaning) || ' The error is 42501 (row-level security policy).',
   array[
-    format('%s is owned by %s%s', c.oid::regclass, pg_catalog.pg_get_userbyid(c.relowner), case when c.relforcerowsecurity then ', and row level security is forced' else '' end),
+    format('%s is owned by %s%s', c.oid::regclass, pg_catalog.pg_get_userbyid(c.relowner),
+      case when c.relforcerowsecurity then ', and row level security is forced' else '' end),
     format('%s does not bypass row level security', e.runs_as_name)
   ] || min(e.way),
   case when o.can then 'Let the function run as its owner, which row level security does not bind.'

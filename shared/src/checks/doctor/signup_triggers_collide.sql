@@ -19,7 +19,7 @@ from (
   from path_trigger t
   cross join place l
   join routine r on r.function_id = t.function_id
-  join examined e on e.trigger_id = t.trigger_id and e.via is null and e.severity = 'critical' and e.consequence <> 'so users sign up without a profile'
+  join examined e on e.trigger_id = t.trigger_id and e.via is null and e.what = 'fails'
   join named n on n.function_id = e.function_id and n.path = e.path and n.command = 'insert into' and n.object = l.target
   where t.is_enabled and not (t.is_conditional and t.is_on_insert)
     and e.text !~* '\mon\s+conflict\M|\mexception\s+when\M|\mexists\M|\mif\M|\mcase\M|\mwhere\M'

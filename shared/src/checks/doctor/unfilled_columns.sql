@@ -1,6 +1,6 @@
 -- A column of the profile table must have a value, has no default, and the definition does not give one.
 select
-  case when s.is_by_definition then 'critical' else 'warning' end,
+  s.severity,
   case when s.is_by_definition then 'the next signup gets no profile' else 'a repair by the definition cannot make a profile' end
     || ': the table requires values that the definition does not give: ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum),
   case when s.is_by_definition then 'Every profile that Rollcall makes, at signup or by a repair, fails on these columns.'
@@ -19,4 +19,4 @@ where (a.attnotnull or y.typnotnull) and not a.atthasdef and y.typdefault is nul
   and not exists (
     select from pg_catalog.pg_trigger g
     where g.tgrelid = a.attrelid and not g.tgisinternal and g.tgenabled in ('O', 'A') and g.tgtype::integer & 7 = 7)
-group by s.is_by_definition
+group by s.is_by_definition, s.severity

@@ -6,12 +6,11 @@ examined as materialized (
     r.relation, r.via, r.runs_as, pg_catalog.pg_get_userbyid(r.runs_as) as runs_as_name, path.path, r.source, r.text,
     v.tgrelid is not distinct from l.target and l.target is not null as is_on_profile,
     then_it.what, said.severity, said.consequence, said.meaning,
-    array[format('trigger %s on %s', t.name, t.relation_name)]
-      || array_remove(array[(
-        select 'by way of ' || string_agg(w.signature, ', ' order by c.position)
-        from unnest(trim_array(r.chain, 1)) with ordinality c (function_id, position)
-        join routine w on w.function_id = c.function_id
-      ), case when v.oid is not null then format('trigger %s on %s', v.tgname, v.tgrelid::regclass) end], null) as way
+    array_remove(array[
+      format('trigger %s on %s', t.name, t.relation_name),
+      case when r.caller <> t.function_id then 'by way of ' || r.caller::regprocedure end,
+      case when v.oid is not null then format('trigger %s on %s', v.tgname, v.tgrelid::regclass) end
+    ], null) as way
   from run r
   cross join place l
   join path_trigger t on t.trigger_id = r.trigger_id and t.is_enabled
@@ -20,7 +19,9 @@ examined as materialized (
   left join pg_catalog.pg_trigger v on v.oid = r.via
   cross join lateral (
     select array_agg(s.schema order by s.position) as path
-    from unnest(case when 'pg_catalog' = any (r.path) then r.path else 'pg_catalog'::name || r.path end) with ordinality s (schema, position)
+    from unnest(
+      case when 'pg_catalog' = any (r.path) then r.path else 'pg_catalog'::name || r.path end
+    ) with ordinality s (schema, position)
     where s.schema not in ('', 'pg_temp')
   ) path
   cross join lateral (

@@ -10,7 +10,7 @@ maker as materialized (
       f.language not in ('plpgsql', 'sql', 'c', 'internal') or f.schema in ('supabase_functions', 'realtime')
       or r.text ~* '\m(net|pgmq|realtime)\s*\.\s*\w+\s*\(|\m(http|dblink)\w*\s*\(|\mpg_notify\M|\mnotify\s+\w'
     ), false) as hands_on,
-    max((select count(*) from regexp_matches(r.text, '\mbegin\M', 'gi'))) filter (where cardinality(r.chain) = 1) as blocks
+    max((select count(*) from regexp_matches(r.text, '\mbegin\M', 'gi'))) filter (where r.caller is null) as blocks
   from path_trigger t
   cross join profile_insert p
   left join run r on r.trigger_id = t.trigger_id

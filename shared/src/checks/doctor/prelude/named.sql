@@ -61,8 +61,10 @@ named as materialized (
   left join pg_catalog.pg_namespace s on s.nspname = n.schema
   cross join lateral (
     select
-      (array_agg(x.id order by array_position(n.path, x.schema)) filter (where x.schema = n.schema or n.schema is null and x.schema = any (n.path)))[1] as here,
-      (array_agg(x.id order by x.schema <> 'public', x.schema) filter (where x.schema !~ '^(pg_|information_schema$|rollcall$)'))[1] as there,
+      (array_agg(x.id order by array_position(n.path, x.schema)) filter (
+        where x.schema = n.schema or n.schema is null and x.schema = any (n.path)))[1] as here,
+      (array_agg(x.id order by x.schema <> 'public', x.schema) filter (
+        where x.schema !~ '^(pg_|information_schema$|rollcall$)'))[1] as there,
       array_agg(distinct x.schema::text) filter (where x.schema !~ '^(pg_|information_schema$|rollcall$)') as elsewhere
     from (
       select c.oid as id, h.nspname as schema
