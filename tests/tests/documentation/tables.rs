@@ -227,8 +227,8 @@ async fn what_each_stance_puts_into_the_database_is_counted_right() -> Result<()
         for (stance, shown) in [&look, &watch, &make].into_iter().zip(&row[1..]) {
             let added = stance[index] - before[index];
             let is_right = match shown.strip_prefix("< ") {
-                Some(bound) => 0 < added && added < bound.parse()?,
-                None => added == shown.parse()?,
+                Some(bound) => 0 < added && added < bound.parse::<i64>()?,
+                None => added == shown.parse::<i64>()?,
             };
             ensure!(is_right, "{label}: {added}, and the README says {shown}");
         }
