@@ -200,7 +200,7 @@ returns table (_user_id uuid, _signed_up_at timestamptz, profile jsonb)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return query execute format(
-    'select e._user_id, e._signed_up_at, to_jsonb(e) - ''_user_id'' - ''_signed_up_at'' from (%s) e',
+    'select e._user_id, e._signed_up_at, to_jsonb(e.*) - ''_user_id'' - ''_signed_up_at'' from (%s) e',
     (rollcall.require_definition()).query
   );
 end
@@ -215,7 +215,7 @@ declare
   s constant rollcall.settings := rollcall.require_definition();
 begin
   return query execute format(
-    'select %s, to_jsonb(t) from %s t where t.%I is not null', rollcall.key_as_uuid(s.key_column, s.key_is_uuid), s.target_table, s.key_column
+    'select %s, to_jsonb(t.*) from %s t where t.%I is not null', rollcall.key_as_uuid(s.key_column, s.key_is_uuid), s.target_table, s.key_column
   );
 end
 $$;
@@ -395,8 +395,8 @@ begin
   select format('select %s as _user_id, %s as email, %s as _created_at from %s t%s',
       rollcall.key_as_uuid(s.key_column, s.key_is_uuid),
       -- a column that the definition does not name may be dropped any day
-      case when 'email' = any (s.columns) then 't.email::text' else 'to_jsonb(t) ->> ''email''' end,
-      coalesce(max('(to_jsonb(t) ->> ''created_at'')::timestamptz') filter (
+      case when 'email' = any (s.columns) then 't.email::text' else 'to_jsonb(t.*) ->> ''email''' end,
+      coalesce(max('(to_jsonb(t.*) ->> ''created_at'')::timestamptz') filter (
         where a.attname = 'created_at' and rollcall.base_type(a.atttypid) in ('timestamptz'::regtype, 'timestamp'::regtype)), 'null::timestamptz'),
       s.target_table,
       -- rows that nobody has claimed belong to nobody

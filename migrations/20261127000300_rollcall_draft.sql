@@ -230,9 +230,8 @@ begin
      from (
        select
          case %s %s
-           when u.email is null and u.phone is null then ''other''
-           when u.email_confirmed_at is null and u.phone_confirmed_at is null then ''unconfirmed''
-           when u.email is null then ''phone'' else ''email'' end as kind,
+           when u.email is null then case when u.phone is null then ''other'' else ''phone'' end
+           when u.email_confirmed_at is null and u.phone_confirmed_at is null then ''unconfirmed'' else ''email'' end as kind,
          count(*) as users, count(*) filter (where (select count(*) from %s t where %s) > 0) as with_row
        from auth.users u where u.id = any ($1) group by 1
      ) k',
@@ -257,7 +256,7 @@ begin
     group by 1 having not rollcall.is_privilege(min(k.key)) order by 2 desc, 1 limit 40
   ) m;
   if sources @> array['u.raw_user_meta_data ->> ''first_name''', 'u.raw_user_meta_data ->> ''last_name'''] then
-    sources := sources || 'concat_ws('' '', u.raw_user_meta_data ->> ''first_name'', u.raw_user_meta_data ->> ''last_name'')'::text;
+    sources := sources || 'nullif(concat_ws('' '', u.raw_user_meta_data ->> ''first_name'', u.raw_user_meta_data ->> ''last_name''), '''')'::text;
   end if;
 
   -- Each value of each row beside the values of all sources; written as to_jsonb writes them, the same for every type.
@@ -386,7 +385,7 @@ begin
       same_for_all := null;
     end if;
     fallback := case
-      when same_for_all is not null then quote_literal(same_for_all) || '::text'
+      when same_for_all is not null then format('%L::%s', same_for_all, case when c.category = 'S' then 'text' else c.type_name end)
       when not c.is_required or (chain = '{}' and (is_complete or c.default_value is not null)) then null
       when c.category = 'D' and chain <> '{}' then 'now()'
       when c.category = 'S' and not c.is_computed then format('(%s)::text', c.default_value)

@@ -162,7 +162,7 @@ begin
     refused_by := null;
     begin
       execute
-        'select to_jsonb(c), array_remove(array[' || coalesce(refusals, '') || ']::name[], null) from (select ' || typed_columns || ' from ('
+        'select to_jsonb(c.*), array_remove(array[' || coalesce(refusals, '') || ']::name[], null) from (select ' || typed_columns || ' from ('
         || regexp_replace(query, of_users, '(select r.* from jsonb_populate_record(null::auth.users, $1) r)'
           || case when has_alias then '' else ' users' end, 'i') || ') e) c'
         into profile, refused_by using sample.users_row;

@@ -213,7 +213,7 @@ begin
     return jsonb_build_object('success', false, 'user_id', p_user_id, 'sqlstate', result.code,
       'error', rollcall.failure_text(result.code, result.constraint_name, result.column_name, result.functions));
   end if;
-  execute 'select to_jsonb(t) from ' || s.target_table || ' t where ' || rollcall.key_match(s, '$1') into profile using p_user_id;
+  execute 'select to_jsonb(t.*) from ' || s.target_table || ' t where ' || rollcall.key_match(s, '$1') into profile using p_user_id;
   return jsonb_build_object(
     'success', true, 'user_id', p_user_id, 'email', profile -> 'email', 'account_type', profile -> 'account_type',
     'action', case when result.outcome = 'created' then 'backfilled' else 'already_exists' end);

@@ -165,7 +165,9 @@ begin
       split_part(r.key, ' ', 2) as kind, regexp_replace(r.key, '^api \w+ ', '') as name, r.value as definition
     from jsonb_each_text(replaced) r where r.key like 'api %' order by 1, 2
   loop
-    if case found.kind when 'function' then to_regprocedure(found.name) is null else to_regclass(found.name) is null end then
+    if (found.kind = 'function' and to_regprocedure(found.name) is null)
+      or (found.kind = 'view' and to_regclass(found.name) is null)
+    then
       execute found.definition;
       raise notice 'rollcall: gave back the % %', found.kind, found.name;
     else

@@ -18,7 +18,7 @@ use uuid::Uuid;
 const CANARY: &str = "hunter2";
 
 /// The sentences a caller may be told; none has room for a value.
-const SENTENCES: [&str; 22] = [
+const SENTENCES: [&str; 18] = [
     "The body is not JSON.",
     "The body is not a JSON object.",
     "The body is not text.",
@@ -31,16 +31,12 @@ const SENTENCES: [&str; 22] = [
     "account_type must be a word of letters, digits, - and _, at most 64 characters.",
     "user_id and max_users exclude each other.",
     "run_id must be a UUID.",
-    "from_user_id must be a UUID.",
-    "to_user_id must be a UUID.",
-    "plan_ranges must be a whole number from 1 to 1000.",
-    "duty must be a number from 0.01 to 1.",
+    "throttle must be a number from 0.01 to 1.",
     "note must be text without control characters, at most 200 characters.",
-    "from_user_id must not come after to_user_id.",
-    "user_id excludes from_user_id and to_user_id.",
-    "plan_ranges only plans, and goes with no other field but dry_run true.",
+    "allow_outside_calls must be true or false.",
+    "source can only be state_machine.",
     "run_id goes with no other selection: a run keeps the bounds and values that it began with.",
-    "The body has an unknown field; known are dry_run, batch_size, max_users, user_id, account_type, run_id, from_user_id, to_user_id, plan_ranges, note, duty.",
+    "The body has an unknown field; known are dry_run, batch_size, max_users, user_id, account_type, run_id, note, throttle, allow_outside_calls, source.",
 ];
 
 async fn start(project: &Project) -> Result<Lambda> {
@@ -178,7 +174,7 @@ async fn applied_it_creates_the_profiles_and_says_so_once() -> Result<()> {
     let (status, body) = post(&lambda, r#"{"dry_run":false,"max_users":3,"batch_size":2}"#).await?;
     assert_eq!(status, 200, "{body}");
     assert_eq!(body["verdict"], "inconsistent");
-    assert_eq!(body["ending"], "max_users");
+    assert_eq!(body["stop_reason"], "max_users");
     assert_eq!(body["total_missing"], 7);
     assert_eq!(body["created"], 3);
     assert_eq!(body["remaining"], 4);
@@ -188,7 +184,7 @@ async fn applied_it_creates_the_profiles_and_says_so_once() -> Result<()> {
     let encoded = http("POST", Some("eyJkcnlfcnVuIjpmYWxzZX0="), true);
     let (_, body) = read(&lambda.invoke(encoded).await?)?;
     assert_eq!(body["verdict"], "consistent", "{body}");
-    assert_eq!(body["ending"], "complete");
+    assert_eq!(body["stop_reason"], "complete");
     assert_eq!(body["created"], 4);
     assert_eq!(body["remaining"], 0);
     assert_eq!(state(&project).await?, [7, 7, 0]);
@@ -556,15 +552,14 @@ fn bad_bodies() -> Vec<String> {
         "{\"account_type\":\"ä\"}",
         "{\"run_id\":\"hunter2\"}",
         "{\"run_id\":7}",
-        "{\"from_user_id\":\"hunter2\"}",
-        "{\"to_user_id\":null}",
-        "{\"from_user_id\":\"00000000-0000-0000-0000-000000000002\",\"to_user_id\":\"00000000-0000-0000-0000-000000000001\"}",
-        "{\"plan_ranges\":0}",
-        "{\"plan_ranges\":1001}",
-        "{\"plan_ranges\":16,\"dry_run\":false}",
-        "{\"duty\":0}",
-        "{\"duty\":1.5}",
-        "{\"duty\":\"hunter2\"}",
+        "{\"from_user_id\":\"7d444840-9dc0-11d1-b245-5ffdce74fad2\"}",
+        "{\"replay\":true}",
+        "{\"throttle\":0}",
+        "{\"throttle\":1.5}",
+        "{\"throttle\":\"hunter2\"}",
+        "{\"allow_outside_calls\":\"hunter2\"}",
+        "{\"source\":\"cli\"}",
+        "{\"source\":\"hunter2\"}",
         "{\"note\":7}",
         "{\"note\":\"\\n\"}",
     ]
@@ -573,7 +568,7 @@ fn bad_bodies() -> Vec<String> {
     .chain([
         format!("{{\"account_type\":\"{}\"}}", "a".repeat(65)),
         format!("{{\"user_id\":\"{id}\",\"max_users\":5}}"),
-        format!("{{\"user_id\":\"{id}\",\"from_user_id\":\"{id}\"}}"),
+        format!("{{\"run_id\":\"{id}\",\"account_type\":\"sme\"}}"),
         format!("{{\"run_id\":\"{id}\",\"user_id\":\"{id}\"}}"),
         format!("{{\"dry_run\":false,\"user_id\":\"{id}\",\"hunter2\":\"{id}\"}}"),
         format!("{{\"hunter2\":\"{}\"}}", "x".repeat(1_000_000)),
@@ -585,8 +580,8 @@ fn bad_bodies() -> Vec<String> {
 fn generated_body() -> impl Strategy<Value = String> {
     let name = prop_oneof![
         6 => prop::sample::select(vec![
-            "dry_run", "batch_size", "max_users", "user_id", "account_type", "run_id", "from_user_id", "to_user_id",
-            "plan_ranges", "note", "duty",
+            "dry_run", "batch_size", "max_users", "user_id", "account_type", "run_id", "note", "throttle",
+            "allow_outside_calls", "source",
         ])
             .prop_map(str::to_owned),
         1 => "[a-zA-Z_]{0,12}",
@@ -655,11 +650,12 @@ fn is_allowed(body: &str) -> bool {
         "max_users" => within(value, 1_000_000_000),
         "user_id" => value.as_str().is_some_and(is_uuid),
         "account_type" => value.as_str().is_some_and(is_word),
-        "run_id" | "from_user_id" | "to_user_id" => value.as_str().is_some_and(is_uuid),
-        "plan_ranges" => within(value, 1000),
-        "duty" => value
+        "run_id" => value.as_str().is_some_and(is_uuid),
+        "throttle" => value
             .as_f64()
-            .is_some_and(|duty| (0.01..=1.0).contains(&duty)),
+            .is_some_and(|share| (0.01..=1.0).contains(&share)),
+        "allow_outside_calls" => value.is_boolean(),
+        "source" => value == "state_machine",
         "note" => value
             .as_str()
             .is_some_and(|text| text.chars().count() <= 200 && !text.chars().any(char::is_control)),
@@ -671,21 +667,8 @@ fn is_allowed(body: &str) -> bool {
 /// Fields that fit each for itself, and not together.
 fn contradicts_itself(fields: &Map<String, Value>) -> bool {
     let has = |name: &str| fields.contains_key(name);
-    let range = has("from_user_id") || has("to_user_id");
-    let bound = |name: &str| {
-        fields
-            .get(name)
-            .and_then(Value::as_str)
-            .and_then(|text| Uuid::try_parse(text).ok())
-    };
-    let is_reversed =
-        matches!((bound("from_user_id"), bound("to_user_id")), (Some(a), Some(b)) if a > b);
-    let other = has("max_users") || has("user_id") || has("account_type") || range;
-    is_reversed
-        || has("user_id") && (has("max_users") || range)
-        || has("run_id") && other
-        || has("plan_ranges")
-            && (other || has("run_id") || fields.get("dry_run") == Some(&false.into()))
+    has("user_id") && has("max_users")
+        || has("run_id") && (has("max_users") || has("user_id") || has("account_type"))
 }
 
 fn is_fixed_sentence(body: &Value) -> bool {
@@ -812,7 +795,7 @@ async fn it_ends_before_the_deadline_says_what_remains_and_the_next_one_finishes
     let answer = lambda
         .invoke_within(request.clone(), Duration::from_secs(12))
         .await?;
-    assert_eq!(answer["ending"], "out_of_time", "{answer}");
+    assert_eq!(answer["stop_reason"], "out_of_time", "{answer}");
     assert_eq!(answer["verdict"], "inconsistent");
     let created = answer["created"].as_i64().context("a number")?;
     let remaining = answer["remaining"].as_i64().context("a number")?;
@@ -825,7 +808,7 @@ async fn it_ends_before_the_deadline_says_what_remains_and_the_next_one_finishes
         .batch_execute("drop trigger be_slow on public.profiles")
         .await?;
     let answer = lambda.invoke(request).await?;
-    assert_eq!(answer["ending"], "complete", "{answer}");
+    assert_eq!(answer["stop_reason"], "complete", "{answer}");
     assert_eq!(answer["created"], remaining);
     assert_eq!(answer["verdict"], "consistent");
     assert_eq!(
@@ -850,10 +833,10 @@ async fn a_batch_that_is_too_slow_for_the_time_is_cut_smaller_until_all_is_done(
         ensure!(answer["statusCode"].is_null(), "{answer}");
         created += answer["created"].as_i64().context("a number")?;
         assert_eq!(answer["remaining"], 60 - created, "{answer}");
-        if answer["ending"] == "complete" {
+        if answer["stop_reason"] == "complete" {
             break;
         }
-        assert_eq!(answer["ending"], "out_of_time", "{answer}");
+        assert_eq!(answer["stop_reason"], "out_of_time", "{answer}");
     }
     assert_eq!(state(&project).await?, [60, 60, 0]);
     Ok(())

@@ -1,4 +1,4 @@
-//! Runs over the functions: the same answer to the same key, slices that go on, and what `recent-issues` finishes.
+//! Runs over the functions: the same answer to the same key, and slices that continue.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn the_same_key_and_body_are_the_same_run_and_another_body_is_refused() ->
     let body = json!({"dry_run": false, "max_users": 5});
     let (status, first) = post(&lambda, Some("key-1"), &body).await?;
     assert_eq!(
-        (status, &first["created"], &first["ending"]),
+        (status, &first["created"], &first["stop_reason"]),
         (200, &5.into(), &"max_users".into()),
         "{first}"
     );
@@ -81,7 +81,7 @@ async fn the_same_key_and_body_are_the_same_run_and_another_body_is_refused() ->
             "attempted",
             "failed",
             "total_missing",
-            "ending",
+            "stop_reason",
         ] {
             assert_eq!(again[field], first[field], "{field}");
         }
@@ -91,7 +91,6 @@ async fn the_same_key_and_body_are_the_same_run_and_another_body_is_refused() ->
     for other in [
         json!({"dry_run": false, "max_users": 6}),
         json!({"dry_run": false}),
-        json!({"dry_run": false, "user_id": Uuid::nil()}),
     ] {
         let (status, refusal) = post(&lambda, Some("key-1"), &other).await?;
         assert_eq!(
@@ -145,7 +144,7 @@ async fn the_same_key_at_once_is_one_run() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_run_is_shown_and_gone_on_with_by_its_id() -> Result<()> {
+async fn a_run_is_shown_and_continued_by_its_id() -> Result<()> {
     let project = Project::migrated().await?;
     project.add_users_without_profile(60).await?;
     slow_down(&project).await?;
@@ -157,7 +156,7 @@ async fn a_run_is_shown_and_gone_on_with_by_its_id() -> Result<()> {
         )
         .await?;
     assert_eq!(
-        (&answer["ending"], &answer["run"]["state"]),
+        (&answer["stop_reason"], &answer["run"]["state"]),
         (&"out_of_time".into(), &"running".into()),
         "{answer}"
     );
@@ -194,7 +193,7 @@ async fn a_run_is_shown_and_gone_on_with_by_its_id() -> Result<()> {
 }
 
 #[tokio::test]
-async fn recent_issues_checks_first_and_then_goes_on_with_what_was_left() -> Result<()> {
+async fn a_check_never_continues_a_run() -> Result<()> {
     let project = Project::migrated().await?;
     project.add_users_without_profile(60).await?;
     slow_down(&project).await?;
@@ -205,62 +204,88 @@ async fn recent_issues_checks_first_and_then_goes_on_with_what_was_left() -> Res
             Duration::from_secs(8),
         )
         .await?;
-    assert_eq!(answer["ending"], "out_of_time", "{answer}");
+    assert_eq!(answer["stop_reason"], "out_of_time", "{answer}");
     hurry_up(&project).await?;
-
-    let recent = start(&project, "recent-issues").await?;
-    // without time for a slice, the check alone
-    let checked = recent
-        .invoke_within(json!({}), Duration::from_secs(5))
-        .await?;
-    assert_eq!(
-        (&checked["verdict"], &checked["backfill"]),
-        (&"consistent".into(), &Value::Null),
-        "{checked}"
-    );
-
-    let checked = recent.invoke(json!({})).await?;
-    assert_eq!(checked["verdict"], "consistent", "{checked}");
-    assert_eq!(
-        (
-            &checked["backfill"]["run_id"],
-            &checked["backfill"]["state"],
-            &checked["backfill"]["created"]
-        ),
-        (&answer["run_id"], &"done".into(), &60.into()),
-        "{checked}"
-    );
-    assert_eq!(
-        project
-            .count("select count(*) from public.profiles")
-            .await?,
-        60
-    );
-    let checked = recent.invoke(json!({})).await?;
-    assert_eq!(checked["backfill"], Value::Null);
+    let created = "select count(*) from public.profiles";
+    let before = project.count(created).await?;
+    for check in ["recent-issues", "health-check"] {
+        let lambda = start(&project, check).await?;
+        lambda.invoke(json!({})).await?;
+    }
+    assert_eq!(project.count(created).await?, before);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_plan_cuts_everyone_into_ranges_and_changes_nothing() -> Result<()> {
+async fn the_state_machines_slices_are_one_run_of_its_own_name() -> Result<()> {
     let project = Project::migrated().await?;
-    project.add_users_without_profile(100).await?;
+    project.add_users_without_profile(10).await?;
     let lambda = start(&project, "backfill").await?;
-    let plan = lambda.invoke(json!({"plan_ranges": 16})).await?;
-    let ranges = plan["ranges"].as_array().context("ranges")?;
-    assert_eq!((ranges.len(), &plan["total_missing"]), (16, &100.into()));
-    let mut slice = json!({"dry_run": false});
-    for bound in ["from_user_id", "to_user_id"] {
-        slice[bound] = ranges[3][bound].clone();
-    }
-    let answer = lambda.invoke(slice).await?;
+    let answer = lambda
+        .invoke(json!({"dry_run": false, "source": "state_machine", "note": "execution-1"}))
+        .await?;
     assert_eq!(
-        (
-            &answer["created"],
-            &answer["remaining"],
-            &answer["run"]["face"]
-        ),
-        (&ranges[3]["missing"], &0.into(), &"state_machine".into())
+        (&answer["created"], &answer["run"]["source"]),
+        (&10.into(), &"state_machine".into()),
+        "{answer}"
     );
+    assert_eq!(answer["run"]["note"], Value::Null, "it is not repeated");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_for_the_owner_alone_is_refused_to_the_role_of_the_function() -> Result<()> {
+    let project = Project::migrated().await?;
+    project.add_users_without_profile(2).await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("alter role rollcall_repairer login")
+        .await?;
+    let url = project.database.url_as("rollcall_repairer");
+    let lambda = Lambda::start("backfill", &[("DATABASE_URL", &url)]).await?;
+    for dry_run in [true, false] {
+        let body = json!({"dry_run": dry_run, "account_type": "partner"});
+        let (status, refusal) = post(&lambda, None, &body).await?;
+        assert_eq!(status, 403, "{refusal}");
+    }
+    let (status, answer) = post(&lambda, None, &json!({"dry_run": false})).await?;
+    assert_eq!((status, &answer["created"]), (200, &2.into()), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_no_rollback_takes_back_is_asked_for_by_name() -> Result<()> {
+    let project = Project::migrated().await?;
+    project.add_users_without_profile(2).await?;
+    project
+        .connect()
+        .await?
+        .batch_execute(
+            "create schema ext;
+             create function ext.http_get(text) returns text language sql as $$ select $1 $$;
+             create function public.send() returns trigger language plpgsql as $$
+             begin perform ext.http_get('https://example.com/'); return new; end $$;
+             create trigger send after insert on public.profiles for each row execute function public.send()",
+        )
+        .await?;
+    let lambda = start(&project, "backfill").await?;
+    let (status, preview) = post(&lambda, None, &json!({})).await?;
+    assert_eq!(
+        (status, &preview["total_missing"], &preview["tried"]),
+        (200, &2.into(), &0.into()),
+        "{preview}"
+    );
+    ensure!(
+        preview["not_tried_because"]
+            .to_string()
+            .contains("http_get"),
+        "{preview}"
+    );
+    let (status, refusal) = post(&lambda, None, &json!({"dry_run": false})).await?;
+    assert_eq!(status, 409, "{refusal}");
+    let allowed = json!({"dry_run": false, "allow_outside_calls": true});
+    let (status, answer) = post(&lambda, None, &allowed).await?;
+    assert_eq!((status, &answer["created"]), (200, &2.into()), "{answer}");
     Ok(())
 }

@@ -259,6 +259,7 @@ fn report(preview: Preview, total_missing: i64, wanted: i64, took: Duration) -> 
             }
         }
     }
+    report.failures = Failure::bounded(report.failures);
     // signups between the count and the trial
     report.total_missing = total_missing.max(report.tried);
     report.not_tried = (report.total_missing - report.tried).max(0);

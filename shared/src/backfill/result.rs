@@ -9,6 +9,9 @@ use crate::error::Error;
 /// How many failures a result lists; the counts are of all.
 pub const MAX_FAILURES: usize = 1000;
 
+/// How many bytes of JSON these may take, so that a result with everything else stays below 256 KiB.
+const MAX_FAILURES_BYTES: usize = 180 * 1024;
+
 /// A profile that cannot be created, and why; never a value of the row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -22,10 +25,33 @@ pub struct Failure {
     /// Column that was refused.
     pub column: Option<String>,
     /// The application's functions in which it failed, innermost first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<String>,
-    /// The same in words.
+    /// The same in words, for people.
+    #[serde(default, skip_serializing)]
     pub reason: String,
+}
+
+impl Failure {
+    /// Bytes as JSON, at most.
+    fn size(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(4, |text| text.len() + 2);
+        let functions: usize = self.functions.iter().map(|name| name.len() + 6).sum();
+        120 + text(&self.constraint) + text(&self.column) + functions
+    }
+
+    /// As many of them as a result has room for.
+    pub(super) fn bounded(failures: Vec<Self>) -> Vec<Self> {
+        let mut bytes = 0;
+        failures
+            .into_iter()
+            .take(MAX_FAILURES)
+            .take_while(|failure| {
+                bytes += failure.size();
+                bytes <= MAX_FAILURES_BYTES
+            })
+            .collect()
+    }
 }
 
 /// Why a call stopped.
@@ -129,4 +155,37 @@ pub enum UserResult {
         /// What a try would do that no rollback takes back.
         not_tried_because: Vec<String>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(functions: usize) -> Failure {
+        Failure {
+            user_id: Uuid::nil(),
+            sqlstate: "23514".to_owned(),
+            constraint: Some("x".repeat(63)),
+            column: Some("y".repeat(63)),
+            functions: vec!["z".repeat(130); functions],
+            reason: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_list_of_failures_is_bounded_by_number_and_by_size() {
+        let listed = |functions| Failure::bounded(vec![failure(functions); 2000]);
+        assert_eq!(listed(0).len(), 705);
+        for functions in [0, 1, 10] {
+            let text = serde_json::to_string(&listed(functions)).expect("JSON");
+            assert!(text.len() <= MAX_FAILURES_BYTES, "{}", text.len());
+            assert!(text.len() > MAX_FAILURES_BYTES / 2, "{}", text.len());
+        }
+        let short = Failure {
+            constraint: None,
+            column: None,
+            ..failure(0)
+        };
+        assert_eq!(Failure::bounded(vec![short; 2000]).len(), MAX_FAILURES);
+    }
 }

@@ -168,6 +168,7 @@ async fn one_run(
             };
             let failures = failures(session, started.run_id, limit)
                 .await
+                .map(Failure::bounded)
                 .unwrap_or_default();
             let remaining = count_in_time(session, limit).await;
             (run, failures, remaining)
