@@ -48,9 +48,9 @@ async fn project() -> Result<(Project, String)> {
     let mut session = project.session()?;
     rollcall::backfill::apply(
         &mut session,
-        &rollcall_tests::backfills::order(100, None, None),
+        &rollcall_tests::backfills::options(100, None, None),
         None,
-        |_| (),
+        |_| std::ops::ControlFlow::Continue(()),
     )
     .await?;
     let id = auth
