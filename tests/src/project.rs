@@ -63,15 +63,21 @@ impl Project {
         Ok(project)
     }
 
-    /// A project with a profile table and a signup trigger of its own, as Supabase's guide has them, which Rollcall
-    /// watches: it has no trigger there.
-    pub async fn watched() -> Result<Self> {
+    /// An application that has never met Rollcall: a profile table and a signup trigger of its own, as Supabase's guide
+    /// has them.
+    pub async fn with_application() -> Result<Self> {
         let project = Self::without_rollcall().await?;
         project
             .connect()
             .await?
             .batch_execute(include_str!("project/application.sql"))
             .await?;
+        Ok(project)
+    }
+
+    /// The same, and Rollcall watches it: it has no trigger there.
+    pub async fn watched() -> Result<Self> {
+        let project = Self::with_application().await?;
         project.migrate().await?;
         Ok(project)
     }
