@@ -109,7 +109,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   ) c
   where c.base in ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype)
      or (select t.typname from pg_type t where t.oid = c.base) = 'citext'
-  order by 4, 1
+  -- an address can be unique, too
+  order by 4, 2 desc, c.is_primary desc, 1
 $$;
 comment on function rollcall.key_candidates(regclass) is
   'The columns of a table that could hold the user''s id: uuid or text, each with a unique index of its own; the likeliest first. Priority 9: only if a definition names it.';
@@ -433,8 +434,9 @@ begin
   if not exists (select from rollcall.key_candidates(to_regclass(s.target_table)) k where k.column_name = s.key_column) then
     return format('the column %I of %s has no unique index of its own any more', s.key_column, s.target_table);
   end if;
-  if not has_table_privilege(s.target_table, 'select, insert')
-    and not (select bool_and(has_column_privilege(s.target_table, c, 'insert')) from unnest(s.columns) c) then
+  if not has_table_privilege(s.target_table, 'select')
+    or not (has_table_privilege(s.target_table, 'insert')
+      or (select bool_and(has_column_privilege(s.target_table, c, 'insert')) from unnest(s.columns) c)) then
     return format('the role %s may not write to %s', current_user, s.target_table);
   end if;
   execute format('select from (%s) e limit 0', s.query);

@@ -9,6 +9,7 @@ use rollcall::{
     session::Session,
 };
 use rollcall_sandbox::{Auth, Database, Options, Server};
+use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 
 static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
@@ -46,7 +47,13 @@ impl Project {
 
     /// A project whose profiles are Rollcall's: its table, its definition and its signup trigger, and nobody in it.
     pub async fn migrated() -> Result<Self> {
-        Self::migrated_on(server()?).await
+        static MADE: OnceCell<Project> = OnceCell::const_new();
+        let server = server()?;
+        let made = MADE
+            .get_or_try_init(|| Self::migrated_on(server))
+            .await?;
+        let database = server.copy_database(&made.database).await?;
+        Ok(Self { database })
     }
 
     /// The same on a server that the test does not share.
