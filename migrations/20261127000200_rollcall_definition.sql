@@ -434,8 +434,9 @@ begin
   if not exists (select from rollcall.key_candidates(to_regclass(s.target_table)) k where k.column_name = s.key_column) then
     return format('the column %I of %s has no unique index of its own any more', s.key_column, s.target_table);
   end if;
-  if not has_table_privilege(s.target_table, 'select, insert')
-    and not (select bool_and(has_column_privilege(s.target_table, c, 'insert')) from unnest(s.columns) c) then
+  if not has_table_privilege(s.target_table, 'select')
+    or not (has_table_privilege(s.target_table, 'insert')
+      or (select bool_and(has_column_privilege(s.target_table, c, 'insert')) from unnest(s.columns) c)) then
     return format('the role %s may not write to %s', current_user, s.target_table);
   end if;
   execute format('select from (%s) e limit 0', s.query);
