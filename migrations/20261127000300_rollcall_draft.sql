@@ -400,7 +400,7 @@ begin
       when c.category = 'S' and not c.is_computed then format('(%s)::text', c.default_value)
       when c.category <> 'S' or c.is_privilege or chain = '{u.email::text}' then null
       when (c.is_unique or c.is_checked) and lower(c.attname) ~ 'name|handle|slug'
-        then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20))
+        then format('left(''user_'' || md5(u.id::text), %s)', least(c.max_length, 20))
       when chain <> '{}' and not (c.is_unique or c.is_checked) then ''''''
     end;
 
