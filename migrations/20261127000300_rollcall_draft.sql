@@ -360,7 +360,7 @@ begin
     if chain = '{}' and c.is_computed is not true and (not is_complete or (c.is_required and c.category = 'D')) then
       chain := array(
         select n from unnest(rollcall.sources_by_name(c.attname)) with ordinality x (n, i)
-        where not coalesce(p_evidence #> array['refuted', c.attname::text] ? n, false)
+        where (not coalesce(p_evidence #> array['refuted', c.attname::text] ? n, false) or (c.is_required and c.category = 'D'))
           -- what people say of themselves stays out of a column that may refuse it
           and (n not like '%raw_user_meta_data%' or not (c.is_unique or c.is_checked))
         order by i);

@@ -106,6 +106,8 @@ fn nobody_listens(address: &str) -> bool {
 fn with_filters(assertions: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]");
+    settings.add_filter(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "[moment]");
+    settings.add_filter(r"(\n  email +)(-|.\*\*\*@e\*\*\*\.com)", "$1[email]");
     settings.add_filter("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[id]");
     settings.add_filter(r"\d+ migrations applied", "[number] migrations applied");
     // in the order of ids, which is another each time
