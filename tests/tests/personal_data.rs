@@ -230,14 +230,10 @@ impl Planted {
     fn broken_urls(&mut self) -> Vec<String> {
         let mut word = || self.canaries.word();
         vec![
-            format!("postgresql://{}:{}@127.0.0.1:1/{}", word(), word(), word()),
+            // host and database stand at the top of every report
+            format!("postgresql://{}:{}@127.0.0.1:1/x", word(), word()),
             format!("postgresql://{}:{}@127.0.0.1:notaport/x", word(), word()),
-            format!(
-                "postgresql://{}:{}@{}.invalid:5432/x",
-                word(),
-                word(),
-                word()
-            ),
+            format!("postgresql://{}:{}@host.invalid:5432/x", word(), word()),
             format!("postgresql://u:{}@db.example/x?sslmode=disable", word()),
             format!("postgresql://u:{}@db.example/x?{}=1", word(), word()),
             format!(
@@ -252,7 +248,6 @@ impl Planted {
                 self.url,
                 word()
             ),
-            self.url.replace("/fresh_", &format!("/{}_", word())),
             self.url.replace("postgres:", &format!("{}:", word())),
         ]
     }
