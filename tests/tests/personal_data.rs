@@ -103,7 +103,13 @@ async fn plant() -> Result<Planted> {
         .await?;
     project.migrate().await?;
     client
-        .batch_execute("select rollcall.install_signup_trigger()")
+        .batch_execute(
+            "select rollcall.define('public.profiles', $$
+               select u.id as _user_id, u.created_at as _signed_up_at, u.id, u.email::text as email, u.phone,
+                 coalesce(u.raw_user_meta_data ->> 'full_name', '') as full_name
+               from auth.users u where u.deleted_at is null $$);
+             select rollcall.install_signup_trigger()",
+        )
         .await?;
     // What a team's own trigger may say, to the client and in errors that quote the row.
     client
