@@ -243,7 +243,7 @@ impl Planted {
             format!("postgresql://u:{}@db.example/x?sslmode=disable", word()),
             format!("postgresql://u:{}@db.example/x?{}=1", word(), word()),
             format!(
-                "host=127.0.0.1 port=1 user={} password='{}'",
+                "host=127.0.0.1 port=1 dbname=x user={} password='{}'",
                 word(),
                 word()
             ),
