@@ -109,7 +109,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   ) c
   where c.base in ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype)
      or (select t.typname from pg_type t where t.oid = c.base) = 'citext'
-  order by 4, 1
+  -- an address can be unique, too
+  order by 4, 2 desc, c.is_primary desc, 1
 $$;
 comment on function rollcall.key_candidates(regclass) is
   'The columns of a table that could hold the user''s id: uuid or text, each with a unique index of its own; the likeliest first. Priority 9: only if a definition names it.';

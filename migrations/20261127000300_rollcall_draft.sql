@@ -257,7 +257,7 @@ begin
     from auth.users u
     cross join lateral jsonb_each(case when jsonb_typeof(u.raw_user_meta_data) = 'object' then u.raw_user_meta_data else '{}' end) k
     where u.id = any (p_user_ids) and jsonb_typeof(k.value) in ('string', 'number') and k.key ~ '^[A-Za-z][A-Za-z0-9_]{0,62}$'
-      and k.key not in ('sub', 'iss', 'email', 'phone', 'provider_id')
+      and k.key not in ('sub', 'iss', 'email', 'provider_id')
     group by 1 having not rollcall.is_privilege(min(k.key)) order by 2 desc, 1 limit 40
   ) m;
   if sources @> array['u.raw_user_meta_data ->> ''first_name''', 'u.raw_user_meta_data ->> ''last_name'''] then
@@ -372,7 +372,8 @@ begin
         and case n
           when 'u.id' then c.type = 'uuid'::regtype or c.category = 'S'
           when 'u.created_at' then c.category = 'D'
-          when 'u.is_anonymous' then c.category = 'B'
+          -- almost any flag is false for almost everybody
+          when 'u.is_anonymous' then c.category = 'B' and c.attname ~* 'anon|guest'
           else c.category = 'S' end
       order by i);
     if c.is_unique and not c.is_required and array_to_string(chain, ' ') like '%raw_user_meta_data%' then

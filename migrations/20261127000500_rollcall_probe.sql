@@ -387,7 +387,8 @@ begin
         s.key_column := place.key;
         s.key_is_uuid := place.is_uuid;
         execute format('select exists (select from %s t where %s)', place.id, rollcall.key_match(s, '$1')) into is_there
-          using coalesce(passed ->> 'plain', passed ->> 'full')::uuid;
+          -- where a signup needs a value in the form, the plain one was refused
+          using coalesce(passed ->> 'plain', passed ->> 'full', (select min(p.value) from jsonb_each_text(passed) p where p.key like 'key %'))::uuid;
         continue when not is_there;
         if target is null then
           target := place;
@@ -414,6 +415,7 @@ begin
         perform rollcall.sign_up(person, is_confirmed);
         passed := passed || jsonb_build_object('level ' || level, person -> 'id');
       exception when others or assert_failure then
+        -- without that value there is no signup
         exit;
       end;
     end loop;

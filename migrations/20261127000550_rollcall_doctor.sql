@@ -1,6 +1,6 @@
 -- What the doctor cannot read in the catalog.
 --
--- Its checks are files of the program (shared/src/checks/doctor/) that read the catalog as whoever connects. Two things
+-- Its checks are files of the program (shared/src/checks/doctor/) that read the catalog as the role that connects. Two things
 -- need the owner's rights: counts of users and profiles, and the definition itself, read over made-up users.
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.

@@ -230,8 +230,7 @@ comment on function rollcall.replay_triggers() is
 
 -- A bad row costs its chunk two splits: what is thrown away with it is small.
 create or replace function rollcall.create_many(
-  p_user_ids uuid[], p_overrides jsonb, p_replay boolean, p_is_trial boolean,
-  out created uuid[], out failures rollcall.failure[], out writes jsonb
+  p_user_ids uuid[], p_overrides jsonb, p_replay boolean, out created uuid[], out failures rollcall.failure[]
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
@@ -249,11 +248,6 @@ declare
     end;
   -- Supabase Auth connects with this one
   app_path constant text := case when p_replay then 'pg_catalog, auth, pg_temp' else rollcall.application_path() end;
-  written_sql constant text :=
-    'select coalesce(jsonb_object_agg(w.relid::regclass || '' '' || c.operation, c.number), ''{}'')
-     from pg_stat_xact_user_tables w
-     cross join lateral (values (''inserted'', w.n_tup_ins), (''updated'', w.n_tup_upd), (''deleted'', w.n_tup_del)) c (operation, number)
-     where c.number > 0 and w.schemaname <> ''rollcall'' and w.relname <> ''rollcall_replay''';
   users uuid[] := array(select distinct u from unnest(p_user_ids) u where u is not null order by u);
   unclaimed uuid[] := '{}';
   pending int4range[];
@@ -262,13 +256,14 @@ declare
   made uuid[];
   step integer;
   busy integer := 0;
-  before jsonb;
+  constraint_found text;
+  column_found text;
   failure rollcall.failure;
   context text;
-  last_context text;
+  last_error text;
 begin
   perform rollcall.refuse_temporary_objects();
-  created := '{}'; failures := '{}'; writes := '{}';
+  created := '{}'; failures := '{}';
   if p_replay then
     create temporary table rollcall_replay (like auth.users) on commit drop;
     for context in select r.definition from rollcall.replay_triggers() r where r.definition is not null loop
@@ -293,9 +288,6 @@ begin
     place := pending[cardinality(pending)];
     pending := pending[:cardinality(pending) - 1];
     chunk := users[lower(place):upper(place) - 1];
-    if p_is_trial then
-      execute written_sql into before;
-    end if;
     begin
       if p_replay then
         -- a profile that refers to the user waits meanwhile, so whoever is missing now gets theirs from the replay
@@ -315,17 +307,11 @@ begin
       if p_replay then
         made := array(select unnest(chunk) except select rollcall.missing_among(chunk));
       end if;
-      if p_is_trial then
-        execute written_sql into context;
-        writes := writes || (
-          select coalesce(jsonb_object_agg(w.key, coalesce((writes ->> w.key)::bigint, 0) + w.more) filter (where w.more > 0), '{}')
-          from (select x.key, x.value::bigint - coalesce((before ->> x.key)::bigint, 0) as more from jsonb_each_text(context::jsonb) x) w);
-      end if;
       created := created || made;
       continue;
     exception when others or assert_failure then
       get stacked diagnostics
-        failure.sqlstate = returned_sqlstate, failure.constraint_name = constraint_name, failure.column_name = column_name,
+        failure.sqlstate = returned_sqlstate, constraint_found = constraint_name, column_found = column_name,
         context = pg_exception_context;
     end;
 
@@ -336,13 +322,13 @@ begin
       step := greatest(1, ceil((upper(place) - lower(place))::numeric / split_into)::integer);
       pending := pending || array(
         select int4range(c, least(c + step, upper(place))) from generate_series(lower(place), upper(place) - 1, step) c order by c desc);
-    -- a user who was deleted meanwhile is no failure
-    elsif rollcall.is_expected(chunk[1]) then
+    else
       failure.user_id := chunk[1];
-      failure.constraint_name := rollcall.known_name(failure.constraint_name);
-      failure.column_name := rollcall.known_name(failure.column_name);
-      if context is distinct from last_context then
-        last_context := context;
+      -- many fail alike
+      if last_error is distinct from concat_ws('|', constraint_found, column_found, context) then
+        last_error := concat_ws('|', constraint_found, column_found, context);
+        failure.constraint_name := rollcall.known_name(constraint_found);
+        failure.column_name := rollcall.known_name(column_found);
         failure.functions := rollcall.known_functions(context);
       end if;
       failures := failures || failure;
@@ -351,19 +337,22 @@ begin
     end if;
   end loop;
 
-  if cardinality(created) + cardinality(failures) < cardinality(users) + cardinality(unclaimed) then
-    failures := failures || array(
-      select jsonb_populate_record(null::rollcall.failure, jsonb_build_object('user_id', m, 'functions', '[]'::jsonb, 'sqlstate', case
-        when m = any (unclaimed) then 'RC010'
-        when busy >= max_busy then failure.sqlstate
-        -- a trigger of the application can drop a row without a word
-        else 'RC002' end))
-      from (select rollcall.missing_among(users || unclaimed) except select f.user_id from unnest(failures) f) left_over (m));
+  if cardinality(created) < cardinality(users) + cardinality(unclaimed) then
+    -- a user who was deleted meanwhile is no failure
+    failures := array(
+      select coalesce(f, jsonb_populate_record(null::rollcall.failure, jsonb_build_object(
+        'user_id', m, 'functions', '[]'::jsonb, 'sqlstate', case
+          when m = any (unclaimed) then 'RC010'
+          when busy >= max_busy then failure.sqlstate
+          -- a trigger of the application can drop a row without a word
+          else 'RC002' end)))
+      from rollcall.missing_among(users || unclaimed) m
+      left join unnest(failures) f on f.user_id = m);
   end if;
 end
 $$;
-comment on function rollcall.create_many(uuid[], jsonb, boolean, boolean) is
-  'Creates what can be created for these users, by the definition or by a replay: whose profile was created, and who failed (where the SQLSTATE speaks of a lock: is busy). Neither names those who have a profile already or are gone. In a trial also how many rows were written, by table. An error of the server ends it as a whole.';
+comment on function rollcall.create_many(uuid[], jsonb, boolean) is
+  'Creates what can be created for these users, by the definition or by a replay: whose profile was created, and who failed (where the SQLSTATE speaks of a lock: is busy). Neither names those who have a profile already or are gone. An error of the server ends it as a whole.';
 
 create or replace function rollcall.repair_many(
   p_user_ids uuid[], p_payload jsonb, p_overrides jsonb, p_replay boolean, out created uuid[], out failures rollcall.failure[]
@@ -373,7 +362,7 @@ declare
   this_run constant uuid := (p_payload ->> 'run_id')::uuid;
   refused rollcall.failure[];
 begin
-  select m.created, m.failures into created, failures from rollcall.create_many(p_user_ids, p_overrides, p_replay, false) m;
+  select m.created, m.failures into created, failures from rollcall.create_many(p_user_ids, p_overrides, p_replay) m;
   insert into rollcall.event (user_id, kind, payload) select c, 'profile_backfilled', p_payload from unnest(created) c;
   delete from rollcall.failure f using unnest(created) c (user_id) where f.user_id = c.user_id;
 
@@ -440,10 +429,17 @@ declare
   reasons constant text[] := case
     when current_setting('rollcall.stance', true) = 'look' then array['Rollcall is not installed here, and looking tries nothing']
     else array(select b from rollcall.beyond_rollback() b) end;
+  written_sql constant text :=
+    'select coalesce(jsonb_object_agg(w.relid::regclass || '' '' || c.operation, c.number), ''{}'')
+     from pg_stat_xact_user_tables w
+     cross join lateral (values (''inserted'', w.n_tup_ins), (''updated'', w.n_tup_upd), (''deleted'', w.n_tup_del)) c (operation, number)
+     where c.number > 0 and w.schemaname <> ''rollcall'' and w.relname <> ''rollcall_replay''';
   users uuid[];
   created uuid[];
-  failures rollcall.failure[];
-  writes jsonb;
+  failed rollcall.failure[];
+  failures rollcall.failure[] := '{}';
+  before jsonb;
+  written jsonb;
   profiles jsonb;
 begin
   if (p_overrides <> '{}' or p_replay) and not rollcall.is_trusted() then
@@ -453,18 +449,26 @@ begin
   if reasons = '{}' then
     users := coalesce(p_user_ids, rollcall.missing_page(
       jsonb_populate_record(null::rollcall.run, '{"signed_up_before": "infinity", "pass": 1}'), p_limit));
-    -- The rows are really inserted, so that triggers and constraints have their say; the exception takes them back.
-    begin
-      perform rollcall.keep_sequences();
-      select m.created, m.failures, m.writes into created, failures, writes from rollcall.create_many(users, p_overrides, p_replay, true) m;
-      execute
-        'select jsonb_object_agg(w.user_id, to_jsonb(t.*)) from unnest($1) w (user_id) join ' || s.target_table || ' t on '
-          || rollcall.key_match(s, 'w.user_id')
-        into profiles using array(select c from unnest(created) c order by c limit case when rollcall.is_trusted() then p_rows else 0 end);
-      raise exception using errcode = 'RC001', message = 'rollcall: trial over';
-    exception when sqlstate 'RC001' then
-      null;
-    end;
+    -- The rows are really inserted, so that triggers and constraints have their say; the exception takes them back. Then
+    -- once more without those that failed: what a failed try wrote cannot be told apart.
+    loop
+      begin
+        perform rollcall.keep_sequences();
+        execute written_sql into before;
+        select m.created, m.failures into created, failed from rollcall.create_many(users, p_overrides, p_replay) m;
+        execute written_sql into written;
+        execute
+          'select jsonb_object_agg(w.user_id, to_jsonb(t.*)) from unnest($1) w (user_id) join ' || s.target_table || ' t on '
+            || rollcall.key_match(s, 'w.user_id')
+          into profiles using array(select c from unnest(created) c order by c limit case when rollcall.is_trusted() then p_rows else 0 end);
+        raise exception using errcode = 'RC001', message = 'rollcall: trial over';
+      exception when sqlstate 'RC001' then
+        null;
+      end;
+      failures := failures || failed;
+      exit when cardinality(failed) = 0 or cardinality(users) = 0;
+      users := created;
+    end loop;
   end if;
   return jsonb_build_object(
     'not_tried_because', reasons,
@@ -482,8 +486,9 @@ begin
     ),
     'writes', (
       select coalesce(jsonb_agg(jsonb_build_object(
-        'table', regexp_replace(w.key, ' \w+$', ''), 'operation', substring(w.key, '\w+$'), 'rows', w.value) order by w.key), '[]')
-      from jsonb_each(writes) w
+        'table', regexp_replace(w.key, ' \w+$', ''), 'operation', substring(w.key, '\w+$'), 'rows', w.more) order by w.key), '[]')
+      from (select x.key, x.value::bigint - coalesce((before ->> x.key)::bigint, 0) as more from jsonb_each_text(written) x) w
+      where w.more > 0
     ),
     'triggers', (
       select coalesce(jsonb_agg(jsonb_build_object('trigger', g.trigger_name, 'function', g.function_name, 'skipped', g.skipped)), '[]')
@@ -820,7 +825,7 @@ begin
     raise exception 'rollcall: deleting a profile runs %, which names auth.users or builds its SQL as it runs', obstacle
       using errcode = 'object_not_in_prerequisite_state',
         detail = 'An undo could delete users with their profiles, so nothing was deleted.',
-        hint = 'Delete the profiles by hand where that is safe: rollcall runs show RUN names them in JSON.';
+        hint = format('Delete them by hand where that is safe: select unnest(user_ids) from rollcall.receipt where run_id = %L;', p_run_id);
   end if;
 
   select b.* into made from rollcall.receipt b where b.run_id = p_run_id and b.batch > p_after order by b.batch limit 1;

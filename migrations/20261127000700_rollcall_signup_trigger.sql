@@ -71,6 +71,7 @@ declare
   target constant regclass := to_regclass(s.target_table);
   hint constant text := 'Let the application go on as it does; Rollcall watches and repairs without a trigger of its own.';
   obstacle text;
+  is_filled_by_others boolean;
   last_of_theirs text;
 begin
   select string_agg(c, ', ') into obstacle from rollcall.checked_at_commit(s.target_table) c;
@@ -110,6 +111,29 @@ begin
     raise exception 'rollcall: the application may make profiles after the signup''s insert, by its trigger %', obstacle
       using errcode = 'object_not_in_prerequisite_state',
         detail = 'A profile that is there already could make that trigger fail, and the signup or the confirmation with it.', hint = hint;
+  end if;
+  -- Profiles that neither a trigger nor Rollcall made, in a table that people may insert into, are made by the client.
+  if exists (
+      select from pg_policy p
+      where p.polrelid = target and p.polcmd in ('a', '*') and p.polroles && array[0, to_regrole('authenticated')::oid]
+    )
+    and not exists (
+      select from pg_proc p
+      where p.prorettype = 'trigger'::regtype and p.pronamespace = any (rollcall.application_schemas()) and not rollcall.is_ours(p.oid)
+        and strpos(lower(p.prosrc), (select lower(x.relname) from pg_class x where x.oid = target)) > 0
+    )
+  then
+    execute
+      'select exists (
+         select from (' || s.actual_query || ') a
+         where not exists (
+           select from rollcall.event v where v.user_id = a._user_id and v.kind in (''profile_bootstrap_ok'', ''profile_backfilled'')))'
+      into is_filled_by_others;
+    if is_filled_by_others then
+      raise exception 'rollcall: the application makes profiles in % by itself, without a trigger', s.target_table
+        using errcode = 'object_not_in_prerequisite_state',
+          detail = 'A plain insert of its clients would fail on a profile that is there already.', hint = hint;
+    end if;
   end if;
   if exists (select from rollcall.unfilled_columns()) then
     raise exception 'rollcall: the definition gives no value to %', (select string_agg(quote_ident(c), ', ') from rollcall.unfilled_columns() c)
@@ -204,6 +228,15 @@ end
 $$;
 comment on function rollcall.install_signup_trigger() is
   'Adds Rollcall''s trigger to auth.users, after everybody else''s; refuses where it could harm. Returns what was done.';
+
+-- An installed trigger keeps up with an upgrade; nothing is locked for that.
+do $$
+begin
+  if rollcall.is_ours(to_regprocedure('public.handle_new_user()')) then
+    execute replace(pg_get_functiondef('rollcall.on_signup()'::regprocedure), 'FUNCTION rollcall.on_signup()', 'FUNCTION public.handle_new_user()');
+  end if;
+end
+$$;
 
 -- The guard -------------------------------------------------------------------------------------------------------
 

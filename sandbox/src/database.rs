@@ -34,10 +34,22 @@ impl Server {
         self.template
             .get_or_try_init(|| self.make_template())
             .await?;
+        self.copy(name, TEMPLATE).await
+    }
+
+    /// Makes a copy of a database that nobody is connected to, under a name of its own.
+    ///
+    /// # Errors
+    /// If the server is down, or somebody stays connected to the other database.
+    pub async fn copy_database(&self, other: &Database) -> Result<Database> {
+        self.copy(&self.fresh_name(), &other.name).await
+    }
+
+    async fn copy(&self, name: &str, template: &str) -> Result<Database> {
         let client = connect(&self.url("supabase_admin", "postgres")).await?;
         client
             .batch_execute(&format!(
-                "create database \"{name}\" owner postgres template {TEMPLATE}"
+                "create database \"{name}\" owner postgres template \"{template}\""
             ))
             .await
             .with_context(|| format!("the database {name} could not be made"))?;
@@ -52,8 +64,12 @@ impl Server {
     /// # Errors
     /// If the server is down.
     pub async fn fresh_database(&self) -> Result<Database> {
+        self.create_database(&self.fresh_name()).await
+    }
+
+    fn fresh_name(&self) -> String {
         let number = self.fresh_databases.fetch_add(1, Ordering::Relaxed);
-        self.create_database(&format!("fresh_{number}")).await
+        format!("fresh_{number}")
     }
 
     async fn make_template(&self) -> Result<()> {

@@ -26,8 +26,8 @@ class Documentation(unittest.TestCase):
 
     def test_the_numbers_in_the_readme_are_the_templates(self):
         kinds = [resource["Type"] for resource in source()["Resources"].values()]
-        self.assertEqual(kinds.count("AWS::CloudWatch::Alarm"), 16)
-        self.assertIn("sixteen CloudWatch alarms", README)
+        self.assertEqual(kinds.count("AWS::CloudWatch::Alarm"), 17)
+        self.assertIn("seventeen CloudWatch alarms", README)
         self.assertEqual(kinds.count("AWS::Logs::LogGroup"), 5)
         self.assertIn("five log groups", README)
         timeout = source()["Resources"]["BackfillFunction"]["Properties"]["Timeout"]

@@ -259,6 +259,14 @@ FAULTS = {
         (put(*STAGE, "AccessLogSettings", "Format", "{}"), "who called"),
         (drop("Resources", "BackfillApiApiGatewayDefaultStage"), "no stage"),
     ],
+    alarms.every_alarm_can_be_told_apart: [
+        (put(*of("DeadLettersAlarm", "ActionsEnabled"), False), "silent"),
+        (put(*of("DeadLettersAlarm", "AlarmName"), "dead-letters"), "does not let in"),
+        (drop(*of("DeadLettersAlarm", "AlarmDescription")), "says nothing"),
+        (put(*of("DeadLettersAlarm", "Period"), 90), "impossible period"),
+        (put(*of("BackfillMachineEndedAlarm", "ActionsEnabled"), False), "silent"),
+        (put(*of("BackfillMachineEndedAlarm", "Metrics", 1, "MetricStat", "Period"), 90), "impossible period"),
+    ],
     alarms.alarms_watch_the_checks: [
         (drop("Resources", "RecentIssuesErrorsAlarm"), "nothing watches AWS/Lambda Errors RecentIssuesFunction"),
         (drop("Resources", "BackfillThrottlesAlarm"), "nothing watches AWS/Lambda Throttles BackfillFunction"),
@@ -268,10 +276,6 @@ FAULTS = {
         (drop(*of("DeadLettersAlarm", "AlarmActions")), "does not reach"),
         (put(*of("HealthCheckVerdictAlarm", "OKActions"), [{"Ref": "AlertTopic"}]), "does not reach"),
         (put(*of("HealthCheckMissingAlarm", "AlarmActions"), [{"Ref": "AlertTopic"}]), "does not reach"),
-        (put(*of("DeadLettersAlarm", "ActionsEnabled"), False), "silent"),
-        (put(*of("DeadLettersAlarm", "AlarmName"), "dead-letters"), "does not let in"),
-        (drop(*of("DeadLettersAlarm", "AlarmDescription")), "says nothing"),
-        (put(*of("DeadLettersAlarm", "Period"), 90), "impossible period"),
     ],
     alarms.alerts_that_were_not_sent_raise_an_alarm: [
         (drop("Resources", "RecentIssuesUnsentFilter"), "nobody learns of alerts in RecentIssuesLogs"),
@@ -286,6 +290,13 @@ FAULTS = {
         (put(*of("HealthCheckVerdictAlarm", "TreatMissingData"), "notBreaching"), "a late run"),
         (put(*of("HealthCheckSlowAlarm", "MetricName"), "Latency"), "HealthCheckFunction reports no Latency"),
         (drop("Resources", "BackfillFailuresAlarm"), "could not create"),
+    ],
+    alarms.executions_that_end_from_outside_raise_an_alarm: [
+        (drop("Resources", "BackfillMachineEndedAlarm"), "nothing watches ExecutionsTimedOut of BackfillMachine"),
+        (drop(*of("BackfillMachineEndedAlarm", "Metrics", 2)), "nothing watches ExecutionsAborted of BackfillMachine"),
+        (put(*of("BackfillMachineEndedAlarm", "Metrics", 0, "Expression"), "timedOut + aborted"), "the sum of its metrics"),
+        (put(*of("BackfillMachineEndedAlarm", "Threshold"), 2), "at the first"),
+        (drop(*of("BackfillMachineEndedAlarm", "AlarmActions")), "does not reach"),
     ],
     alarms.the_dashboard_shows_what_is_reported: [
         (drop("Resources", "Dashboard"), "there are 0 dashboards"),

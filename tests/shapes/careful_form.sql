@@ -2,8 +2,8 @@
 -- tidies what comes in, another keeps a history, and flags come as booleans.
 --
 -- @target public.profiles id
+-- @undo keeps
 -- @differs birth_date marketing
--- @also public.profile_history
 -- @form full_name=  Person   {n} ; birth_date=1990-02-1{d}; marketing=true
 
 create table public.profiles (

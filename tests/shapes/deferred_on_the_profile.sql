@@ -2,9 +2,13 @@
 -- the caller's rights, which Supabase Auth does not have.
 --
 -- @target public.profiles id
--- @by-client insert into public.profiles (id, email) values (auth.uid(), 'someone@example.com')
+-- @replay no
+-- @by-client insert into public.profiles (id, email) values (auth.uid(), public.auth_email())
 -- @make no commit
 
+create function public.auth_email() returns text language sql stable security definer set search_path = '' as $$
+  select email::text from auth.users where id = auth.uid()
+$$;
 create table public.profiles (
   id uuid primary key references auth.users on delete cascade,
   email text

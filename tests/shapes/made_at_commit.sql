@@ -1,6 +1,7 @@
 -- A profile that is made at the commit of the signup, when Supabase Auth has written all it has to say.
 --
 -- @target public.profiles id
+-- @replay no
 -- @make no
 
 create table public.profiles (

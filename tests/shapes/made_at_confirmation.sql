@@ -2,6 +2,7 @@
 -- insert.
 --
 -- @target public.profiles id
+-- @replay no
 -- @form full_name=Person {n}
 -- @left-out email-unconfirmed phone-unconfirmed oauth-unverified invite link anonymous web3
 -- @make no

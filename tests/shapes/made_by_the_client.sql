@@ -1,6 +1,7 @@
 -- A recipe book: the browser makes the profile after the first login, by a plain insert that would fail on a second row.
 --
 -- @target public.profiles id
+-- @replay no
 -- @by-client insert into public.profiles (id, email) values (auth.uid(), public.auth_email())
 -- @make no
 

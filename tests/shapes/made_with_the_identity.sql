@@ -1,6 +1,7 @@
 -- A forum that shows where people come from: the profile comes with the first identity, by a plain insert.
 --
 -- @target public.profiles id
+-- @replay no
 -- @left-out anonymous
 -- @make no
 

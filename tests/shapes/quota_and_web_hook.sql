@@ -3,7 +3,8 @@
 -- supabase_functions are what those extensions make, less the worker that sends.
 --
 -- @target public.profile id
--- @also public.quota net.http_request_queue
+-- @sends requests
+-- @also public.quota
 -- @form full_name=Person {n}
 
 create schema net;

@@ -1,6 +1,8 @@
 -- An importer of many users: one trigger a statement makes the profiles of all its rows.
 --
 -- @target public.profiles id
+-- @make no on_auth_users_created
+-- @replay no
 -- @form full_name=Person {n}
 
 create table public.profiles (

@@ -2,6 +2,7 @@
 -- one column among others. A definition cannot make a tenant, so a repair has to go through the application's function.
 --
 -- @target public.usuarios user_id
+-- @make no tenant_id
 -- @also public.tenants public.tenant_members
 -- @form nome=Pessoa {n}; empresa=Empresa {n}
 -- @repair replay

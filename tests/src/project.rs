@@ -9,6 +9,7 @@ use rollcall::{
     session::Session,
 };
 use rollcall_sandbox::{Auth, Database, Options, Server};
+use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 
 static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
@@ -46,7 +47,13 @@ impl Project {
 
     /// A project whose profiles are Rollcall's: its table, its definition and its signup trigger, and nobody in it.
     pub async fn migrated() -> Result<Self> {
-        Self::migrated_on(server()?).await
+        static MADE: OnceCell<Project> = OnceCell::const_new();
+        let server = server()?;
+        let made = MADE
+            .get_or_try_init(|| Self::migrated_on(server))
+            .await?;
+        let database = server.copy_database(&made.database).await?;
+        Ok(Self { database })
     }
 
     /// The same on a server that the test does not share.
@@ -63,15 +70,21 @@ impl Project {
         Ok(project)
     }
 
-    /// A project with a profile table and a signup trigger of its own, as Supabase's guide has them, which Rollcall
-    /// watches: it has no trigger there.
-    pub async fn watched() -> Result<Self> {
+    /// An application that has never met Rollcall: a profile table and a signup trigger of its own, as Supabase's guide
+    /// has them.
+    pub async fn with_application() -> Result<Self> {
         let project = Self::without_rollcall().await?;
         project
             .connect()
             .await?
             .batch_execute(include_str!("project/application.sql"))
             .await?;
+        Ok(project)
+    }
+
+    /// The same, and Rollcall watches it: it has no trigger there.
+    pub async fn watched() -> Result<Self> {
+        let project = Self::with_application().await?;
         project.migrate().await?;
         Ok(project)
     }

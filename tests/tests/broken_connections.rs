@@ -217,7 +217,9 @@ async fn nobody_has_a_profile(project: &Project) -> Result<()> {
                where datname = current_database() and application_name = 'rollcall'";
     client.batch_execute(end).await?;
     client
-        .batch_execute("delete from public.profiles; delete from public.user_events; delete from rollcall.repair_failure")
+        .batch_execute(
+            "delete from public.profiles; delete from rollcall.event; delete from rollcall.failure",
+        )
         .await?;
     Ok(())
 }
@@ -228,8 +230,8 @@ async fn everyone_was_repaired_once(project: &Project) -> Result<()> {
     let counts: Vec<i64> = sql::values(
         &client,
         "select count(*) from public.profiles
-         union all select count(distinct user_id) from public.user_events
-         union all select count(*) from public.user_events",
+         union all select count(distinct user_id) from rollcall.event
+         union all select count(*) from rollcall.event",
     )
     .await?;
     ensure!(counts == [i64::from(USERS); 3], "{counts:?}");
@@ -241,7 +243,7 @@ async fn only_whole_batches_were_kept(project: &Project) -> Result<()> {
     let client = project.connect().await?;
     let row = client
         .query_typed_one(
-            "select (select count(*) from public.profiles), (select count(*) from public.user_events)",
+            "select (select count(*) from public.profiles), (select count(*) from rollcall.event)",
             &[],
         )
         .await?;

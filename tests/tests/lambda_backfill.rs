@@ -271,6 +271,14 @@ async fn an_account_type_that_the_column_cannot_take_is_refused_and_changes_noth
         )
         .await?;
     project.migrate().await?;
+    project
+        .connect()
+        .await?
+        .batch_execute(
+            "select rollcall.define('public.profiles', $$select u.id as _user_id, u.created_at as _signed_up_at,
+               u.id, u.email::text as email, 'sme'::text as account_type from auth.users u$$)",
+        )
+        .await?;
     project.add_users_without_profile(3).await?;
     let before = state(&project).await?;
     let lambda = start(&project).await?;

@@ -251,6 +251,16 @@ type Blindness<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str);
 async fn what_cannot_be_looked_at_is_unknown_and_an_alert() -> Result<()> {
     let migrated = Project::migrated().await?.url();
     let bare = Project::without_rollcall().await?.url();
+    let undefined = Project::without_rollcall().await?;
+    undefined.migrate().await?;
+    let undefined = undefined.url();
+    let dropped = Project::migrated().await?;
+    dropped
+        .connect()
+        .await?
+        .batch_execute("drop table public.profiles")
+        .await?;
+    let dropped = dropped.url();
     let nobody_listens = {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         format!("postgresql://postgres@{}/x", listener.local_addr()?)
@@ -289,6 +299,16 @@ async fn what_cannot_be_looked_at_is_unknown_and_an_alert() -> Result<()> {
             "not migrated",
             vec![("DATABASE_URL", &bare)],
             "not_migrated",
+        ),
+        (
+            "no definition",
+            vec![("DATABASE_URL", &undefined)],
+            "no_definition",
+        ),
+        (
+            "profile table dropped",
+            vec![("DATABASE_URL", &dropped)],
+            "statement_refused",
         ),
         (
             "secret missing",
@@ -516,19 +536,12 @@ async fn a_database_that_stalls_is_given_up_in_time_to_alert() -> Result<()> {
     both(async |binary, topic| {
         let (project, _) = project_with_a_failed_signup().await?;
         let client = project.connect().await?;
-        let definition: String = client
-            .query_typed_one(
-                "select pg_catalog.pg_get_viewdef('rollcall.expected_profile'::regclass)",
-                &[],
-            )
-            .await?
-            .get(0);
         client
-            .batch_execute(&format!(
-                "create or replace view rollcall.expected_profile as select d.* from ({}) d,
-                   (select pg_sleep(60) is null as slept offset 0) s where not s.slept",
-                definition.trim().trim_end_matches(';')
-            ))
+            .batch_execute(
+                "create table public.kept as select query from rollcall.settings;
+                 update rollcall.settings set query =
+                   'select d.* from (' || query || ') d, (select pg_sleep(60) is null as slept offset 0) s where not s.slept'",
+            )
             .await?;
 
         let deadline = Duration::from_secs(9);
@@ -541,9 +554,7 @@ async fn a_database_that_stalls_is_given_up_in_time_to_alert() -> Result<()> {
 
         // What still runs on the given-up connection is not taken for the next answer.
         client
-            .batch_execute(&format!(
-                "create or replace view rollcall.expected_profile as {definition}"
-            ))
+            .batch_execute("update rollcall.settings s set query = k.query from public.kept k")
             .await?;
         let answer = lambda.invoke_within(json!({}), deadline).await?;
         assert_eq!(answer["verdict"], "inconsistent", "{binary}: {answer}");

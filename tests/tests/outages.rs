@@ -145,7 +145,7 @@ async fn a_repair_whose_database_goes_away_is_finished_by_the_next() -> Result<(
     outage?;
     let answer = answer?;
     ensure!(
-        answer["retryable"] == true || answer["ending"] == "out_of_time",
+        answer["retryable"] == true || answer["stop_reason"] == "out_of_time",
         "{answer}"
     );
     server.restart()?;
@@ -182,7 +182,7 @@ async fn a_repair_whose_database_goes_away_is_finished_by_the_next() -> Result<(
         next["verdict"] == "consistent" && next["remaining"] == 0,
         "{next}"
     );
-    let events = "select count(*) from public.user_events where kind = 'profile_backfilled'";
+    let events = "select count(*) from rollcall.event where kind = 'profile_backfilled'";
     ensure!(project.count(events).await? == 60);
     Ok(())
 }

@@ -102,6 +102,9 @@ async fn plant() -> Result<Planted> {
         )
         .await?;
     project.migrate().await?;
+    client
+        .batch_execute("select rollcall.install_signup_trigger()")
+        .await?;
     // What a team's own trigger may say, to the client and in errors that quote the row.
     client
         .batch_execute(
@@ -342,7 +345,7 @@ async fn the_functions_tell_nothing_at_the_finest_log_level() -> Result<()> {
     }
     let failed = planted
         .project
-        .count("select count(*) from rollcall.repair_failure")
+        .count("select count(*) from rollcall.failure")
         .await?;
     ensure!(failed >= 5, "the refusals that were planted: {failed}");
     planted.check_lambda("backfill", &lambda)?;
@@ -396,22 +399,33 @@ async fn no_command_tells_anything() -> Result<()> {
     planted.canaries.check("dashboard", &overview.to_string())?;
     for command in [
         "diagnose".to_owned(),
+        "doctor".to_owned(),
+        "probe".to_owned(),
         "mismatches".to_owned(),
         "recent".to_owned(),
         "health".to_owned(),
         "verify".to_owned(),
+        "definition show".to_owned(),
+        "definition draft".to_owned(),
+        "trigger status".to_owned(),
         format!("events {id}"),
+        format!("explain {id}"),
         "backfill".to_owned(),
         format!("backfill --user {id}"),
         "backfill --apply".to_owned(),
         format!("backfill --apply --yes --user {id}"),
         "backfill --apply --yes --batch-size 3".to_owned(),
+        "runs".to_owned(),
         "diagnose".to_owned(),
-        "migrate --again".to_owned(),
+        "migrate --yes".to_owned(),
         "rollback --diagnostics --yes".to_owned(),
         "health".to_owned(),
-        "migrate".to_owned(),
-        "rollback --everything --yes".to_owned(),
+        "migrate --yes".to_owned(),
+        "rollback --yes".to_owned(),
+        // and without Rollcall
+        "diagnose".to_owned(),
+        "mismatches".to_owned(),
+        format!("explain {id}"),
     ] {
         for format in ["table", "json"] {
             let mut arguments: Vec<&str> = command.split(' ').collect();
@@ -432,7 +446,7 @@ async fn no_error_tells_the_connection_string() -> Result<()> {
         let in_argument = ["--database-url", &url, "migrate"];
         for (env, arguments) in [
             (&in_variable[..], &["health", "--format", "json"][..]),
-            (&in_variable, &["rollback", "--everything", "--yes"]),
+            (&in_variable, &["rollback", "--yes"]),
             (&in_variable, &["backfill", "--apply", "--yes"]),
             (&[], &in_argument),
         ] {
@@ -469,23 +483,15 @@ async fn no_error_of_a_query_tells_the_row_it_failed_on() -> Result<()> {
 async fn nothing_is_told_of_a_row(state: &str) -> Result<()> {
     let planted = plant().await?;
     let client = planted.project.connect().await?;
-    let definition: String = client
-        .query_typed_one(
-            "select pg_catalog.pg_get_viewdef('rollcall.expected_profile'::regclass)",
-            &[],
-        )
-        .await?
-        .get(0);
-    let definition = definition.trim().trim_end_matches(';');
     client
             .batch_execute(&format!(
-                "create or replace function public.refuse(text) returns boolean language plpgsql volatile as $$
+                "create function public.refuse(text) returns boolean language plpgsql volatile as $$
                  begin
                    raise exception 'refused %', $1 using errcode = '{state}', detail = $1, hint = $1,
                      table = $1, column = $1, constraint = $1;
                  end $$;
-                 create or replace view rollcall.expected_profile as
-                   select d.* from ({definition}) d where d.email is null or public.refuse(d.email)"
+                 update rollcall.settings s
+                 set query = 'select d.* from (' || s.query || ') d where d.email is null or public.refuse(d.email::text)'"
             ))
             .await
             .context("the definition cannot be edited")?;

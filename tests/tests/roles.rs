@@ -181,7 +181,7 @@ async fn neither_role_reaches_a_table_or_a_setting() -> Result<()> {
             "create function rollcall.mine() returns void language sql as ''",
             "select rollcall.expected_profile()",
             "select rollcall.actual_profile()",
-            "select rollcall.create_many(array[gen_random_uuid()], '{}', false, false)",
+            "select rollcall.create_many(array[gen_random_uuid()], '{}', false)",
             "select rollcall.repair_many(array[gen_random_uuid()], '{}', '{}', false)",
             "select rollcall.define('public.profiles', 'select')",
             "select rollcall.adopt_draft()",

@@ -242,6 +242,25 @@ async fn it_is_refused_where_the_application_makes_profiles_later() -> Result<()
     Ok(())
 }
 
+/// Its plain insert after the login would fail on the profile that is there already.
+#[tokio::test]
+async fn it_is_refused_where_clients_make_the_profiles() -> Result<()> {
+    let user = Uuid::new_v4();
+    is_refused(
+        &[
+            PROFILES,
+            "alter table public.profiles enable row level security;
+             create policy own on public.profiles for insert to authenticated with check (auth.uid() = id)",
+            &format!(
+                "insert into auth.users (id, email) values ('{user}', 'a@example.com');
+                 insert into public.profiles values ('{user}', 'a@example.com')"
+            ),
+        ],
+        "makes profiles in public.profiles by itself",
+    )
+    .await
+}
+
 #[tokio::test]
 async fn what_only_follows_or_bears_a_second_row_is_no_obstacle() -> Result<()> {
     for application in [
@@ -351,6 +370,24 @@ async fn code_that_the_application_deploys_over_it_is_what_runs_and_stays() -> R
         migrations::roll_back(&mut project.rollcall().await?, Extent::Everything).await?;
         theirs(5).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_upgrade_brings_its_function_up_to_date() -> Result<()> {
+    let (project, client) = project_with(&[PROFILES]).await?;
+    client.batch_execute(INSTALL).await?;
+    client
+        .batch_execute(
+            "create or replace function public.handle_new_user() returns trigger language plpgsql as $$
+             begin perform rollcall.of_an_older_version(new.id); return new; exception when others then return new; end $$",
+        )
+        .await?;
+    let id = sign_up(&project, 1).await?;
+    ensure!(!has_profile(&client, id).await?);
+    project.upgrade().await?;
+    let id = sign_up(&project, 2).await?;
+    ensure!(has_profile(&client, id).await?);
     Ok(())
 }
 

@@ -257,7 +257,8 @@ fn judge(signups: &[ProbedSignup], beyond_rollback: Vec<String>) -> Vec<Finding>
         blocked.append(&mut refused_by_rule);
     }
     let unused = described(&|signup| signup.is_in_use == Some(false));
-    let ways: [(Vec<String>, fn(&[String]) -> Finding); 6] = [
+    type Maker = fn(&[String]) -> Finding;
+    let ways: [(Vec<String>, Maker); 6] = [
         (blocked, finding::signups_blocked),
         (
             of(ProbeOutcome::NoProfile),

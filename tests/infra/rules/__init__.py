@@ -23,9 +23,11 @@ RULES = (
     topics.slack_is_told_and_may_do_nothing,
     api.every_route_asks_for_iam,
     api.the_api_is_throttled_and_logged,
+    alarms.every_alarm_can_be_told_apart,
     alarms.alarms_watch_the_checks,
     alarms.missing_runs_raise_an_alarm,
     alarms.alerts_that_were_not_sent_raise_an_alarm,
     alarms.verdicts_and_repairs_have_alarms,
+    alarms.executions_that_end_from_outside_raise_an_alarm,
     alarms.the_dashboard_shows_what_is_reported,
 )

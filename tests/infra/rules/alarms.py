@@ -18,6 +18,11 @@ METRICS = {
 }
 
 
+def on_one_metric(template: dict) -> dict[str, dict]:
+    """All alarms but those on an expression of several metrics."""
+    return {name: alarm for name, alarm in of_type(template, "AWS::CloudWatch::Alarm").items() if "Metrics" not in alarm}
+
+
 def watched_resource(alarm: dict) -> str | None:
     if not alarm.get("Dimensions"):
         return None
@@ -25,8 +30,21 @@ def watched_resource(alarm: dict) -> str | None:
     return subject.get("Ref") or owner(subject)
 
 
+def every_alarm_can_be_told_apart(template: dict) -> Iterator[str]:
+    for name, alarm in of_type(template, "AWS::CloudWatch::Alarm").items():
+        if alarm.get("ActionsEnabled", True) is not True:
+            yield f"{name} is silent"
+        if not pattern(alarm.get("AlarmName")).startswith("${AWS::StackName}-"):
+            yield f"{name} has a name that the topic does not let in"
+        if not alarm.get("AlarmDescription"):
+            yield f"{name} says nothing"
+        for timed in [alarm] if "Metrics" not in alarm else [m["MetricStat"] for m in alarm["Metrics"] if "MetricStat" in m]:
+            if timed.get("Period", 0) % 60 != 0 or not 60 <= timed.get("Period", 0) <= 86400:
+                yield f"{name} has an impossible period"
+
+
 def alarms_watch_the_checks(template: dict) -> Iterator[str]:
-    alarms = of_type(template, "AWS::CloudWatch::Alarm")
+    alarms = on_one_metric(template)
     watched = {}
     for name, alarm in alarms.items():
         resource = watched_resource(alarm)
@@ -36,14 +54,6 @@ def alarms_watch_the_checks(template: dict) -> Iterator[str]:
             told = PAGER_TOO
         if alarm.get("AlarmActions") != told or alarm.get("OKActions") != told:
             yield f"{name} does not reach whom it should"
-        if alarm.get("ActionsEnabled", True) is not True:
-            yield f"{name} is silent"
-        if not pattern(alarm.get("AlarmName")).startswith("${AWS::StackName}-"):
-            yield f"{name} has a name that the topic does not let in"
-        if not alarm.get("AlarmDescription"):
-            yield f"{name} says nothing"
-        if alarm.get("Period", 0) % 60 != 0 or not 60 <= alarm.get("Period", 0) <= 86400:
-            yield f"{name} has an impossible period"
 
     failing = [("AWS/Lambda", metric, function) for metric in ("Errors", "Throttles") for function in FUNCTIONS]
     failing.append(("AWS/SQS", "ApproximateNumberOfMessagesVisible", "DeadLetterQueue"))
@@ -57,7 +67,7 @@ def alarms_watch_the_checks(template: dict) -> Iterator[str]:
 
 
 def missing_runs_raise_an_alarm(template: dict) -> Iterator[str]:
-    alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
+    alarms = on_one_metric(template).values()
     for function, expression in SCHEDULES.items():
         own = [
             alarm
@@ -90,7 +100,7 @@ def alerts_that_were_not_sent_raise_an_alarm(template: dict) -> Iterator[str]:
             counted.add((found["LogGroupName"]["Ref"], pattern(metric["MetricNamespace"]), metric["MetricName"]))
     alarms = [
         (pattern(alarm["Namespace"]), alarm["MetricName"])
-        for alarm in of_type(template, "AWS::CloudWatch::Alarm").values()
+        for alarm in on_one_metric(template).values()
         if (alarm.get("Statistic"), alarm.get("Threshold"), alarm.get("TreatMissingData")) == ("Sum", 1, "notBreaching")
     ]
     for logs in ("HealthCheckLogs", "RecentIssuesLogs"):
@@ -101,7 +111,7 @@ def alerts_that_were_not_sent_raise_an_alarm(template: dict) -> Iterator[str]:
 def verdicts_and_repairs_have_alarms(template: dict) -> Iterator[str]:
     alarms = {
         (alarm["MetricName"], watched_resource(alarm)): alarm
-        for alarm in of_type(template, "AWS::CloudWatch::Alarm").values()
+        for alarm in on_one_metric(template).values()
         if alarm["Namespace"] == "Rollcall"
     }
     for metric, function in alarms:
@@ -119,6 +129,29 @@ def verdicts_and_repairs_have_alarms(template: dict) -> Iterator[str]:
     failed = alarms.get(("Failed", "BackfillFunction"), {})
     if (failed.get("Statistic"), failed.get("Threshold"), failed.get("TreatMissingData")) != ("Sum", 1, "notBreaching"):
         yield "nobody learns of profiles that a repair could not create"
+
+
+def executions_that_end_from_outside_raise_an_alarm(template: dict) -> Iterator[str]:
+    """What times out or is stopped has no state left in which it could publish that."""
+    for machine in of_type(template, "AWS::StepFunctions::StateMachine"):
+        watched = set()
+        for name, alarm in of_type(template, "AWS::CloudWatch::Alarm").items():
+            stats = [metric["MetricStat"] for metric in alarm.get("Metrics", []) if "MetricStat" in metric]
+            if not any({"Ref": machine} == d["Value"] for stat in stats for d in stat["Metric"]["Dimensions"]):
+                continue
+            watched |= {stat["Metric"]["MetricName"] for stat in stats if stat["Stat"] == "Sum"}
+            summed = [metric["Expression"] for metric in alarm["Metrics"] if metric.get("ReturnData", True)]
+            ids = [metric["Id"] for metric in alarm["Metrics"] if "MetricStat" in metric]
+            if summed != [" + ".join(f"FILL({metric}, 0)" for metric in ids)]:
+                yield f"{name} does not look at the sum of its metrics"
+            limits = (alarm.get("ComparisonOperator"), alarm.get("Threshold"), alarm.get("TreatMissingData"))
+            if limits != ("GreaterThanOrEqualToThreshold", 1, "notBreaching"):
+                yield f"{name} does not go off at the first"
+            # five minutes later nothing is well again
+            if alarm.get("AlarmActions") != ALERTS or "OKActions" in alarm:
+                yield f"{name} does not reach whom it should"
+        for metric in {"ExecutionsTimedOut", "ExecutionsAborted"} - watched:
+            yield f"nothing watches {metric} of {machine}"
 
 
 def the_dashboard_shows_what_is_reported(template: dict) -> Iterator[str]:

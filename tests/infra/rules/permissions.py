@@ -43,14 +43,9 @@ def expected_statements() -> dict[str, list[tuple]]:
     def schedule_role(function: str) -> list[tuple]:
         return [(("lambda:InvokeFunction",), arn(function), None), (("sqs:SendMessage",), DEAD_LETTERS, None)]
 
-    def states(kind: str) -> dict:
-        return {"Fn::Sub": "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:" + kind}
-
     return {
         "BackfillMachineRole": [
             (("lambda:InvokeFunction",), [arn("BackfillFunction"), arn("HealthCheckFunction")], None),
-            (("states:StartExecution",), states("stateMachine:${AWS::StackName}-backfill"), None),
-            (("states:DescribeExecution", "states:StopExecution"), states("execution:${AWS::StackName}-backfill/*"), None),
             *publishing("AlertTopic"),
         ],
         "HealthCheckRole": function_role("HealthCheckLogs", *publishing("AlertTopic")),
@@ -119,8 +114,6 @@ def every_function_and_schedule_has_its_own_role(template: dict) -> Iterator[str
 STARRED = {
     ("VpcAccess", "AttachToVpc"),
     ("VpcAccess", "NotForTheCodeItself"),
-    # the executions of one state machine, whose names are made as they start
-    ("BackfillMachineRole", "FollowRanges"),
     ("TopicKey", "AccountAdministersKey"),
     ("TopicKey", "AlarmsEncryptNotifications"),
 }

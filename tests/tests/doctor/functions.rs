@@ -1,8 +1,10 @@
 //! The functions that a signup runs.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rollcall::finding::Severity;
+use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Options, Server, SignupKind};
+use rollcall_tests::command_line::rollcall;
 use rollcall_tests::project::Project;
 
 use crate::walk::{
@@ -587,15 +589,27 @@ async fn recent_failures_in_function() -> Result<()> {
 
 #[tokio::test]
 async fn guard_overwritten() -> Result<()> {
-    let guard = "select rollcall.guard_function('public.handle_new_user()', true)";
-    Walk {
-        harmless: guard,
-        wrong: &body(INSERT),
-        severity: Severity::Warning,
-        fixed_by: guard,
-        ..WALK
-    }
-    .walk("guard_overwritten")
-    .await
-    .map(drop)
+    let project = Project::without_rollcall().await?;
+    WALK.prepare(&project).await?;
+    let url = project.url();
+    let guard = async || {
+        let arguments = ["trigger", "guard", "public.handle_new_user()", "--apply"];
+        let finished = rollcall(&[("DATABASE_URL", &url)], &arguments).await?;
+        ensure!(finished.status == Some(0), "{finished}");
+        anyhow::Ok(())
+    };
+    guard().await?;
+    ensure!(!ids(&project).await?.contains(&"guard_overwritten"));
+    project
+        .connect()
+        .await?
+        .batch_execute(&body(INSERT))
+        .await?;
+    let report = examine(&project).await?;
+    assert_eq!(report.verdict, Verdict::Consistent);
+    assert_eq!(report.findings[0].id, "guard_overwritten");
+    assert_eq!(report.findings[0].severity, Severity::Warning);
+    guard().await?;
+    ensure!(!ids(&project).await?.contains(&"guard_overwritten"));
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Rollcall itself, and rights.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rollcall::finding::Severity;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Options, Server, SignupKind};

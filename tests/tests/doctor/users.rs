@@ -1,6 +1,6 @@
 //! Users.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rollcall::finding::Severity;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Person, SignupKind};
@@ -61,6 +61,7 @@ async fn anonymous_upgrade_unnoticed() -> Result<()> {
         definition: &definition("").replace("u.deleted_at is null", "u.deleted_at is null and not u.is_anonymous"),
         wrong: &format!("insert into auth.users (id, is_anonymous, {TOKENS}) values ('00000000-0000-0000-0000-0000000000aa', true, {EMPTY})"),
         severity: Severity::Info,
+        beside: &["definition_expects_nobody"],
         fixed_by: "create function public.upgrade() returns trigger language plpgsql security definer set search_path = '' as $$
                    begin insert into public.profiles (id, email) values (new.id, new.email) on conflict do nothing; return new; end $$;
                    create trigger upgrade after update of is_anonymous on auth.users for each row execute function public.upgrade()",

@@ -146,20 +146,32 @@ impl Stage<'_> {
     }
 }
 
-pub(crate) async fn log_in(shape: &Shape, side: &Side, user: &str) -> Result<String> {
-    if let Some(sql) = &shape.by_client {
-        let client = acting_as(&side.database, "authenticated", Some(user.parse()?)).await?;
-        if let Err(error) = client.batch_execute(sql).await {
-            return Ok(outcome::<()>(Err(error.into())));
-        }
+async fn log_in(shape: &Shape, side: &Side, user: &str) -> Result<String> {
+    let browser = log_in_to_the_browser(shape, side, user).await?;
+    if browser != "done" {
+        return Ok(browser);
     }
-    if let Some(sql) = &shape.by_server {
-        let sql = sql.replace("$1", &format!("'{user}'"));
-        if let Err(error) = side.client.batch_execute(&sql).await {
-            return Ok(outcome::<()>(Err(error.into())));
-        }
-    }
-    Ok("done".to_owned())
+    let Some(sql) = &shape.by_server else {
+        return Ok(browser);
+    };
+    let end = side
+        .client
+        .batch_execute(&sql.replace("$1", &format!("'{user}'")))
+        .await;
+    Ok(outcome(end.map_err(Into::into)))
+}
+
+/// What the browser does after a login, and how that ended.
+pub(crate) async fn log_in_to_the_browser(
+    shape: &Shape,
+    side: &Side,
+    user: &str,
+) -> Result<String> {
+    let Some(sql) = &shape.by_client else {
+        return Ok("done".to_owned());
+    };
+    let client = acting_as(&side.database, "authenticated", Some(user.parse()?)).await?;
+    Ok(outcome(client.batch_execute(sql).await.map_err(Into::into)))
 }
 
 /// A few of each usual kind, one of whom confirms.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     people::{ambitious_person, person},
-    stage::{Side, Stage, id},
+    stage::{Side, Stage, State, id},
 };
 
 /// Who comes while the triggers are off.
@@ -33,6 +33,9 @@ pub(crate) async fn repair(stage: &mut Stage<'_>) -> Result<()> {
     stage.expect_unchanged("a dry run", &before).await?;
     if !stage.shape.needs_replay {
         by_definition(stage, &missing).await?;
+    }
+    if stage.shape.undo_keeps {
+        return Ok(());
     }
     by_replay(stage, &missing).await
 }
@@ -84,7 +87,7 @@ async fn come_past_the_triggers(stage: &mut Stage<'_>) -> Result<BTreeSet<Uuid>>
             .await
             .context("past every trigger")?;
         if crate::shape::logs_in(*kind) {
-            crate::people::log_in(shape, &stage.twin, &user.to_string()).await?;
+            crate::people::log_in_to_the_browser(shape, &stage.twin, &user.to_string()).await?;
         }
         let has = values::<Uuid>(
             &stage.twin.client,
@@ -194,52 +197,54 @@ async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resul
     };
     let undone = stage.rollcall(&["undo", &run, "--yes"]).await?;
     stage.expect(undone.status == Some(0), || undone.to_string());
+    if stage.shape.undo_keeps {
+        stage.expect(undone.stdout.contains("refer"), || {
+            format!("the undo does not say why it keeps profiles: {undone}")
+        });
+        return Ok(());
+    }
     let left = stage.subject.state().await?;
-    let target = stage
-        .shape
-        .target
-        .as_ref()
-        .map(|target| target.table.clone())
-        .unwrap_or_default();
-    let kept = |state: &crate::stage::State| {
-        let ours = |line: &&String| !line.starts_with("rollcall.");
-        state
-            .contents
-            .iter()
-            .filter(ours)
-            .cloned()
-            .collect::<Vec<_>>()
+    // a request that was sent stays sent
+    let kept = |state: &State| -> Vec<String> {
+        let is_theirs =
+            |line: &&String| !line.starts_with("rollcall.") && !line.starts_with("net.");
+        state.contents.iter().filter(is_theirs).cloned().collect()
     };
-    stage.expect_same(
-        &format!("undo of a repair of {target} left other rows"),
-        &kept(&before),
-        &kept(&left),
-    );
+    stage.expect_same("an undo left other rows", &kept(&before), &kept(&left));
     Ok(())
 }
 
-/// A repair through the application's own triggers makes everything that it makes.
+/// A repair through the application's own triggers makes everything that they make, or says why it cannot.
 async fn by_replay(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Result<()> {
+    const REPLAY: [&str; 4] = ["backfill", "--replay", "--apply", "--yes"];
     let before = stage.subject.state().await?;
     stage.report(&["backfill", "--replay"]).await?;
     stage
         .expect_unchanged("a dry run of a replay", &before)
         .await?;
-    let done = stage
-        .report(&["backfill", "--replay", "--apply", "--yes"])
-        .await?;
-    let made = owners_among(stage, &stage.subject, missing).await?;
-    if stage.shape.by_client.is_some() {
-        // nothing in the database makes these profiles
-        stage.expect(made.is_empty(), || {
-            format!("a replay without a trigger made {made:?}: {}", done)
+    if stage.shape.no_replay || stage.shape.sends_requests {
+        let refused = stage.rollcall(&REPLAY).await?;
+        stage.expect(refused.status == Some(2), || {
+            format!("the replay is not refused: {refused}")
         });
+        stage
+            .expect_unchanged("a replay that was refused", &before)
+            .await?;
+    }
+    if stage.shape.no_replay {
         return Ok(());
     }
+    let done = if stage.shape.sends_requests {
+        stage
+            .report(&[REPLAY.as_slice(), &["--allow-outside-calls"]].concat())
+            .await?
+    } else {
+        stage.report(&REPLAY).await?
+    };
+    let made = owners_among(stage, &stage.subject, missing).await?;
     ensure!(
         made == *missing,
-        "the replay made profiles of {made:?} instead of {missing:?}\n{}",
-        done
+        "the replay made profiles of {made:?} instead of {missing:?}: {done}"
     );
     stage.expect_same_rows("after a replay").await?;
     stage.judge("diagnose", false).await

@@ -15,6 +15,9 @@
 //! | `@by-server SQL` | what the server does after the first login; `$1` is the user's id |
 //! | `@make yes`, `@make no WORDS` | whether Rollcall's trigger may be installed, or why not |
 //! | `@repair replay` | a repair by the definition cannot make these profiles, one through the application's triggers can |
+//! | `@replay no` | no trigger on the insert of a user makes these profiles, so a replay is refused |
+//! | `@sends requests` | making a profile sends requests to other servers |
+//! | `@undo keeps` | other rows refer to a profile that a repair made, so an undo keeps it |
 //! | `@differs COLUMNS` | columns of the profile that a repair by the definition may fill otherwise |
 //! | `@random TABLE.COLUMN` | a column that the application fills at random |
 //! | `@claims PERSONS` | people whose signup takes over a row that was there before |
@@ -45,6 +48,9 @@ pub(crate) struct Shape {
     pub(crate) by_server: Option<String>,
     pub(crate) make_refused: Option<String>,
     pub(crate) needs_replay: bool,
+    pub(crate) no_replay: bool,
+    pub(crate) sends_requests: bool,
+    pub(crate) undo_keeps: bool,
     pub(crate) differs: Vec<String>,
     pub(crate) random: Option<(String, String)>,
     pub(crate) claims: Vec<String>,
@@ -127,6 +133,9 @@ impl Shape {
                     shape.make_refused = rest.strip_prefix("no").map(|why| why.trim().to_owned())
                 }
                 "repair" => shape.needs_replay = rest == "replay",
+                "replay" => shape.no_replay = rest == "no",
+                "sends" => shape.sends_requests = rest == "requests",
+                "undo" => shape.undo_keeps = rest == "keeps",
                 "differs" => shape.differs = words(),
                 "random" => {
                     shape.random = rest

@@ -1,4 +1,4 @@
--- Whoever owns Rollcall's functions must see every row, else hidden rows would read as none.
+-- The owner of Rollcall's functions must see every row, else hidden rows would read as none.
 select
   'unknown',
   coalesce(f.reason, format('users and profiles cannot be compared (SQLSTATE %s)', f.unreadable)),

@@ -5,7 +5,7 @@ select
     else format('the last %s failed to get a profile in the function %s', v.signups, x.name) end,
   'The signups went through, and their profile could not be made.',
   array['errors of the last 24 hours that no success came after'],
-  'See them: rollcall diagnose. Mend what fails in the function.' || f.then_repair,
+  'See them: rollcall diagnose. Fix what fails in the function.' || f.then_repair,
   null
 from facts f
 cross join lateral jsonb_each_text(f.failures) x (name, number)

@@ -36,7 +36,7 @@ from (
     ) with ordinality s (x, position)
   ) v
   join pg_catalog.pg_attribute a on a.attrelid = n.object and a.attname = n.columns[v.position] and a.attnotnull and not a.attisdropped
-  where v.value ~* '^new\s*\.\s*(email|phone)(\s*::\s*[\w.]+)?$|^new\s*\.\s*raw_(user|app)_meta_data\s*->>?\s*''''(\s*::\s*[\w.]+)?$|^auth\s*\.\s*(uid|email)\s*\(\s*\)$'
+  where v.value ~* '^new\s*\.\s*(email|phone)(\s*::\s*[\w.]+)?$|^new\s*\.\s*raw_(user|app)_meta_data\s*->>?\s*''''(\s*::\s*[\w.]+)?$|^auth\s*\.\s*(uid|email)\s*\(\s*\)(\s*::\s*[\w.]+)?$'
     and not t.is_conditional
     and e.text !~* '\mif\M[^;]*\m(is\s+null|is\s+not\s+null|is_anonymous)\M'
     and not exists (

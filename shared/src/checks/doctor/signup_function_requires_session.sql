@@ -2,7 +2,7 @@
 -- too.
 select
   min(e.severity),
-  format('the function %s refuses whoever is not signed in, and during a signup nobody is, %s', e.function_name, min(e.consequence)),
+  format('the function %s refuses users who are not signed in, and during a signup nobody is, %s', e.function_name, min(e.consequence)),
   min(e.meaning) || ' The error is the function''s own.',
   array[format('%s raises an error where auth.uid() or the request has no user', e.function_name)] || min(e.way),
   'Let the guard pass where there is no request: if auth.uid() is not null and … then raise.',

@@ -10,11 +10,10 @@ select
     else 'Compare it with the where of the definition, which should leave out the same users: rollcall definition check.'
   end,
   case when t.is_ours
-    then format('create or replace trigger %I after insert on auth.users for each row execute function %s;', t.name, r.signature) end
+    then format('create or replace trigger %I after insert on auth.users for each row execute function %s;', t.name, t.signature) end
 from path_trigger t
 cross join facts f
 join maker m on m.trigger_id = t.trigger_id and m.makes_profiles
-join routine r on r.function_id = t.function_id
 where t.is_enabled and t.is_conditional and t.is_on_insert
   and not exists (
     select from path_trigger o join maker n on n.trigger_id = o.trigger_id

@@ -3,7 +3,7 @@ select
   'critical',
   'the trigger that makes profiles is switched off, so the next signup gets no profile',
   'Everyone who signs up from now on is without a profile. Supabase Auth notices nothing, and neither do its logs.',
-  array_agg(format('trigger %s on %s runs %s', t.name, t.relation_name, r.signature) order by t.position),
+  array_agg(format('trigger %s on %s runs %s', t.name, t.relation_name, t.signature) order by t.position),
   -- "enable trigger" is for the owner of auth.users alone
   'Make the trigger anew, which switches it on.' || min(f.then_repair),
   (array_agg(
@@ -13,5 +13,4 @@ from trigger_state s
 cross join facts f
 join path_trigger t on s.state = 'disabled'
 join maker m on m.trigger_id = t.trigger_id and m.makes_profiles
-join routine r on r.function_id = t.function_id
 having count(*) > 0

@@ -15,20 +15,18 @@ select
   null
 from (
   -- its own insert, and nothing that would spare or catch it
-  select distinct on (t.trigger_id) t.trigger_id, t.name, t.position, r.signature, e.consequence, e.meaning
+  select distinct on (t.trigger_id) t.trigger_id, t.name, t.position, t.signature, e.consequence, e.meaning
   from path_trigger t
   cross join place l
-  join routine r on r.function_id = t.function_id
   join examined e on e.trigger_id = t.trigger_id and e.via is null and e.what = 'fails'
   join named n on n.function_id = e.function_id and n.path = e.path and n.command = 'insert into' and n.object = l.target
   where t.is_enabled and not (t.is_conditional and t.is_on_insert)
     and e.text !~* '\mon\s+conflict\M|\mexception\s+when\M|\mexists\M|\mif\M|\mcase\M|\mwhere\M'
 ) later
 join lateral (
-  select t.name, t.is_ours, r.signature
+  select t.name, t.is_ours, t.signature
   from path_trigger t
   join maker m on m.trigger_id = t.trigger_id and m.makes_profiles
-  join routine r on r.function_id = t.function_id
   where t.is_enabled and not t.is_conditional and t.position < later.position
     -- what it does under a condition may be none of the later one's users
     and not exists (select from examined e where e.trigger_id = t.trigger_id and e.via is null and e.text ~* '\mif\M|\mcase\M|\mwhere\M')

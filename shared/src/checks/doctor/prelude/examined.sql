@@ -47,7 +47,7 @@ examined as materialized (
       end as consequence,
       case then_it.what
         when 'fails' then case when t.is_for_confirmation
-          then 'Supabase Auth answers with an error to whoever follows the link, and the address stays unconfirmed.'
+          then 'Supabase Auth answers with an error to those who follow the link, and the address stays unconfirmed.'
           else 'Supabase Auth answers "Database error saving new user", and keeps nothing of the signup.' end
         when 'no profile' then 'The error is caught: the signup passes, nobody sees why, and the profile is missing.'
         when 'caught' then 'The error is caught: the signup passes, and what the function should have written is missing.'

@@ -7,13 +7,14 @@ path_trigger as materialized (
     t.tgconstraint <> 0 as is_constraint, t.tgdeferrable and t.tginitdeferred as is_at_commit, t.tgtype::integer & 4 = 4 as is_on_insert,
     -- Supabase Auth updates the user within the signup, too
     t.tgtype::integer & 4 = 0 and (t.tgqual is not null or cardinality(t.tgattr::smallint[]) > 0) as is_for_confirmation,
-    coalesce(pg_catalog.obj_description(t.tgfoid, 'pg_proc') like 'Rollcall: %', false) as is_ours,
+    r.is_ours, r.signature,
     row_number() over (
       order by t.tgdeferrable and t.tginitdeferred, t.tgtype::integer & 4 = 0, t.tgrelid <> l.users, t.tgtype::integer & 2 = 0,
         case t.tgtype::integer & 2 when 0 then t.tgtype::integer & 1 = 0 else t.tgtype::integer & 1 = 1 end, t.tgname collate "C"
     ) as position
   from place l
   join pg_catalog.pg_trigger t on t.tgrelid in (l.users, l.identities)
+  join routine r on r.function_id = t.tgfoid
   where not t.tgisinternal
     and (
       t.tgtype::integer & 4 = 4

@@ -3,9 +3,9 @@ routine as materialized (
   select
     p.oid as function_id, p.oid::pg_catalog.regprocedure::text as signature, n.nspname as schema, p.proname as name, p.proowner as owner,
     p.prosecdef as is_definer, kind.is_trigger_function, l.lanname as language, own.path as own_path,
-    d.description like 'Rollcall: %' is true as is_ours,
+    kind.is_ours,
     -- in a language that says what it does, and nobody else's
-    l.lanname in ('plpgsql', 'sql') and d.description like 'Rollcall: %' is not true and n.nspname !~
+    l.lanname in ('plpgsql', 'sql') and not kind.is_ours and n.nspname !~
       '^(pg_.*|information_schema|auth|extensions|graphql|net|realtime|rollcall|storage|supabase_functions|vault)$' as is_readable,
     case when kind.is_trigger_function then coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) collate "C" end as body
   from pg_catalog.pg_proc p
@@ -13,7 +13,12 @@ routine as materialized (
   join pg_catalog.pg_language l on l.oid = p.prolang
   left join pg_catalog.pg_description d
     on d.objoid = p.oid and d.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objsubid = 0
-  cross join lateral (select p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype as is_trigger_function) kind
+  cross join lateral (
+    select
+      p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype as is_trigger_function,
+      -- "create or replace" keeps the comment of what it replaces
+      coalesce(d.description like 'Rollcall: %' and strpos(p.prosrc, 'rollcall.') > 0, false) as is_ours
+  ) kind
   cross join lateral (
     select (
       select array_agg(btrim(s.schema, ' "')::name order by s.position)
