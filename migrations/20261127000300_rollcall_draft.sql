@@ -284,7 +284,8 @@ begin
          select cell.col, x.i, $4[x.i] as source, count(*) filter (where cell.val = x.src) as matching, count(*) as present
          from cell cross join unnest(cell.src) with ordinality x (src, i)
          where x.src <> '''' and (x.i <= $5 or cell.col <> all ($6)) and ($7 or $3 ? cell.col)
-           and (x.src not in (''true'', ''false'') or cell.col ~* ''anonym|guest'')
+           -- almost any flag is false for almost everybody
+           and (x.src not in (''true'', ''false'') or cell.col ~* ''anon|guest'')
          group by 1, 2
        ) m
        order by m.col, m.matching > 0 and m.matching * 2 >= m.present desc, %s m.matching desc, $8 -> m.col ? m.source desc, m.i',
@@ -372,8 +373,7 @@ begin
         and case n
           when 'u.id' then c.type = 'uuid'::regtype or c.category = 'S'
           when 'u.created_at' then c.category = 'D'
-          -- almost any flag is false for almost everybody
-          when 'u.is_anonymous' then c.category = 'B' and c.attname ~* 'anon|guest'
+          when 'u.is_anonymous' then c.category = 'B'
           else c.category = 'S' end
       order by i);
     if c.is_unique and not c.is_required and array_to_string(chain, ' ') like '%raw_user_meta_data%' then
