@@ -284,6 +284,8 @@ begin
          select cell.col, x.i, $4[x.i] as source, count(*) filter (where cell.val = x.src) as matching, count(*) as present
          from cell cross join unnest(cell.src) with ordinality x (src, i)
          where x.src <> '''' and (x.i <= $5 or cell.col <> all ($6)) and ($7 or $3 ? cell.col)
+           -- almost any flag is false for almost everybody
+           and (x.src not in (''true'', ''false'') or cell.col ~* ''anon|guest'')
          group by 1, 2
        ) m
        order by m.col, m.matching > 0 and m.matching * 2 >= m.present desc, %s m.matching desc, $8 -> m.col ? m.source desc, m.i',
@@ -294,7 +296,7 @@ begin
       if level = 1 and r.refuted is not null then
         refuted := refuted || jsonb_build_object(r.col, r.refuted);
       end if;
-      if r.matching * 2 >= r.present and r.matching >= (case when p_is_trial then 1 else 2 end) then
+      if r.matching >= (case when p_is_trial then r.present else greatest(2, (r.present + 1) / 2) end) then
         chosen := jsonb_set(chosen, array[r.col], coalesce(chosen -> r.col, '[]') || to_jsonb(r.source));
       end if;
     end loop;
@@ -371,8 +373,7 @@ begin
         and case n
           when 'u.id' then c.type = 'uuid'::regtype or c.category = 'S'
           when 'u.created_at' then c.category = 'D'
-          -- almost any flag is false for almost everybody
-          when 'u.is_anonymous' then c.category = 'B' and c.attname ~* 'anon|guest'
+          when 'u.is_anonymous' then c.category = 'B'
           else c.category = 'S' end
       order by i);
     if c.is_unique and not c.is_required and array_to_string(chain, ' ') like '%raw_user_meta_data%' then
@@ -419,7 +420,7 @@ begin
     needs_email := chain = '{u.email::text}' and c.is_required and fallback is null;
     note := case
       when expression is null
-        then format('NOT FILLED: %I must have a value (%s) and has no default. Add it, or repairs by this definition fail.',
+        then format('NOT FILLED: %I must have a value (%s) and has no default. Add it here, or repair with --replay.',
           c.attname, c.type_name)
       when same_for_all is null and not sources ? c.attname::text then 'by the name of the column'
       when p_example is null then 'as rows show'

@@ -15,7 +15,7 @@ declare
     'recent_errors', 'recent_health', 'recent_issues', 'recent_window', 'record_check', 'user_counts', 'user_events', 'user_record',
     'users_by_contact',
     -- probe
-    'probe_kinds', 'probe_signup', 'sample_users', 'sign_up', 'signup_example',
+    'probe_signup', 'sample_users', 'sign_up', 'signup_example',
     -- doctor
     'row_facts', 'sample_profiles',
     -- alerts
