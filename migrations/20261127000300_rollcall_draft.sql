@@ -39,7 +39,8 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
   tables as materialized (
     select
       c.oid, lower(c.relname) as name,
-      '\m(into|update|from)\s+(only\s+)?("?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(c.relname, '(\W)', '\\\1', 'g') || '"?(\W|$)' as is_written
+      '\m(into|update|from)\s+(only\s+)?("?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(c.relname, '(\W)', '\\\1', 'g') || '"?(\W|$)'
+        as is_written
     from pg_class c
     where c.relkind in ('r', 'p', 'v', 'f') and c.relnamespace = any ((select rollcall.application_schemas())::oid[])
   ),
@@ -107,8 +108,9 @@ begin
       t.oid, format('%I.%I', n.nspname, t.relname) as table_name, k.column_name as key, k.is_uuid, k.references_users,
       n.nspname = 'public' and t.relname = 'profiles' as is_profiles,
       lower(t.relname) like '%profile%' as named_profile,
-      lower(t.relname) ~ ('role|credit|quota|customer|token|device|setting|preference|subscri|wallet|balance|permission|session'
-        '|log|event|notification|membership|invit|key|secret|stat|usage|onboard|consent|address|payment|billing|purchase|order|score|streak') as is_side,
+      lower(t.relname) ~ ('role|credit|quota|customer|token|device|setting|preference|subscri|wallet|balance|permission|session|log|event'
+        '|notification|membership|invit|key|secret|stat|usage|onboard|consent|address|payment|billing|purchase|order|score|streak')
+        as is_side,
       t.oid = any (written) as is_written
     from pg_class t
     join pg_namespace n on n.oid = t.relnamespace
@@ -175,10 +177,11 @@ comment on function rollcall.candidate_tables() is
 
 create or replace function rollcall.is_privilege(p_name text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select string_to_array(n, '_') && '{role,roles,type,types,kind,plan,plans,tier,level,levels,admin,staff,moderator,superuser,permission,permissions,
-      privilege,privileges,scope,scopes,status,verified,approved,credit,credits,balance,quota,limit,limits,premium,pro,paid,subscription,
-      active,enabled,banned,blocked,flag,flags,access,grant,grants}'
-    or n ~ '(account|user|profile|member)(type|role|plan|level)|isadmin|(org|organi[sz]ation|tenant|team|group|company|workspace|owner)_?id$'
+  select string_to_array(n, '_') && '{role,roles,type,types,kind,plan,plans,tier,level,levels,admin,staff,moderator,superuser,
+      permission,permissions,privilege,privileges,scope,scopes,status,verified,approved,credit,credits,balance,quota,limit,limits,
+      premium,pro,paid,subscription,active,enabled,banned,blocked,flag,flags,access,grant,grants}'
+    or n ~ ('(account|user|profile|member)(type|role|plan|level)|isadmin'
+      '|(org|organi[sz]ation|tenant|team|group|company|workspace|owner)_?id$')
   from lower(regexp_replace(p_name, '([a-z0-9])([A-Z])', '\1_\2', 'g')) n
 $$;
 comment on function rollcall.is_privilege(text) is
@@ -202,8 +205,9 @@ $$;
 comment on function rollcall.sources_by_name(text) is
   'What a column of this name usually holds, as SQL text over auth.users u, the first that has a value; empty: not known.';
 
-create or replace function rollcall.draft_evidence(p_table regclass, p_key name, p_key_is_uuid boolean, p_user_ids uuid[], p_is_trial boolean)
-returns jsonb
+create or replace function rollcall.draft_evidence(
+  p_table regclass, p_key name, p_key_is_uuid boolean, p_user_ids uuid[], p_is_trial boolean
+) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off set row_security = off as $$
 declare
   auth_columns constant text[] := array(
@@ -216,7 +220,8 @@ declare
   privileges constant text[] := array(
     select a.attname::text from pg_attribute a where a.attrelid = p_table and a.attnum > 0 and rollcall.is_privilege(a.attname));
   usual constant jsonb := (
-    select jsonb_object_agg(a.attname, rollcall.sources_by_name(a.attname)) from pg_attribute a where a.attrelid = p_table and a.attnum > 0);
+    select jsonb_object_agg(a.attname, rollcall.sources_by_name(a.attname))
+    from pg_attribute a where a.attrelid = p_table and a.attnum > 0);
   chosen jsonb := '{}';
   refuted jsonb := '{}';
   kinds jsonb;
@@ -256,7 +261,8 @@ begin
     group by 1 having not rollcall.is_privilege(min(k.key)) order by 2 desc, 1 limit 40
   ) m;
   if sources @> array['u.raw_user_meta_data ->> ''first_name''', 'u.raw_user_meta_data ->> ''last_name'''] then
-    sources := sources || 'nullif(concat_ws('' '', u.raw_user_meta_data ->> ''first_name'', u.raw_user_meta_data ->> ''last_name''), '''')'::text;
+    sources := sources
+      || 'nullif(concat_ws('' '', u.raw_user_meta_data ->> ''first_name'', u.raw_user_meta_data ->> ''last_name''), '''')'::text;
   end if;
 
   -- Each value of each row beside the values of all sources; written as to_jsonb writes them, the same for every type.
@@ -326,9 +332,10 @@ begin
     select
       a.attname, format_type(a.atttypid, a.atttypmod) as type_name, rollcall.is_privilege(a.attname) as is_privilege,
       a.attnotnull or y.typnotnull as is_required, coalesce(pg_get_expr(d.adbin, d.adrelid), y.typdefault) as default_value,
-      coalesce(pg_get_expr(d.adbin, d.adrelid), y.typdefault) ~* '\(|^current_|^local' as is_computed, b.oid as type, b.typcategory as category,
+      coalesce(pg_get_expr(d.adbin, d.adrelid), y.typdefault) ~* '\(|^current_|^local' as is_computed,
+      b.oid as type, b.typcategory as category,
       -- metadata is written by the user and may be of any size
-      case when b.oid in ('varchar'::regtype, 'bpchar'::regtype) and a.atttypmod > 4 then least(a.atttypmod - 4, 2048) else 2048 end as max_length,
+      least(2048, case when b.oid in ('varchar'::regtype, 'bpchar'::regtype) and a.atttypmod > 4 then a.atttypmod - 4 end) as max_length,
       exists (select from pg_constraint k where k.conrelid = p_table and k.contype = 'f' and a.attnum = any (k.conkey)) as is_reference,
       y.typtype = 'd' or exists (
         select from pg_constraint k where k.conrelid = p_table and k.contype = 'c' and a.attnum = any (k.conkey)) as is_checked,
@@ -382,7 +389,8 @@ begin
       when c.is_privilege and (c.default_value is not null or p_example is null or (p_example ->> 'has_borrowed_domain')::boolean) then null
       else coalesce(p_example, p_evidence) #>> array['rest', c.attname::text]
     end;
-    if chain = '{}' and (c.is_computed or coalesce(substring(c.default_value from '^''(.*)''(::.*)?$'), c.default_value) = same_for_all) then
+    if chain = '{}'
+      and (c.is_computed or coalesce(substring(c.default_value from '^''(.*)''(::.*)?$'), c.default_value) = same_for_all) then
       same_for_all := null;
     end if;
     fallback := case
@@ -392,7 +400,7 @@ begin
       when c.category = 'S' and not c.is_computed then format('(%s)::text', c.default_value)
       when c.category <> 'S' or c.is_privilege or chain = '{u.email::text}' then null
       when (c.is_unique or c.is_checked) and lower(c.attname) ~ 'name|handle|slug'
-        then format('left(''user_'' || replace(u.id::text, ''-'', ''''), %s)', least(c.max_length, 20))
+        then format('left(''user_'' || md5(u.id::text), %s)', least(c.max_length, 20))
       when chain <> '{}' and not (c.is_unique or c.is_checked) then ''''''
     end;
 
@@ -411,7 +419,8 @@ begin
     needs_email := chain = '{u.email::text}' and c.is_required and fallback is null;
     note := case
       when expression is null
-        then format('NOT FILLED: %I must have a value (%s) and has no default. Add it, or repairs by this definition fail.', c.attname, c.type_name)
+        then format('NOT FILLED: %I must have a value (%s) and has no default. Add it, or repairs by this definition fail.',
+          c.attname, c.type_name)
       when same_for_all is null and not sources ? c.attname::text then 'by the name of the column'
       when p_example is null then 'as rows show'
       else 'as tried signups showed' end;
@@ -441,11 +450,6 @@ declare
   conditions text;
   head text[];
 begin
-  if target is null then
-    raise exception 'rollcall: no table could hold the profiles'
-      using errcode = 'RC009', detail = 'A profile table has a uuid or text column with a unique index of its own that holds the user''s id.',
-        hint = 'Name your table: rollcall definition draft TABLE. Where there is none: select rollcall.create_profile_table();';
-  end if;
   select format('%I.%I', n.nspname, t.relname) into target_name
   from pg_class t join pg_namespace n on n.oid = t.relnamespace where t.oid = target and t.relkind in ('r', 'p');
   select k.column_name, k.is_uuid into key
@@ -454,14 +458,16 @@ begin
   order by k.column_name = example ->> 'key' desc nulls last, k.priority
   limit 1;
   if key.column_name is null or target_name is null then
-    raise exception 'rollcall: no column of % can tell whose profile a row is', coalesce(target_name, target::text)
+    raise exception 'rollcall: no column of % can tell whose profile a row is', coalesce(target_name, target::text, 'any table')
       using errcode = 'invalid_table_definition',
-        detail = 'One row for one user is needed: a uuid or text column of a table that holds the user''s id, with a unique index of its own.',
-        hint = 'A key of several columns does not do, nor does a view. Add such an index, or write the definition: rollcall.define(table, query).';
+        detail = 'One row for one user is needed: a uuid or text column that holds the user''s id, with a unique index of its own.',
+        hint = 'A key of several columns does not do, nor does a view. Add such an index, or write the definition: '
+          'rollcall.define(table, query). Where there is no profile table: select rollcall.create_profile_table();';
   end if;
   -- half of them the newest, half of them at random (as ids are); each half by an index, or in a table that is small
   execute format(
-    'select array((select x.id from auth.users x %1$s order by %2$s limit 500) union (select x.id from auth.users x %1$s order by x.id limit 500))',
+    'select array((select x.id from auth.users x %1$s order by %2$s limit 500)
+       union (select x.id from auth.users x %1$s order by x.id limit 500))',
     case when has_deleted then 'where x.deleted_at is null' end,
     case when pg_relation_size('auth.users') < 32 * 1024 * 1024 then 'x.created_at desc nulls last' else 'x.id desc' end) into users;
   evidence := rollcall.draft_evidence(target, key.column_name, key.is_uuid, users, false);
@@ -478,28 +484,28 @@ begin
   execute format(
     'select array[count(*)%s] from auth.users u join %s t on %s where u.id = any ($1)',
     (
-      select string_agg(format(
-        ', count(*) filter (where to_jsonb(t.%I) #>> ''{}'' is not distinct from to_jsonb(%s) #>> ''{}'')', x.name, x.expression), '' order by x.i)
+      select string_agg(format(', count(*) filter (where to_jsonb(t.%I) #>> ''{}'' is not distinct from to_jsonb(%s) #>> ''{}'')',
+        x.name, x.expression), '' order by x.i)
       from unnest(c.names, c.expressions) with ordinality x (name, expression, i)
     ), target_name, evidence ->> 'matches') into shares using users;
 
   -- Kinds of users that are left out, if nobody of the kind has a row: their tried signup made none; or at least five of
   -- them have none, while nine of ten others have one; or a trigger's condition names them.
-  select coalesce(sum((k.value ->> 'users')::bigint), 0) as users, coalesce(sum((k.value ->> 'rows')::bigint), 0) as with_row
-    into others
-  from jsonb_each(evidence -> 'kinds') k where (k.value ->> 'rows')::bigint > 0;
+  select coalesce(sum(k.users), 0) as users, coalesce(sum(k.rows), 0) as with_row into others
+  from jsonb_each(evidence -> 'kinds') x cross join lateral jsonb_to_record(x.value) k (users bigint, rows bigint)
+  where k.rows > 0;
   left_out := array(
     select x.kind
     from unnest(array['unconfirmed', 'anonymous', 'phone', 'sso', 'other']) x (kind)
-    cross join lateral (select evidence #> array['kinds', x.kind] as counts) k
-    where coalesce((k.counts ->> 'rows')::bigint, 0) = 0
+    cross join lateral jsonb_to_record(coalesce(evidence #> array['kinds', x.kind], '{}')) k (users bigint, rows bigint)
+    where coalesce(k.rows, 0) = 0
       and (
         example -> 'left_out' ? x.kind
-        or ((k.counts ->> 'users')::bigint >= 5 and others.users >= 5 and others.with_row >= 0.9 * others.users)
+        or (k.users >= 5 and others.users >= 5 and others.with_row >= 0.9 * others.users)
         or (x.kind = 'anonymous' and example is null and exists (
           select from pg_trigger g
           where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal
-            and pg_get_triggerdef(g.oid) ~* 'when \(.*(is_anonymous is not true|is_anonymous = false|not new\.is_anonymous|is_anonymous is false)'))
+            and pg_get_triggerdef(g.oid) ~* 'when \(.*(is_anonymous is (not true|false)|is_anonymous = false|not new\.is_anonymous)'))
       ));
   if left_out @> '{anonymous,phone}' or (c.needs_email and coalesce((evidence #>> '{kinds,phone,rows}')::bigint, 0) = 0) then
     left_out := array_remove(array_remove(array_remove(left_out, 'anonymous'), 'phone'), 'other') || 'no_email'::text;

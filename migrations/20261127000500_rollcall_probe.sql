@@ -13,17 +13,17 @@ language sql stable security definer set search_path = pg_catalog, pg_temp set j
   from code
   -- with a bracket behind it; or, in dynamic SQL, anywhere
   cross join lateral regexp_matches(code.source,
-    '(?:("?\w+"?)\s*\.\s*)?\m"?(dblink\w*|https?_(?:get|post|put|patch|delete|head|request)|http|pg_background_launch|lo_export|lo_import|pg_file_\w+)"?\s*\('
-    || case when code.source ~* '\mexecute\M' then '|()\m(dblink\w*|http_(?:get|post|put|patch|delete|head)|lo_export|pg_file_write)\M' else '' end, 'gi') x
+    '(?:("?\w+"?)\s*\.\s*)?\m"?(dblink\w*|http(?:_(?:get|post|put|patch|delete|head|request))?|pg_background_launch|lo_(?:ex|im)port'
+    '|pg_file_\w+)"?\s*\('
+    || case when code.source ~* '\mexecute\M'
+      then '|()\m(dblink\w*|http_(?:get|post|put|patch|delete|head)|lo_export|pg_file_write)\M' else '' end, 'gi') x
   cross join lateral (select array[lower(btrim(x[1], '"')), coalesce(x[2], x[4])] as m) y
   -- pg_net and web hooks write into a queue, which is rolled back
   where coalesce(m[1], '') not in ('net', 'supabase_functions')
     and not (
-      m[1] is null
-      and exists (select from pg_proc p where p.proname = lower(m[2]) and p.pronamespace in (to_regnamespace('net'), to_regnamespace('supabase_functions')))
-      and not exists (
-        select from pg_proc p
-        where p.proname = lower(m[2]) and p.pronamespace not in (to_regnamespace('net'), to_regnamespace('supabase_functions')))
+      m[1] is null and coalesce((
+        select bool_and(n.nspname in ('net', 'supabase_functions'))
+        from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.proname = lower(m[2])), false)
     )
   union
   select 'copy … program' from code where code.source ~* '\mcopy\M[^;]*\mprogram\M'
@@ -83,7 +83,11 @@ begin
              "age": "no number", "empty": "", "null": null}'
       from (
         select distinct m[1] as key
-        from (select s.query as source from rollcall.settings s union all select c.source from rollcall.signup_code() c where p_keys is null) read
+        from (
+          select s.query as source from rollcall.settings s
+          union all
+          select c.source from rollcall.signup_code() c where p_keys is null
+        ) read
         cross join lateral regexp_matches(read.source, '->>?\s*''(\w+)''', 'g') m
       ) k
     ),
@@ -158,7 +162,8 @@ begin
     group by x.i, x.target, x.content
     order by x.i
   loop
-    execute format('insert into %1$s (%2$s) select %2$s from pg_catalog.jsonb_populate_record(null::%1$s, $1)', r.target, r.columns) using r.content;
+    execute format('insert into %1$s (%2$s) select %2$s from pg_catalog.jsonb_populate_record(null::%1$s, $1)', r.target, r.columns)
+      using r.content;
     update auth.users u set role = 'authenticated', updated_at = now() where u.id = user_id and u.role = '';
     if not exists (select from auth.users u where u.id = user_id) then
       raise exception 'rollcall: a trigger discarded the user' using errcode = 'RC002';
@@ -188,7 +193,8 @@ returns table (
   kind text, outcome text, code text, constraint_name text, column_name text, wrong_columns text[], tables_written text[],
   failed_functions text[], is_in_use boolean
 )
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '500ms' as $$
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '500ms' as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
   at_domain text := 'example.invalid';
@@ -205,7 +211,8 @@ declare
       format(
         case when c.column_name = 'email'
           then 'case when lower(t.%1$I::text) is distinct from lower(e.%1$I::text) then %1$L end'
-          else 'case when to_jsonb(t.%1$I) is distinct from to_jsonb(e.%1$I::%2$s) and e.%1$I::text is not distinct from a.%1$I::text then %1$L end'
+          else 'case when to_jsonb(t.%1$I) is distinct from to_jsonb(e.%1$I::%2$s) and e.%1$I::text is not distinct from a.%1$I::text
+            then %1$L end'
         end, c.column_name, format_type(a.atttypid, a.atttypmod)), ', ')
     from rollcall.profile_columns() c
     join pg_attribute a on a.attrelid = to_regclass(s.target_table) and a.attname = c.column_name
@@ -224,7 +231,8 @@ begin
   loop
     select x.users_row, x.users_row ->> 'id' into person, person_id from rollcall.sample_users(at_domain) x where x.kind = p_kind;
     if person is null then
-      raise exception 'rollcall: there is no such kind of user' using errcode = 'invalid_parameter_value', hint = 'select kind from rollcall.sample_users()';
+      raise exception 'rollcall: there is no such kind of user'
+        using errcode = 'invalid_parameter_value', hint = 'select kind from rollcall.sample_users()';
     end if;
     is_signed_up := false;
     begin
@@ -232,10 +240,12 @@ begin
       tables_written := rollcall.sign_up(person, true);
       is_signed_up := true;
       execute 'select exists (select from (' || s.query || ') e where e._user_id = $1)' into is_expected using person_id;
-      execute format('select exists (select from %s t where %s)', s.target_table, rollcall.key_match(s, '$1')) into has_profile using person_id;
+      execute format('select exists (select from %s t where %s)', s.target_table, rollcall.key_match(s, '$1'))
+        into has_profile using person_id;
       if has_profile and is_expected then
         execute 'select array_remove(array[' || differences || ']::text[], null) from (' || s.query || ') e join (' || s.query
-          || ') a on a._user_id = e._user_id join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'e._user_id') || ' where e._user_id = $1'
+          || ') a on a._user_id = e._user_id join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'e._user_id')
+          || ' where e._user_id = $1'
           into wrong_columns using person_id;
       elsif is_expected then
         -- Rollcall's trigger lets the signup through, and logs why
@@ -258,7 +268,8 @@ begin
         null;
       -- "others" leaves out a cancelled query and a failed assertion; a trigger may meet either
       when others or query_canceled or assert_failure then
-        get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name, context = pg_exception_context;
+        get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name,
+          context = pg_exception_context;
         constraint_name := rollcall.known_name(constraint_name);
         column_name := rollcall.known_name(column_name);
         failed_functions := rollcall.known_functions(context);
@@ -271,7 +282,8 @@ begin
           when code = 'P0001' and not exists (
             select from pg_proc p
             where format('%I.%I', p.pronamespace::regnamespace, p.proname) = failed_functions[1]
-              and array_to_string((string_to_array(p.prosrc, E'\n'))[:substring(context from 'line (\d+) at RAISE')::integer], ' ') ~* '\mexception\s+when\M'
+              and array_to_string((string_to_array(p.prosrc, E'\n'))[:substring(context from 'line (\d+) at RAISE')::integer], ' ')
+                ~* '\mexception\s+when\M'
           ) then 'refused_by_rule'
           else 'blocked'
         end;
@@ -332,8 +344,9 @@ begin
       for who in
         select x.i, x.name, x.kind, x.keys
         from (
-          values (1, 'plain', 'email', '{}'::text[]), (2, 'plain', 'email', '{}'), (3, 'plain again', 'email', '{}'), (4, 'full', 'email', keys),
-            (5, 'full again', 'email', keys), (6, 'phone', 'phone', '{}'), (7, 'phone again', 'phone', '{}'), (8, 'anonymous', 'anonymous', '{}')
+          values (1, 'plain', 'email', '{}'::text[]), (2, 'plain', 'email', '{}'), (3, 'plain again', 'email', '{}'),
+            (4, 'full', 'email', keys), (5, 'full again', 'email', keys),
+            (6, 'phone', 'phone', '{}'), (7, 'phone again', 'phone', '{}'), (8, 'anonymous', 'anonymous', '{}')
           union all
           -- where the value of one key spoils it for all
           select 9, 'key ' || k, 'email', array[k] from unnest(code_keys) k
@@ -391,7 +404,8 @@ begin
 
     -- where its columns came from; and from where when that is not there
     for level in 1..3 loop
-      evidence := rollcall.draft_evidence(target.id, target.key, target.is_uuid, array(select p.value::uuid from jsonb_each_text(passed) p), true);
+      evidence := rollcall.draft_evidence(
+        target.id, target.key, target.is_uuid, array(select p.value::uuid from jsonb_each_text(passed) p), true);
       keys := array(
         select k from unnest(keys) k
         where not exists (select from jsonb_each_text(evidence -> 'sources') x where strpos(x.value, quote_literal(k)) > 0));
@@ -412,13 +426,15 @@ begin
     s.key_column := target.key;
     s.key_is_uuid := target.is_uuid;
     for who in select k as kind from unnest(array['phone', 'anonymous']) k where passed ? k loop
-      execute format('select exists (select from %s t where %s)', target.id, rollcall.key_match(s, '$1')) into is_there using (passed ->> who.kind)::uuid;
+      execute format('select exists (select from %s t where %s)', target.id, rollcall.key_match(s, '$1')) into is_there
+        using (passed ->> who.kind)::uuid;
       if not is_there then
         left_out := left_out || who.kind;
       end if;
     end loop;
     example := jsonb_build_object(
-      'table', (select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target.id),
+      'table', (
+        select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target.id),
       'key', target.key, 'sources', evidence -> 'sources', 'rest', evidence -> 'rest', 'left_out', left_out,
       'is_complete', passed ? 'full', 'has_borrowed_domain', at_domain is distinct from 'example.invalid',
       'also_writes', array(select distinct w from unnest(written) w where to_regclass(w) <> target.id order by 1));

@@ -826,7 +826,7 @@ begin
     raise exception 'rollcall: deleting a profile runs %, which names auth.users or builds its SQL as it runs', obstacle
       using errcode = 'object_not_in_prerequisite_state',
         detail = 'An undo could delete users with their profiles, so nothing was deleted.',
-        hint = 'Delete the profiles by hand where that is safe: rollcall runs show RUN names them in JSON.';
+        hint = format('Delete them by hand where that is safe: select unnest(user_ids) from rollcall.receipt where run_id = %L;', p_run_id);
   end if;
 
   select b.* into made from rollcall.receipt b where b.run_id = p_run_id and b.batch > p_after order by b.batch limit 1;

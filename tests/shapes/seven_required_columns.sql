@@ -2,9 +2,10 @@
 -- comes with it. Neither trigger nor function has the usual name.
 --
 -- @target public.profiles user_id
+-- @repair replay
+-- @make no username
 -- @also public.workspaces
 -- @random public.profiles.username
--- @differs username
 
 CREATE TABLE IF NOT EXISTS profiles (
   -- ID

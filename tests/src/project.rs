@@ -49,9 +49,7 @@ impl Project {
     pub async fn migrated() -> Result<Self> {
         static MADE: OnceCell<Project> = OnceCell::const_new();
         let server = server()?;
-        let made = MADE
-            .get_or_try_init(|| Self::migrated_on(server))
-            .await?;
+        let made = MADE.get_or_try_init(|| Self::migrated_on(server)).await?;
         let database = server.copy_database(&made.database).await?;
         Ok(Self { database })
     }

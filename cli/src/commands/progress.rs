@@ -1,8 +1,9 @@
 //! How far a repair has come: a bar on a terminal, now and then a line elsewhere.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rollcall::backfill::Progress;
 use rollcall::wording::counted;
 
@@ -23,9 +24,13 @@ impl<'a> ProgressDisplay<'a> {
         // hidden where standard error is no terminal
         let bar = ProgressBar::new(0);
         let style = ProgressStyle::with_template(
-            "{bar:30} {pos} of {len} profiles, {per_sec}, {eta} left{msg}",
+            "{bar:30} {pos} of {len} profiles, {rate}, {eta} left{msg}",
         )
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, text: &mut dyn Write| {
+            // where that fails, the bar has no rate
+            let _ = write!(text, "{:.0}/s", state.per_sec());
+        });
         bar.set_style(style);
         Self {
             output,
@@ -46,10 +51,7 @@ impl<'a> ProgressDisplay<'a> {
         self.bar.set_length(all);
         self.bar.set_position(repaired);
         let failed = (progress.failed > 0).then(|| format!(", {} failed", progress.failed));
-        let waits = progress
-            .waits_for
-            .as_ref()
-            .map(|reason| format!(", waits for {reason}"));
+        let waits = progress.waits_for.as_deref().map(waits);
         self.bar
             .set_message(failed.unwrap_or_default() + &waits.unwrap_or_default());
     }
@@ -86,12 +88,22 @@ impl<'a> ProgressDisplay<'a> {
             line += &format!(", {} failed", progress.failed);
         }
         if let Some(reason) = &progress.waits_for {
-            line += &format!(", waits for {reason}");
+            line += &waits(reason);
         }
         self.output.say(&line);
     }
 
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Why nothing happens just now, in words.
+fn waits(reason: &str) -> String {
+    match reason {
+        "lock" => ", waits for a lock".to_owned(),
+        "replication_lag" => ", waits for replicas that are behind".to_owned(),
+        "throttle" => ", pauses (throttled)".to_owned(),
+        other => format!(", waits for {other}"),
     }
 }

@@ -8,7 +8,8 @@ use rollcall_tests::sql::{difference, values};
 use uuid::Uuid;
 
 use crate::{
-    people::{ambitious_person, person},
+    people::{ambitious_person, log_in_to_the_browser, person},
+    shape::logs_in,
     stage::{Side, Stage, State, id},
 };
 
@@ -86,8 +87,8 @@ async fn come_past_the_triggers(stage: &mut Stage<'_>) -> Result<BTreeSet<Uuid>>
             .sign_up(*kind, person)
             .await
             .context("past every trigger")?;
-        if crate::shape::logs_in(*kind) {
-            crate::people::log_in_to_the_browser(shape, &stage.twin, &user.to_string()).await?;
+        if logs_in(*kind) {
+            log_in_to_the_browser(shape, &stage.twin, &user.to_string()).await?;
         }
         let has = values::<Uuid>(
             &stage.twin.client,

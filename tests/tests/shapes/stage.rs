@@ -214,15 +214,6 @@ impl<'a> Stage<'a> {
     /// Runs `rollcall` on the subject.
     pub(crate) async fn rollcall(&self, arguments: &[&str]) -> Result<Finished> {
         let url = self.subject.database.url();
-        let t = std::time::Instant::now();
-        let r = rollcall(&[("DATABASE_URL", url.as_str())], arguments).await;
-        if std::env::var_os("TIMES").is_some() {
-            eprintln!(
-                "{:6} ms {} {arguments:?}",
-                t.elapsed().as_millis(),
-                self.shape.name
-            );
-        }
-        r
+        rollcall(&[("DATABASE_URL", url.as_str())], arguments).await
     }
 }

@@ -6,7 +6,7 @@ use rollcall_tests::sql::catalog;
 
 use crate::{
     people::{ambitious_person, person},
-    stage::Stage,
+    stage::{Stage, id},
 };
 
 pub(crate) async fn make_and_remove(stage: &mut Stage<'_>) -> Result<()> {
@@ -73,14 +73,10 @@ pub(crate) async fn make_and_remove(stage: &mut Stage<'_>) -> Result<()> {
         .sign_up(SignupKind::EmailAutoconfirm, &outsider)
         .await?;
     stage
-        .both("confirmation", async |auth| {
-            auth.verify(crate::stage::id(302)).await
-        })
+        .both("confirmation", async |auth| auth.verify(id(302)).await)
         .await?;
     stage
-        .both("deletion", async |auth| {
-            auth.hard_delete(crate::stage::id(303)).await
-        })
+        .both("deletion", async |auth| auth.hard_delete(id(303)).await)
         .await?;
     stage
         .expect_same_rows("after signups with the trigger")
