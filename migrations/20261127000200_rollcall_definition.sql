@@ -47,20 +47,22 @@ $$;
 comment on function rollcall.is_ours(oid) is
   'Whether a function under a name that an application could use is Rollcall''s, and was not replaced by the application since.';
 
-create or replace function rollcall.refuse_temporary_objects() returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+create or replace function rollcall.distrust_session() returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 begin
-  if not rollcall.is_trusted() and (
-    exists (select from pg_class c where c.relnamespace = pg_my_temp_schema())
+  if rollcall.is_trusted() then
+    return;
+  elsif exists (select from pg_class c where c.relnamespace = pg_my_temp_schema())
     or exists (select from pg_type t where t.typnamespace = pg_my_temp_schema())
-  ) then
+  then
     raise exception 'rollcall: the triggers of the application are not run in a session with temporary objects'
       using errcode = 'insufficient_privilege', hint = 'Connect anew.';
   end if;
+  perform set_config('request.jwt.claims', '', true), set_config('request.jwt.claim.sub', '', true), set_config('request.jwt.claim.role', '', true);
 end
 $$;
-comment on function rollcall.refuse_temporary_objects() is
-  'Refuses to run triggers of the application for rollcall_monitor and rollcall_repairer in a session with temporary objects: a trigger that names things without a schema could find those, and would run what they hide with the owner''s rights.';
+comment on function rollcall.distrust_session() is
+  'Before triggers of the application run for rollcall_monitor or rollcall_repairer: refuses a session with temporary objects, which a trigger that names things without a schema could find, and would run with the owner''s rights; and forgets the signed-in user that the session speaks of.';
 
 -- Columns of the target -------------------------------------------------------------------------------------------
 

@@ -139,7 +139,7 @@ declare
   writes_before jsonb;
   r record;
 begin
-  perform rollcall.refuse_temporary_objects();
+  perform rollcall.distrust_session();
   select jsonb_object_agg(w.relid, w.n_tup_ins + w.n_tup_upd + w.n_tup_del) into writes_before from pg_stat_xact_user_tables w;
 
   -- Supabase Auth's order of statements, and its search_path

@@ -262,7 +262,7 @@ declare
   context text;
   last_error text;
 begin
-  perform rollcall.refuse_temporary_objects();
+  perform rollcall.distrust_session();
   created := '{}'; failures := '{}';
   if p_replay then
     create temporary table rollcall_replay (like auth.users) on commit drop;
@@ -802,6 +802,7 @@ declare
   deleted uuid[];
   done uuid[];
 begin
+  perform rollcall.distrust_session();
   if state is null then
     raise exception 'rollcall: there is no such run' using errcode = 'RC007', hint = 'List them: rollcall runs.';
   elsif state in ('running', 'paused') then

@@ -72,7 +72,8 @@ grant execute on function
   rollcall.undo_batch(uuid, integer, boolean)
 to rollcall_repairer;
 
--- "set debug_print_plan = on" shows a client the values in the plans of whatever it calls, unless it is sent no such messages.
+-- A session can be set so that it is shown the values in the plans of what it calls, or that the text of the definition is
+-- read in another way.
 do $$
 declare
   name text;
@@ -81,7 +82,7 @@ begin
     select p.oid::regprocedure from pg_proc p
     where p.pronamespace = 'rollcall'::regnamespace and p.prosecdef and has_function_privilege('rollcall_repairer', p.oid, 'execute')
   loop
-    execute format('alter function %s set client_min_messages = notice', name);
+    execute format('alter function %s set client_min_messages = notice set standard_conforming_strings = on', name);
   end loop;
 end
 $$;

@@ -9,6 +9,7 @@ use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_postgres::{AsyncMessage, Client, NoTls};
+use uuid::Uuid;
 
 const READERS: [&str; 2] = ["rollcall_monitor", "rollcall_repairer"];
 
@@ -63,27 +64,31 @@ const PLANT: &str = "
       loop
         execute format('create function pg_temp.%I(%s) returns %s language plpgsql as $f$ begin perform pg_temp.evil(); return null; end $f$', o.name, o.arguments, o.result);
       end loop;
+      create table pg_temp.journal (user_id pg_catalog.uuid check (pg_temp.evil()));
       create function pg_temp.same(pg_catalog.uuid, pg_catalog.uuid) returns pg_catalog.bool language sql as 'select pg_temp.evil()';
       create operator pg_temp.= (leftarg = pg_catalog.uuid, rightarg = pg_catalog.uuid, procedure = pg_temp.same);
     end $plant$;
     set search_path = pg_temp, pg_catalog, public";
 
 /// A call of every function of Rollcall's that this session may run, with values that lead into it.
-async fn calls(client: &Client, user: &str) -> Result<Vec<String>> {
+async fn calls(client: &Client, subject: &Subject) -> Result<Vec<String>> {
+    let Subject { missing, run } = subject;
     values(
         client,
         &format!(
             "select pg_catalog.format('select %s(%s)', p.oid::pg_catalog.regproc, (
                select pg_catalog.string_agg(case pg_catalog.format_type(a.type, null)
-                 when 'uuid' then '''{user}''::pg_catalog.uuid'
-                 when 'uuid[]' then 'array[''{user}'']::pg_catalog.uuid[]'
+                 when 'uuid' then case when p.proname = 'undo_batch' then '''{run}''' else '''{missing}''' end || '::pg_catalog.uuid'
+                 when 'uuid[]' then 'array[''{missing}'']::pg_catalog.uuid[]'
                  when 'text' then case p.proname when 'start_run' then '''lambda''' when 'repair_users' then '''backfill'''
                    when 'probe_signup' then '''email''' when 'run_reports' then '''''' else '''health''' end || '::pg_catalog.text'
                  when 'text[]' then '''{{}}''::pg_catalog.text[]'
                  when 'jsonb' then case when p.proname = 'incident_record' and a.position = 4 then '''[]''' else '''{{}}''' end || '::pg_catalog.jsonb'
                  when 'interval' then '''1 hour''::pg_catalog.interval'
                  when 'timestamp with time zone' then 'pg_catalog.now()'
-                 when 'boolean' then 'false'
+                 -- of an undo: do it
+                 when 'boolean' then case when p.proname = 'undo_batch' then 'true' else 'false' end
+                 when 'integer' then case when p.proname = 'undo_batch' then '0' else '10' end
                  else '10::' || pg_catalog.format_type(a.type, null) end, ', ' order by a.position)
                from pg_catalog.unnest(p.proargtypes::pg_catalog.oid[]) with ordinality a (type, position)))
              from pg_catalog.pg_proc p
@@ -96,13 +101,50 @@ async fn calls(client: &Client, user: &str) -> Result<Vec<String>> {
     .await
 }
 
-/// A project with one user who has a profile and one who has none, whose id is returned; its readers may log in.
-async fn project() -> Result<(Project, String)> {
+/// The application writes into a table that it names without its schema, and does without where it is not found.
+const JOURNAL: &str = "
+    create schema app;
+    create table app.journal (user_id uuid);
+    create function public.write_journal() returns trigger language plpgsql as $$
+    begin
+      insert into journal values (coalesce(new.id, old.id));
+      return null;
+    exception when undefined_table then
+      return null;
+    end $$;
+    create trigger write_journal after insert or delete on public.profiles for each row execute function public.write_journal()";
+
+/// Whom and what the calls are about.
+struct Subject {
+    /// A user without a profile.
+    missing: String,
+    /// A run that has ended, and created a profile.
+    run: String,
+}
+
+/// A project with a user who has a profile, one whom a run gave theirs, and one who has none; its readers may log in.
+async fn project() -> Result<(Project, Subject)> {
     let project = Project::migrated().await?;
     let mut auth = project.auth().await?;
     auth.sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
         .await?;
     project.break_signups().await?;
+    auth.sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(3))
+        .await?;
+    let owner = project.connect().await?;
+    let run: Uuid = value(
+        &owner,
+        "select r.run_id from rollcall.start_run('cli', '{}') r",
+    )
+    .await?;
+    for _ in 0..3 {
+        owner
+            .batch_execute(&format!(
+                "select rollcall.advance_run('{run}', '{run}', 10)"
+            ))
+            .await?;
+    }
+    owner.batch_execute(JOURNAL).await?;
     let missing = auth
         .sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(2))
         .await?;
@@ -115,17 +157,21 @@ async fn project() -> Result<(Project, String)> {
             .batch_execute(&format!("alter role {role} login"))
             .await?;
     }
-    Ok((project, missing.to_string()))
+    let subject = Subject {
+        missing: missing.to_string(),
+        run: run.to_string(),
+    };
+    Ok((project, subject))
 }
 
 /// The calls that ran what this reader planted, each with the roles as which it ran.
 async fn runs_of_planted_code(
     project: &Project,
     role: &str,
-    user: &str,
+    subject: &Subject,
 ) -> Result<Vec<(String, String)>> {
     let reader = rollcall_sandbox::connect(&project.database.url_as(role)).await?;
-    let calls = calls(&reader, user).await?;
+    let calls = calls(&reader, subject).await?;
     ensure!(calls.len() > 20, "{calls:?}");
     reader.batch_execute(EVIL).await?;
     reader.batch_execute(PLANT).await?;
@@ -152,9 +198,9 @@ async fn runs_of_planted_code(
 /// Keeps P15.
 #[tokio::test]
 async fn nothing_that_a_reader_plants_runs_with_more_rights_than_its_own() -> Result<()> {
-    let (project, missing) = project().await?;
+    let (project, subject) = project().await?;
     for role in READERS {
-        let runs = runs_of_planted_code(&project, role, &missing).await?;
+        let runs = runs_of_planted_code(&project, role, &subject).await?;
         ensure!(runs.iter().all(|(_, ran_as)| ran_as == role), "{runs:#?}");
     }
     Ok(())
@@ -163,7 +209,7 @@ async fn nothing_that_a_reader_plants_runs_with_more_rights_than_its_own() -> Re
 /// The test above sees what it looks for: with an empty path, which leaves `pg_temp` first, the reader's code runs.
 #[tokio::test]
 async fn with_an_empty_search_path_it_would_run_as_the_owner() -> Result<()> {
-    let (project, missing) = project().await?;
+    let (project, subject) = project().await?;
     project
         .connect()
         .await?
@@ -176,7 +222,7 @@ async fn with_an_empty_search_path_it_would_run_as_the_owner() -> Result<()> {
         )
         .await?;
     for role in READERS {
-        let runs = runs_of_planted_code(&project, role, &missing).await?;
+        let runs = runs_of_planted_code(&project, role, &subject).await?;
         let as_owner = runs
             .iter()
             .filter(|(_, ran_as)| ran_as.contains("postgres"))
@@ -230,7 +276,7 @@ fn constants(notices: &str) -> String {
 /// Keeps P10 in the database. What a function holds in a variable becomes a constant of the next statement's plan.
 #[tokio::test]
 async fn a_reader_sees_no_value_of_a_user_in_an_answer_an_error_or_a_printed_plan() -> Result<()> {
-    let (project, missing) = project().await?;
+    let (project, subject) = project().await?;
     let mut telling = Vec::new();
     for role in READERS {
         let (reader, mut notices) = listening(&project.database.url_as(role)).await?;
@@ -248,7 +294,7 @@ async fn a_reader_sees_no_value_of_a_user_in_an_answer_an_error_or_a_printed_pla
             )
             .await?;
         ensure!(drain().contains("canary"));
-        for call in calls(&reader, &missing).await? {
+        for call in calls(&reader, &subject).await? {
             // what it answers, or why it does not
             let answer = format!("{:?}", reader.simple_query(&call).await);
             let shown = answer + &drain();
@@ -261,5 +307,40 @@ async fn a_reader_sees_no_value_of_a_user_in_an_answer_an_error_or_a_printed_pla
         }
     }
     assert_eq!(telling, [""; 0]);
+    Ok(())
+}
+
+/// Keeps P15: what the session of a repairer says is no value of a profile.
+#[tokio::test]
+async fn what_a_repairer_sets_in_its_session_chooses_no_value() -> Result<()> {
+    const SETTINGS: &str = "
+        set standard_conforming_strings = off; set backslash_quote = on; set escape_string_warning = off;
+        select set_config('request.jwt.claims', '{\"sub\": \"00000000-0000-4000-8000-000000000001\", \"role\": \"service_role\"}', false)";
+    let (project, Subject { missing, .. }) = project().await?;
+    let owner = project.connect().await?;
+    owner
+        .batch_execute(
+            r"alter table public.profiles add column made_by uuid default auth.uid(), add column note text;
+              select rollcall.define('public.profiles', $query$
+                select u.id as _user_id, u.created_at as _signed_up_at, u.id, u.email::text as email,
+                  case when u.email ~ '^\w+2@' then '\w' else 'no' end as note
+                from auth.users u where u.deleted_at is null $query$)",
+        )
+        .await?;
+    let repairer = rollcall_sandbox::connect(&project.database.url_as("rollcall_repairer")).await?;
+    repairer.batch_execute(SETTINGS).await?;
+    repairer
+        .batch_execute(&format!(
+            "select rollcall.repair_users(array['{missing}']::uuid[], 'backfill')"
+        ))
+        .await?;
+    let made: Vec<String> = values(
+        &owner,
+        &format!(
+            "select concat_ws(' ', note, made_by) from public.profiles where id = '{missing}'"
+        ),
+    )
+    .await?;
+    assert_eq!(made, [r"\w"]);
     Ok(())
 }

@@ -201,4 +201,13 @@ fn the_largest_message_fits_into_one_of_sns() {
     assert!(!notice.text.contains('\0'));
     assert!(notice.text.ends_with("[shortened]\n"));
     assert!(message(&notice).len() <= MAX_SNS_MESSAGE);
+
+    // as somebody else may have kept it
+    let kept = Notice {
+        text: "\"".repeat(60_000),
+        finding_ids: vec!["\"".repeat(1_000); 1_000],
+        ..notice.clone()
+    };
+    assert!(message(&kept.within_bounds()).len() <= MAX_SNS_MESSAGE);
+    assert_eq!(notice.clone().within_bounds(), notice);
 }

@@ -105,6 +105,19 @@ fn world() -> World {
 }
 
 #[test]
+fn an_incident_is_never_less_urgent_than_its_check() {
+    let mut world = world();
+    let failing = Observation {
+        check: CheckName::Recent,
+        ..report(Some(1), &[])
+    };
+    world.sees(0, &failing);
+    world.incidents[0].severity = Severity::Alert;
+    assert_eq!(world.sees(240, &failing), [Kind::Reminder]);
+    assert_eq!(world.told[1].severity, Severity::Critical);
+}
+
+#[test]
 fn the_first_report_of_something_wrong_is_told_at_once_and_the_same_again_is_not() {
     let mut world = world();
     assert_eq!(world.sees(0, &report(Some(0), &[])), []);
