@@ -49,7 +49,8 @@ const LOOK: &str = "
       (select coalesce(json_object_agg(p.id, p::text), '{}') from public.profiles p) as profiles,
       (select coalesce(json_agg(f.user_id), '[]') from rollcall.failure f join auth.users u on u.id = f.user_id) as failures,
       (select count(*) from rollcall.event) as events,
-      (select count(*) from rollcall.event where kind = 'profile_backfilled') as repaired";
+      (select count(*) from rollcall.event where kind = 'profile_backfilled') as repaired,
+      exists (select from rollcall.event where kind = 'profile_bootstrap_ok') as has_made";
 
 const REPORTS: &str = "
     select
@@ -73,6 +74,8 @@ struct Look {
     failures: BTreeSet<Uuid>,
     events: i64,
     repaired: i64,
+    /// Whether Rollcall's trigger has made a profile.
+    has_made: bool,
 }
 
 /// A project, connections to it, and the model of what should be in it.
@@ -656,10 +659,10 @@ impl World {
             look.repaired,
             self.model.repaired
         );
-        self.compare_reports().await
+        self.compare_reports(look.has_made).await
     }
 
-    async fn compare_reports(&mut self) -> Result<()> {
+    async fn compare_reports(&mut self, has_made: bool) -> Result<()> {
         let model = &self.model;
         let reported = model.reported();
         // The whole verdict asks the doctor, who reads the catalog: not after every step.
@@ -712,14 +715,21 @@ impl World {
                 && health["users"]["orphaned"] == 0,
             "{health}"
         );
-        // What a foreign function does can be known or not; that it is well cannot.
+        // The policy lets people make their own profile. That a trigger should is known where one ever did.
+        let is_lost = match model.stance {
+            Stance::Make => has_made,
+            Stance::Watch => model.trigger == TriggerState::Dropped,
+        };
         let verdicts: &[&str] = match model.trigger {
             _ if number > 0 => &["inconsistent"],
             // What a trigger of the application refuses can be known before anybody signs up, too.
             TriggerState::Working if model.refuses => &["consistent", "inconsistent"],
             TriggerState::Working => &["consistent"],
-            TriggerState::Disabled | TriggerState::Dropped => &["inconsistent"],
-            TriggerState::Foreign => &["inconsistent", "unknown"],
+            TriggerState::Disabled => &["inconsistent"],
+            TriggerState::Dropped | TriggerState::Foreign if is_lost => &["inconsistent"],
+            TriggerState::Dropped | TriggerState::Foreign => {
+                &["consistent", "inconsistent", "unknown"]
+            }
         };
         ensure!(
             verdicts.iter().any(|verdict| health["verdict"] == *verdict),
@@ -735,6 +745,7 @@ impl World {
             failures: ids(&row.get("failures"))?,
             events: row.get("events"),
             repaired: row.get("repaired"),
+            has_made: row.get("has_made"),
         })
     }
 
