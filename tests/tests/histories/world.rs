@@ -271,6 +271,7 @@ impl World {
                 self.admin.batch_execute(&sql).await.context("P11")?;
                 if self.model.blindness.is_none() && self.model.repairable().contains(&id) {
                     change.appear = only;
+                    change.is_repair = true;
                 }
             }
             _ => bail!("not about a user"),
@@ -678,7 +679,13 @@ impl World {
             let sees = health
                 .as_ref()
                 .and_then(|health| health.as_ref().ok())
-                .is_some_and(|health| health.verdict != Verdict::Unknown);
+                .is_some_and(|health| {
+                    // a fault of the trigger needs no definition to be seen
+                    let is_known_fault = model.trigger != TriggerState::Working
+                        && health.verdict == Verdict::Inconsistent;
+                    health.users.is_some()
+                        || !(health.verdict == Verdict::Unknown || is_known_fault)
+                });
             ensure!(!sees, "P7: {health:?}");
             ensure!(reports.is_err(), "P7: counted what it could not see");
             return Ok(());
