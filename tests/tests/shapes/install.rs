@@ -152,6 +152,6 @@ pub(crate) fn is_ours(line: &str, before: &[String]) -> bool {
                 .iter()
                 .any(|end| object(&format!("{schema}{name}{end}")))
         });
-        was_free && ours || was_free && line.starts_with(&format!("type public._{name} "))
+        was_free && (ours || line.starts_with(&format!("type public._{name} ")))
     })
 }
