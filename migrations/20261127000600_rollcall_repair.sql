@@ -817,8 +817,8 @@ begin
     union
     select p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
     from code c
-    join pg_proc p on strpos(lower(c.source), lower(p.proname)) > 0
-    join pg_namespace n on n.oid = p.pronamespace and n.nspname not in ('pg_catalog', 'information_schema', 'extensions')
+    join pg_proc p on p.pronamespace = any (rollcall.application_schemas())
+      and c.source ~* ('\m' || regexp_replace(p.proname, '(\W)', '\\\1', 'g') || '\M')
   )
   select string_agg(distinct c.id::regproc::text, ', ') into obstacle
   from code c where c.source ~* '\mauth"?\s*\.\s*"?users\M|\mexecute\M';

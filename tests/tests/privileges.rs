@@ -466,14 +466,14 @@ async fn every_function_fixes_its_search_path() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_a_reader_may_call_sends_it_no_plan() -> Result<()> {
+async fn what_a_reader_may_call_prints_no_plan_and_reads_strings_in_one_way() -> Result<()> {
     let project = Project::migrated().await?;
     let client = project.connect().await?;
     let telling: Vec<String> = values(
         &client,
         "select p.oid::regprocedure::text from pg_proc p
          where p.pronamespace = 'rollcall'::regnamespace and p.prosecdef and has_function_privilege('rollcall_repairer', p.oid, 'execute')
-           and not 'client_min_messages=notice' = any (p.proconfig)",
+           and not p.proconfig @> '{client_min_messages=notice,standard_conforming_strings=on}'",
     )
     .await?;
     assert_eq!(telling, [""; 0]);
