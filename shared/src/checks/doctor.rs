@@ -199,7 +199,7 @@ impl Examination {
     pub(super) async fn take(queries: &Queries<'_>) -> Result<Self> {
         let (savepoint, examination) = tokio::join!(
             queries.script("savepoint doctor"),
-            Self::run(queries, &EVERY_CHECK)
+            Self::run(queries, &EVERY_CHECK, CHECKS)
         );
         savepoint?;
         match examination {
@@ -209,9 +209,9 @@ impl Examination {
         let mut whole: Option<Self> = None;
         let mut failed = Vec::new();
         for check in CHECKS {
-            let sql = statement(std::slice::from_ref(check));
+            let check_alone = std::slice::from_ref(check);
             queries.script("rollback to savepoint doctor").await?;
-            match Self::run(queries, &sql).await {
+            match Self::run(queries, &statement(check_alone), check_alone).await {
                 Ok(part) => match &mut whole {
                     Some(whole) => whole.findings.extend(part.findings),
                     None => whole = Some(part),
@@ -233,16 +233,27 @@ impl Examination {
         self
     }
 
-    async fn run(queries: &Queries<'_>, sql: &str) -> Result<Self> {
+    async fn run(
+        queries: &Queries<'_>,
+        sql: &str,
+        checks: &[(&'static str, &str)],
+    ) -> Result<Self> {
         let row = queries.row(sql, &[(&*OBJECTS, Type::TEXT_ARRAY)]).await?;
-        let findings: Vec<Answer> =
+        // one list a check; null where it found nothing
+        let answers: Vec<Option<Vec<Answer>>> =
             serde_json::from_str(column(&row, "findings")?).map_err(|_| Error::UnexpectedAnswer)?;
         Ok(Self {
             check_time: column(&row, "check_time")?,
             signup_trigger: column(&row, "signup_trigger")?,
-            findings: findings
-                .into_iter()
-                .map(Answer::into_finding)
+            findings: checks
+                .iter()
+                .zip(answers)
+                .flat_map(|((id, _), answers)| {
+                    answers
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(|answer| answer.into_finding(id))
+                })
                 .collect::<Result<_>>()?,
         })
     }
@@ -251,7 +262,6 @@ impl Examination {
 /// One row of a check.
 #[derive(Deserialize)]
 struct Answer {
-    id: String,
     severity: String,
     summary: String,
     meaning: String,
@@ -261,10 +271,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn into_finding(self) -> Result<Finding> {
-        let id = check_ids()
-            .find(|id| *id == self.id)
-            .ok_or(Error::UnexpectedAnswer)?;
+    fn into_finding(self, id: &'static str) -> Result<Finding> {
         let mut finding = finding::diagnosed(id, &self.severity, self.summary, self.next_step)?;
         finding.meaning = Some(self.meaning);
         finding.evidence = self.evidence;
@@ -273,26 +280,21 @@ impl Answer {
     }
 }
 
-/// One statement that runs these checks: `$1` is [`OBJECTS`].
+/// One statement that runs these checks, each a subquery that is planned by itself: `$1` is [`OBJECTS`].
 fn statement(checks: &[(&str, &str)]) -> String {
     let prelude: Vec<&str> = PRELUDE.iter().map(|(_, sql)| *sql).collect();
     let checks: Vec<String> = checks
         .iter()
-        .enumerate()
-        .map(|(position, (id, sql))| {
+        .map(|(_, sql)| {
             format!(
-                "select {position}, '{id}', c.* from (\n{sql}) c (severity, summary, meaning, evidence, next_step, fix)"
+                "(select json_agg(c) from (\n{sql}) c (severity, summary, meaning, evidence, next_step, fix))"
             )
         })
         .collect();
     format!(
-        "with recursive\n{}\nselect now() as check_time, s.state as signup_trigger, (
-           select coalesce(json_agg(f order by f.position), '[]')::text from (\n{}\n)
-             f (position, id, severity, summary, meaning, evidence, next_step, fix)
-           where $1::text[] is not null
-         ) as findings
-         from trigger_state s",
+        "with recursive\n{}\nselect now() as check_time, s.state as signup_trigger, json_build_array(\n{}\n)::text as findings
+         from trigger_state s where $1::text[] is not null",
         prelude.join(",\n"),
-        checks.join("union all\n"),
+        checks.join(",\n"),
     )
 }
