@@ -434,7 +434,7 @@ mod tests {
     fn the_names_are_those_that_the_public_api_publishes() {
         let sql: String = ALL.iter().map(|file| file.sql).collect();
         for name in API_NAMES {
-            assert!(sql.contains(&format!("('{name}', ")), "{name}");
+            assert!(sql.contains(&format!("('{name}',")), "{name}");
         }
     }
 }
