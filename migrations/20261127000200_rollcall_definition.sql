@@ -287,17 +287,19 @@ begin
         using errcode = 'RC005', hint = 'Give a value of its type, or leave it out.';
     end;
   end loop;
+  -- names in the definition are looked up before the path is set for the application's triggers
   return format(
-    'insert into %1$s as t (%2$s) select %3$s from (%4$s) e'
+    'with made (user_id) as (insert into %1$s as t (%2$s) select %3$s from (%4$s) e'
     ' where e._user_id = any ((select $1)::uuid[]) and not exists (select from %1$s t where %5$s)'
-    ' order by e._user_id on conflict (%6$I) do nothing returning %7$s',
+    ' order by e._user_id on conflict (%6$I) do nothing returning %7$s)'
+    ' select case when pg_catalog.set_config(''search_path'', $3, true) <> '''' then (select pg_catalog.array_agg(m.user_id) from made m) end',
     s.target_table, column_list, value_list, s.query, rollcall.key_match(s, 'e._user_id'), s.key_column,
     rollcall.key_as_uuid(s.key_column, s.key_is_uuid)
   );
 end
 $$;
 comment on function rollcall.insert_sql(jsonb) is
-  'The one statement that creates profiles: $1 uuid[] of users, $2 jsonb of column values that replace the definition''s; returns the ids created. An existing profile is left alone. RC003: a value for a column that the definition does not have. RC005: a value that its column cannot take.';
+  'The one statement that creates profiles: $1 uuid[] of users, $2 jsonb of column values that replace the definition''s, $3 the search_path for triggers; returns the ids created, or null. An existing profile is left alone. RC003: a value for a column that the definition does not have. RC005: a value that its column cannot take.';
 
 -- Setting it ------------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ $$;
 comment on function rollcall.application_schemas() is
   'The schemas that are neither PostgreSQL''s, Supabase''s nor Rollcall''s.';
 
-create or replace function rollcall.signup_code(p_with_unused boolean default false)
+create or replace function rollcall.signup_code(p_scope text default 'signup')
 returns table (kind text, object_id oid, source text)
 language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
   with recursive functions as materialized (
@@ -47,16 +47,16 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
   code (kind, object_id, source) as (
     select 'function', f.oid, f.source
     from functions f
-    where exists (
+    where (p_scope <> 'profile' and exists (
         select from pg_trigger g
-        where g.tgfoid = f.oid and not g.tgisinternal and (p_with_unused or g.tgenabled in ('O', 'A'))
+        where g.tgfoid = f.oid and not g.tgisinternal and (p_scope = 'all' or g.tgenabled in ('O', 'A'))
           and g.tgrelid in (to_regclass('auth.users'), to_regclass('auth.identities'))
           and g.tgtype::integer & 20 <> 0  -- insert or update
-      )
-      or (p_with_unused and f.is_for_triggers and not exists (select from pg_trigger g where g.tgfoid = f.oid))
+      ))
+      or (p_scope = 'all' and f.is_for_triggers and not exists (select from pg_trigger g where g.tgfoid = f.oid))
     -- the profile table, however it is written: by name, by dynamic SQL, by a repair
     union all
-    select 'table', to_regclass(s.target_table), '' from rollcall.settings s where s.target_table is not null and not p_with_unused
+    select 'table', to_regclass(s.target_table), '' from rollcall.settings s where s.target_table is not null and p_scope <> 'all'
     union
     select x.kind, x.object_id, x.source
     from code
@@ -86,8 +86,8 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
   )
   select c.kind, c.object_id, c.source from code c
 $$;
-comment on function rollcall.signup_code(boolean) is
-  'What a signup runs, as far as texts tell: the functions of its triggers, what they call, the tables they write (source: defaults and checks), and the triggers of those. True: with disabled triggers and trigger functions that no trigger uses.';
+comment on function rollcall.signup_code(text) is
+  'What a signup runs, as far as texts tell: the functions of its triggers, what they call, the tables they write (source: defaults and checks), and the triggers of those. profile: what an insert into the profile table runs. all: with disabled triggers and trigger functions that no trigger uses.';
 
 -- Candidates ------------------------------------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ create or replace function rollcall.candidate_tables()
 returns table (table_name text, key_column name, reason text, rank integer, stands_out boolean)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off set row_security = off as $$
 declare
-  written constant oid[] := array(select distinct c.object_id from rollcall.signup_code(true) c where c.kind = 'table');
+  written constant oid[] := array(select distinct c.object_id from rollcall.signup_code('all') c where c.kind = 'table');
   sample uuid[] := array(
     select u.id from (select x.* from auth.users x order by x.id limit 200) u where to_jsonb(u.*) ->> 'deleted_at' is null);
   found jsonb := '[]';
@@ -447,6 +447,8 @@ declare
   c record;
   shares bigint[];
   others record;
+  makers record;
+  made_later text[] := '{}';
   left_out text[];
   conditions text;
   head text[];
@@ -495,7 +497,22 @@ begin
   select coalesce(sum(k.users), 0) as users, coalesce(sum(k.rows), 0) as with_row into others
   from jsonb_each(evidence -> 'kinds') x cross join lateral jsonb_to_record(x.value) k (users bigint, rows bigint)
   where k.rows > 0;
-  left_out := array(
+  select
+    coalesce(bool_or(g.tgrelid = to_regclass('auth.users') and g.tgtype::integer & 4 = 4), false) as at_insert,
+    coalesce(bool_or(g.tgtype::integer & 16 = 16 and pg_get_triggerdef(g.oid) ~* 'confirmed_at'), false) as at_confirmation,
+    coalesce(bool_or(g.tgrelid = to_regclass('auth.identities')), false) as with_identity
+  into makers
+  from pg_trigger g join pg_proc p on p.oid = g.tgfoid
+  where g.tgrelid in (to_regclass('auth.users'), to_regclass('auth.identities')) and not g.tgisinternal
+    and strpos(lower(p.prosrc), (select lower(t.relname) from pg_class t where t.oid = target)) > 0;
+  -- no code of the database makes them: the app does, for those who are signed in
+  if example is null and not (makers.at_insert or makers.at_confirmation or makers.with_identity)
+    and not exists (select from rollcall.signup_code('all') k where k.kind = 'table' and k.object_id = target) then
+    execute format(
+      'select case when count(t.*) > 0 and count(t.*) filter (where u.last_sign_in_at is null) = 0 then array[''never_signed_in''] else ''{}'' end
+       from auth.users u join %s t on %s where u.id = any ($1)', target_name, evidence ->> 'matches') into made_later using users;
+  end if;
+  left_out := made_later || array(
     select x.kind
     from unnest(array['unconfirmed', 'anonymous', 'phone', 'sso', 'other']) x (kind)
     cross join lateral jsonb_to_record(coalesce(evidence #> array['kinds', x.kind], '{}')) k (users bigint, rows bigint)
@@ -503,6 +520,8 @@ begin
       and (
         example -> 'left_out' ? x.kind
         or (k.users >= 5 and others.users >= 5 and others.with_row >= 0.9 * others.users)
+        or (x.kind = 'unconfirmed' and example is null and makers.at_confirmation and not makers.at_insert)
+        or (x.kind = 'anonymous' and example is null and makers.with_identity and not makers.at_insert)
         or (x.kind = 'anonymous' and example is null and exists (
           select from pg_trigger g
           where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal
@@ -514,10 +533,11 @@ begin
   select string_agg(
       case when x.kind <> '' then format(E'-- %s are left out: %s\n  ', x.words, case
         when example -> 'left_out' ? x.kind then 'their tried signups made no row'
+        when x.kind = 'never_signed_in' then 'the app makes the profile, after the first sign-in'
         when x.kind = 'no_email' then 'no row is, or can be, without one'
         when evidence -> 'kinds' ? x.kind then format(
           '0 of %s have a row, while %s of %s others do', evidence #>> array['kinds', x.kind, 'users'], others.with_row, others.users)
-        else 'a trigger''s condition names them' end) else '' end || x.condition, E'\n  and\n  ' order by x.i)
+        else 'the triggers that make profiles say so' end) else '' end || x.condition, E'\n  and\n  ' order by x.i)
     into conditions
   from (values
     (1, '', '', 'u.deleted_at is null'),
@@ -527,7 +547,8 @@ begin
     (4, 'anonymous', 'anonymous users', 'u.is_anonymous is not true'),
     (5, 'phone', 'users with a phone number and no e-mail address', '(u.email is not null or u.phone is null)'),
     (6, 'sso', 'users of single sign-on', 'u.is_sso_user is not true'),
-    (7, 'other', 'users with neither e-mail address nor phone number', '(u.email is not null or u.phone is not null)')
+    (7, 'other', 'users with neither e-mail address nor phone number', '(u.email is not null or u.phone is not null)'),
+    (8, 'never_signed_in', 'users who have never signed in', 'u.last_sign_in_at is not null')
   ) x (i, kind, words, condition)
   where x.kind = any (left_out) or (x.kind = '' and has_deleted);
 
@@ -538,7 +559,8 @@ begin
       from jsonb_array_elements_text(example -> 'also_writes') x);
   return
     (select string_agg('-- ' || regexp_replace(x, '\s+', ' ', 'g') || E'\n', '' order by i) from unnest(head) with ordinality y (x, i))
-    || format(E'select\n  u.id as _user_id,\n  u.created_at as _signed_up_at,\n  u.id%s as %I',
+    || format(E'select\n  u.id as _user_id,\n  %s as _signed_up_at,\n  u.id%s as %I',
+      case when left_out @> '{unconfirmed}' then 'coalesce(u.confirmed_at, u.created_at)' else 'u.created_at' end,
       case when key.is_uuid then '' else '::text' end, key.column_name)
     || coalesce((
       select string_agg(
@@ -565,9 +587,9 @@ begin
   chosen := coalesce((select c.table_name from rollcall.candidate_tables() c where c.stands_out), p_example ->> 'table');
   if chosen is not null then
     perform rollcall.put_in_force(chosen, rollcall.draft_definition(chosen, p_example), true);
-    if to_regclass(p_example ->> 'table') = to_regclass(chosen) and p_example -> 'left_out' ? 'unconfirmed' then
-      update rollcall.settings s set grace_period = greatest(s.grace_period, interval '30 seconds');
-    end if;
+    -- the app takes a moment to make the profile
+    update rollcall.settings s set grace_period = greatest(s.grace_period, interval '30 seconds')
+    where s.query like '%u.last_sign_in_at is not null%';
   end if;
   return chosen;
 exception when others or assert_failure then

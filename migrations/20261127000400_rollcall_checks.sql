@@ -419,6 +419,8 @@ begin
     select o.id from rollcall.check_run o where o.checked_at < before order by o.id limit at_most for update skip locked);
   delete from rollcall.incident x where x.id in (
     select o.id from rollcall.incident o where o.resolved_at < before order by o.opened_at limit at_most for update skip locked);
+  delete from rollcall.failure x where x.user_id in (
+    select o.user_id from rollcall.failure o where o.last_failed_at < before order by o.user_id limit at_most for update skip locked);
   delete from rollcall.run x where x.run_id in (
     select o.run_id from rollcall.run o
     where o.created_at < before and o.state not in ('running', 'paused')
@@ -426,7 +428,7 @@ begin
 end
 $$;
 comment on function rollcall.forget_old() is
-  'Deletes events, checks, resolved incidents and ended runs that are older than rollcall.settings.keep_days, a little at a time. Every scheduled check and every repair calls it.';
+  'Deletes events, checks, resolved incidents, failures and ended runs that are older than rollcall.settings.keep_days, a little at a time. Every scheduled check and every repair calls it.';
 
 create or replace function rollcall.record_check(p_check text, p_verdict text, p_finding_ids text[], p_counts jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -6,9 +6,9 @@
 --
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
-create or replace function rollcall.beyond_rollback() returns setof text
+create or replace function rollcall.beyond_rollback(p_scope text default 'signup', p_at_commit boolean default false) returns setof text
 language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
-  with code as materialized (select * from rollcall.signup_code())
+  with code as materialized (select * from rollcall.signup_code(p_scope))
   select distinct lower(m[2])
   from code
   -- with a bracket behind it; or, in dynamic SQL, anywhere
@@ -19,12 +19,18 @@ language sql stable security definer set search_path = pg_catalog, pg_temp set j
       then '|()\m(dblink\w*|http_(?:get|post|put|patch|delete|head)|lo_export|pg_file_write)\M' else '' end, 'gi') x
   cross join lateral (select array[lower(btrim(x[1], '"')), coalesce(x[2], x[4])] as m) y
   -- pg_net and web hooks write into a queue, which is rolled back
-  where coalesce(m[1], '') not in ('net', 'supabase_functions')
+  where p_at_commit or (
+    coalesce(m[1], '') not in ('net', 'supabase_functions')
     and not (
       m[1] is null and coalesce((
         select bool_and(n.nspname in ('net', 'supabase_functions'))
         from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.proname = lower(m[2])), false)
-    )
+    ))
+  union
+  select format('web hook %I on %s', g.tgname, g.tgrelid::regclass)
+  from pg_trigger g join pg_proc p on p.oid = g.tgfoid
+  where p_at_commit and p.pronamespace = to_regnamespace('supabase_functions') and g.tgenabled in ('O', 'A') and g.tgtype::integer & 4 = 4
+    and (g.tgrelid in (select c.object_id from code c where c.kind = 'table') or (p_scope = 'signup' and g.tgrelid = to_regclass('auth.users')))
   union
   select 'copy … program' from code where code.source ~* '\mcopy\M[^;]*\mprogram\M'
   union
@@ -36,8 +42,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp set j
   from code join pg_class c on c.oid = code.object_id
   where code.kind = 'table' and c.relkind = 'f'
 $$;
-comment on function rollcall.beyond_rollback() is
-  'What a signup seems to do that no rollback takes back: calls over HTTP or to another database, programs, files. Only what triggers of a signup run counts; pg_net and NOTIFY are rolled back.';
+comment on function rollcall.beyond_rollback(text, boolean) is
+  'What a signup (or, profile, an insert into the profile table) seems to do that no rollback takes back: calls over HTTP or to another database, programs, files. Only what triggers run counts. At commit, what pg_net and web hooks queue until then is gone, too.';
 
 -- A sequence that is restarted at the number where it stands gets a file of its own for this transaction, and the rollback
 -- brings the old one back untouched. Others wait for it meanwhile, so whoever calls this gives up before a deadlock
@@ -131,6 +137,43 @@ $$;
 comment on function rollcall.sample_users(text, text[]) is
   'One made-up user of every kind, as the row that Supabase Auth inserts: email, phone, oauth, sso, anonymous, web3, admin_created, odd_metadata; or with these metadata keys, each value one of its own. Nothing is written.';
 
+create or replace function rollcall.usual_form(p_kind text, p_as_it_was boolean) returns jsonb
+language sql volatile set search_path = pg_catalog, pg_temp set jit = off as $$
+  with filled as materialized (
+    select case when jsonb_typeof(u.raw_user_meta_data) = 'object' then u.raw_user_meta_data else '{}' end as form
+    -- ids are random: as good as the newest, by an index
+    from (select x.* from auth.users x order by x.id limit 1000) u
+    where case p_kind
+      when 'anonymous' then u.email is null and u.phone is null and u.raw_app_meta_data ->> 'provider' is null
+      when 'phone' then u.phone is not null and u.email is null
+      when 'sso' then u.raw_app_meta_data ->> 'provider' like 'sso%'
+      when 'web3' then u.raw_app_meta_data ->> 'provider' = 'web3'
+      when 'oauth' then u.raw_app_meta_data ->> 'provider' !~ '^(email|phone|web3|sso.*)$'
+      else coalesce(u.raw_app_meta_data ->> 'provider', 'email') = 'email' end
+    order by u.created_at desc nulls last
+    limit 20
+  )
+  select coalesce(jsonb_object_agg(x.key, case
+      when x.newest is null or (not p_as_it_was and x.is_of_their_own and x.newest #>> '{}' ~ '[[:alpha:]]')
+        then to_jsonb('rc' || left(md5(x.key || random()), 8)) else x.newest end), '{}')
+  from (
+    select
+      k.key, (array_agg(f.form -> k.key) filter (where f.form ? k.key))[1] as newest,
+      count(f.form -> k.key) = count(distinct f.form -> k.key) as is_of_their_own
+    from (
+      select distinct m[1] as key
+      from rollcall.signup_code() c cross join lateral regexp_matches(c.source, '->>?\s*''(\w+)''', 'g') m
+    ) k
+    left join filled f on true
+    where k.key not in ('email', 'sub', 'phone', 'provider')
+    group by k.key
+  ) x
+  -- what nobody filled in is not in the form; where nobody signed up yet, it may be
+  where x.newest is not null or (p_kind not in ('oauth', 'sso', 'web3') and not exists (select from auth.users))
+$$;
+comment on function rollcall.usual_form(text, boolean) is
+  'What the newest users of a kind had filled in of the metadata that signup functions read: values that many share, dates and numbers as they were, all others made up (or all as they were).';
+
 create or replace function rollcall.sign_up(p_user jsonb, p_confirm boolean) returns text[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
@@ -200,6 +243,7 @@ declare
   at_domain text := 'example.invalid';
   person jsonb;
   person_id uuid;
+  is_as_it_was boolean := false;
   is_signed_up boolean;
   is_expected boolean;
   has_profile boolean;
@@ -233,6 +277,9 @@ begin
     if person is null then
       raise exception 'rollcall: there is no such kind of user'
         using errcode = 'invalid_parameter_value', hint = 'select kind from rollcall.sample_users()';
+    end if;
+    if p_kind <> 'odd_metadata' then
+      person := jsonb_set(person, '{raw_user_meta_data}', (person -> 'raw_user_meta_data') || rollcall.usual_form(p_kind, is_as_it_was));
     end if;
     is_signed_up := false;
     begin
@@ -288,18 +335,28 @@ begin
           else 'blocked'
         end;
     end;
-    exit when outcome <> 'refused_by_rule' or at_domain <> 'example.invalid' or person ->> 'email' is null;
-    -- an address at a domain from which somebody could sign up before
-    at_domain := (
-      select split_part(u.email, '@', 2) from auth.users u
-      where u.email_confirmed_at is not null and u.email like '%@%' order by u.created_at desc nulls last limit 1);
-    exit when at_domain is null;
+    if outcome = 'blocked' and code ~ '^2[23]' and not is_as_it_was and p_kind <> 'odd_metadata' and rollcall.usual_form(p_kind, true) <> '{}' then
+      is_as_it_was := true;
+    elsif outcome = 'refused_by_rule' and at_domain = 'example.invalid' and person ->> 'email' is not null then
+      -- an address at a domain from which somebody could sign up before
+      at_domain := (
+        select split_part(u.email, '@', 2) from auth.users u
+        where u.email_confirmed_at is not null and u.email like '%@%' order by u.created_at desc nulls last limit 1);
+      exit when at_domain is null;
+    else
+      exit;
+    end if;
     code := null;
   end loop;
+  if is_as_it_was and code = '23505' then
+    -- somebody has this value already, and everything else was right
+    outcome := 'unknown';
+  end if;
   if outcome in ('blocked', 'no_profile', 'wrong_profile') then
-    is_in_use := p_kind in ('email', 'oauth', 'admin_created') or exists (
+    is_in_use := p_kind in ('email', 'admin_created') or exists (
       select from auth.users u
       where case p_kind
+          when 'oauth' then u.raw_app_meta_data ->> 'provider' !~ '^(email|phone|web3|sso.*)$'
           when 'phone' then u.phone is not null and u.email is null
           when 'anonymous' then (to_jsonb(u) ->> 'is_anonymous')::boolean
           when 'sso' then (to_jsonb(u) ->> 'is_sso_user')::boolean

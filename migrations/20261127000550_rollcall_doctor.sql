@@ -32,6 +32,7 @@ declare
   hint text;
 begin
   facts := jsonb_build_object(
+    'application_path', string_to_array(rollcall.application_path(), ', '),
     'has_definition', s.target_table is not null, 'target_name', s.target_table, 'key_column', s.key_column, 'columns', s.columns,
     'guarded', (select jsonb_agg(substr(k, length('guard ') + 1)) from jsonb_object_keys(s.replaced) k where k like 'guard %'),
     'has_made_profiles', exists (select from rollcall.event v where v.kind = 'profile_bootstrap_ok'),
@@ -120,7 +121,7 @@ declare
   target constant regclass := to_regclass(s.target_table);
   of_users constant text := '(?<![\w"])"?auth"?\s*\.\s*"?users"?(?![\w"])';
   query constant text := regexp_replace(
-    s.query, '("[^"]*"|''(?:[^'']|'''')*'')|--[^\n]*|/\*(?:[^*]|\*+[^*/])*\*+/', '\1 ', 'g');
+    s.query, '("(?:[^"]|"")*"|''(?:[^'']|'''')*'')|--[^\n]*|/\*(?:[^*]|\*+[^*/])*\*+/', '\1 ', 'g');
   has_alias constant boolean := query ~* (of_users || '\s+(as\s+)?(?!(as|where|join|left|right|inner|cross|full|natural|on|using|group|order'
     '|having|limit|offset|fetch|union|except|intersect|window|tablesample|for)\M)["a-z_]');
   -- a trigger may fill or change what is looked at below

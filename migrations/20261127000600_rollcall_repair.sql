@@ -239,13 +239,10 @@ declare
   -- each is waited for as long as lock_timeout says; more than these are no rows any more, but a table
   max_busy constant integer := 3;
   s constant rollcall.settings := rollcall.require_definition();
-  -- Names in the definition are looked up before the path is set for the application's triggers.
   statement constant text := case
     when p_replay then
       'insert into pg_temp.rollcall_replay select u.* from auth.users u where u.id = any ((select $1)::uuid[]) order by u.created_at, u.id'
-    else 'with made (user_id) as (' || rollcall.insert_sql(p_overrides) || ')
-      select case when set_config(''search_path'', $3, true) <> '''' then (select coalesce(array_agg(m.user_id), ''{}'') from made m) end'
-    end;
+    else rollcall.insert_sql(p_overrides) end;
   -- Supabase Auth connects with this one
   app_path constant text := case when p_replay then 'pg_catalog, auth, pg_temp' else rollcall.application_path() end;
   users uuid[] := array(select distinct u from unnest(p_user_ids) u where u is not null order by u);
@@ -297,6 +294,7 @@ begin
         execute statement using chunk;
       else
         execute statement into made using chunk, p_overrides, app_path;
+        made := coalesce(made, '{}');
         if not made <@ chunk then
           raise exception 'rollcall: a trigger on the profile table changed the key of the row' using errcode = 'RC002';
         end if;
@@ -426,9 +424,10 @@ returns jsonb
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off set lock_timeout = '500ms' as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
+  scope constant text := case when p_replay then 'signup' else 'profile' end;
   reasons constant text[] := case
     when current_setting('rollcall.stance', true) = 'look' then array['Rollcall is not installed here, and looking tries nothing']
-    else array(select b from rollcall.beyond_rollback() b) end;
+    else array(select b from rollcall.beyond_rollback(scope) b) end;
   written_sql constant text :=
     'select coalesce(jsonb_object_agg(w.relid::regclass || '' '' || c.operation, c.number), ''{}'')
      from pg_stat_xact_user_tables w
@@ -472,6 +471,7 @@ begin
   end if;
   return jsonb_build_object(
     'not_tried_because', reasons,
+    'outside_calls', array(select b from rollcall.beyond_rollback(scope, true) b order by b),
     'results', (
       select coalesce(jsonb_agg(jsonb_build_object('user_id', x.user_id, 'outcome', x.outcome, 'sqlstate', x.sqlstate,
         'constraint', x.constraint_name, 'column', x.column_name, 'functions', x.functions, 'profile', x.profile,
@@ -497,7 +497,7 @@ begin
 end
 $$;
 comment on function rollcall.preview_users(uuid[], integer, jsonb, boolean, integer) is
-  'What a repair would do for these users (null: for the first p_limit missing ones), found out by doing it and taking it back: the outcome of each, for a trusted role of the first p_rows created the whole row, and the rows written by table. Where a try would do what no rollback takes back, nothing is tried: not_tried_because says why. Leaves no row and advances no sequence.';
+  'What a repair would do for these users (null: for the first p_limit missing ones), found out by doing it and taking it back: the outcome of each, for a trusted role of the first p_rows created the whole row, and the rows written by table. Where a try would do what no rollback takes back, nothing is tried: not_tried_because says why. outside_calls: what a repair would send to other servers. Leaves no row and advances no sequence.';
 
 -- Runs ------------------------------------------------------------------------------------------------------------
 
@@ -593,10 +593,10 @@ begin
     -- a definition that does not fit its table is said once, before a run begins
     perform rollcall.insert_sql(o.overrides);
   end if;
-  select string_agg(b, '; ') into reasons from rollcall.beyond_rollback() b;
+  select string_agg(b, '; ') into reasons from rollcall.beyond_rollback(case when o.is_replay then 'signup' else 'profile' end, true) b;
   if reasons is not null and not o.allow_outside_calls then
     raise exception 'rollcall: a repair would do what no rollback takes back: %', reasons
-      using errcode = 'RC011', hint = 'If that is wanted: rollcall backfill --apply --allow-outside-calls.';
+      using errcode = 'RC011', hint = 'If that is wanted, add --allow-outside-calls.';
   end if;
   insert into rollcall.run (
     source, note, batch_size, max_users, overrides, throttle, max_lag_ms, is_replay, request_hash, request, total_missing)
@@ -817,7 +817,7 @@ begin
     union
     select p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
     from code c
-    join pg_proc p on p.pronamespace = any (rollcall.application_schemas())
+    join pg_proc p on p.pronamespace = any ((select rollcall.application_schemas())::oid[])
       and c.source ~* ('\m' || regexp_replace(p.proname, '(\W)', '\\\1', 'g') || '\M')
   )
   select string_agg(distinct c.id::regproc::text, ', ') into obstacle

@@ -28,7 +28,7 @@ set lock_timeout = '500ms' as $$
 declare
   -- no type of ours: without the schema the function could not even begin
   s record;
-  made uuid;
+  made uuid[];
   code text;
   reason jsonb;
 begin
@@ -37,9 +37,8 @@ begin
   if s.target_table is null or exists (select from rollcall.checked_at_commit(s.target_table)) then
     return new;
   end if;
-  perform set_config('search_path', rollcall.application_path(), true);
-  execute s.insert_query into made using array[new.id], '{}'::jsonb;
-  if made = new.id then
+  execute s.insert_query into made using array[new.id], '{}'::jsonb, rollcall.application_path();
+  if made = array[new.id] then
     insert into rollcall.event (user_id, kind, payload)
     values (new.id, 'auth_user_created', '{"source": "trigger"}'), (new.id, 'profile_bootstrap_ok', '{"source": "trigger"}');
   elsif exists (select from rollcall.missing_among(array[new.id])) then
@@ -95,7 +94,7 @@ begin
     union
     select code.trigger_id, p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
     from code
-    join pg_proc p on p.pronamespace = any (rollcall.application_schemas()) and strpos(lower(code.source), lower(p.proname)) > 0
+    join pg_proc p on p.pronamespace = any ((select rollcall.application_schemas())::oid[]) and strpos(lower(code.source), lower(p.proname)) > 0
   )
   select string_agg(distinct format('%I on %s', t.tgname, t.tgrelid::regclass), ', ') into obstacle
   from code
@@ -119,7 +118,7 @@ begin
     )
     and not exists (
       select from pg_proc p
-      where p.prorettype = 'trigger'::regtype and p.pronamespace = any (rollcall.application_schemas()) and not rollcall.is_ours(p.oid)
+      where p.prorettype = 'trigger'::regtype and p.pronamespace = any ((select rollcall.application_schemas())::oid[]) and not rollcall.is_ours(p.oid)
         and strpos(lower(p.prosrc), (select lower(x.relname) from pg_class x where x.oid = target)) > 0
     )
   then

@@ -51,7 +51,7 @@ comment on function rollcall.schema_version() is
 revoke all on function rollcall.schema_version() from public;
 
 grant execute on function
-  rollcall.audit_counts(), rollcall.audit_log_state(), rollcall.beyond_rollback(), rollcall.candidate_tables(),
+  rollcall.audit_counts(), rollcall.audit_log_state(), rollcall.beyond_rollback(text, boolean), rollcall.candidate_tables(),
   rollcall.check_history(text, timestamptz), rollcall.definition_fault(), rollcall.email_mismatches(),
   rollcall.incident_begin(text), rollcall.incident_record(text, timestamptz, jsonb, jsonb),
   rollcall.incidents(timestamptz), rollcall.lease_message(text, uuid, interval),

@@ -259,7 +259,7 @@ pub fn vanished_users(count: i64, window_minutes: i64) -> Finding {
 pub fn orphaned_profiles(count: i64) -> Finding {
     Finding::new(
         "orphaned_profiles",
-        Severity::Warning,
+        Severity::Info,
         format!("{} whose user is not in auth.users", counted(count, "profile")),
         "Let the key reference auth.users (id) on delete cascade, and decide what becomes of these rows.",
     )

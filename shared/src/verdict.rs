@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_warning_alone_leaves_the_verdict_consistent() {
         assert_eq!(
-            Verdict::from_findings(&[finding::orphaned_profiles(3)]),
+            Verdict::from_findings(&[finding::email_mismatches(3)]),
             Verdict::Consistent
         );
     }

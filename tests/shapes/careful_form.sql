@@ -2,7 +2,7 @@
 -- tidies what comes in, another keeps a history, and flags come as booleans.
 --
 -- @target public.profiles id
--- @undo keeps
+-- @undo other rows refer to it
 -- @differs birth_date marketing
 -- @form full_name=  Person   {n} ; birth_date=1990-02-1{d}; marketing=true
 

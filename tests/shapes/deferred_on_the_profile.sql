@@ -3,6 +3,7 @@
 --
 -- @target public.profiles id
 -- @replay no
+-- @undo other tables stays
 -- @by-client insert into public.profiles (id, email) values (auth.uid(), public.auth_email())
 -- @make no commit
 

@@ -5,6 +5,7 @@
 -- @also app.handle_registry
 -- @form handle=person-{n}; display_name=Person {n}
 -- @refused web3
+-- @undo other tables stays
 
 create schema app;
 grant usage on schema app to anon, authenticated;

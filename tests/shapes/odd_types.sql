@@ -3,6 +3,8 @@
 --
 -- @target public.profiles id
 -- @warned signup_function_casts_metadata
+-- @differs born_in
+-- @undo it cannot be told
 -- @form full_name=Person {n}; birth_year=1990
 
 create type public.mood as (word text, since date);

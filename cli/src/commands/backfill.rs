@@ -3,10 +3,9 @@
 mod stop;
 pub(crate) mod text;
 
-use anyhow::bail;
 use jiff::Timestamp;
 use rollcall::backfill::{
-    self, BackfillRequest, DryRun, PreviewRow, RunOptions, RunResult, RunTarget, Selection, Source,
+    self, BackfillRequest, PreviewRow, RunOptions, RunResult, RunTarget, Selection, Source,
     StopReason, UserResult, runs,
 };
 use rollcall::checks::verification::Verification;
@@ -171,20 +170,19 @@ async fn is_wanted(
     session: &mut Session,
     output: &Output,
 ) -> anyhow::Result<bool> {
-    if !arguments.yes {
-        confirmation::require_terminal()?;
-    } else if !options.replay || options.allow_outside_calls {
+    if arguments.yes {
         return Ok(true);
     }
+    confirmation::require_terminal()?;
     let (who, calls) = match request.selection {
-        Selection::User(user_id) => (format!("the profile of user {user_id}"), None),
+        Selection::User(user_id) => (format!("the profile of user {user_id}"), vec![]),
         Selection::Run(run_id) => {
             let missing = backfill::count(session, None).await?;
             let who = format!(
                 "up to {}, continuing run {run_id},",
                 counted(missing, "profile")
             );
-            (who, None)
+            (who, vec![])
         }
         Selection::Missing { max_users } => {
             let preview = backfill::dry_run(session, options, None).await?;
@@ -196,45 +194,22 @@ async fn is_wanted(
                     .total_missing
                     .min(i64::try_from(max).unwrap_or(i64::MAX))
             });
-            (counted(number, "profile"), outside_calls(&preview, options))
+            (counted(number, "profile"), preview.outside_calls)
         }
     };
-    if let Some(calls) = &calls
-        && !options.allow_outside_calls
-        && arguments.yes
-    {
-        bail!("nothing was changed: {calls}; if that is wanted, add --allow-outside-calls");
-    }
-    if arguments.yes {
-        return Ok(true);
-    }
+    let warning = if calls.is_empty() {
+        String::new()
+    } else {
+        text::of_outside_calls(&calls)
+    };
     let settings = session.settings();
-    let warning = calls.as_ref().map(|calls| format!("{calls}. "));
     let is_wanted = confirmation::ask(&format!(
-        "{}Create {who} in database {} on {}?",
-        warning.unwrap_or_default(),
+        "{warning}Create {who} in database {} on {}?",
         settings.database_name(),
         settings.host_name()
     ))?;
-    options.allow_outside_calls |= is_wanted && calls.is_some();
+    options.allow_outside_calls |= is_wanted && !calls.is_empty();
     Ok(is_wanted)
-}
-
-/// What would leave the database for good, in words.
-fn outside_calls(preview: &DryRun, options: &RunOptions) -> Option<String> {
-    if !preview.not_tried_because.is_empty() {
-        return Some(format!(
-            "Creating a profile does what no rollback takes back: {}",
-            preview.not_tried_because.join("; ")
-        ));
-    }
-    (options.replay && preview.queued_requests() > 0).then(|| {
-        format!(
-            "The {} tried would send {} to other servers",
-            counted(preview.tried, "user"),
-            counted(preview.queued_requests(), "request")
-        )
-    })
 }
 
 /// Prints what was done; the verification afterwards decides how it ends, unless the repair was interrupted.

@@ -53,6 +53,9 @@ fn text(done: &Undo) -> String {
         done.gone,
         done.skipped
     );
+    if done.removed > 0 {
+        text += "What triggers wrote into other tables stays.\n";
+    }
     for profile in done.skipped_profiles.iter().take(SHOWN) {
         let reason = match profile.reason {
             SkipReason::Changed => "it was changed since",

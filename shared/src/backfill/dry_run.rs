@@ -37,6 +37,8 @@ pub struct DryRun {
     pub total_missing: i64,
     /// Why nobody was tried, only counted: what a try would do that no rollback takes back. Empty: they were tried.
     pub not_tried_because: Vec<String>,
+    /// What a repair would send to other servers when it commits, by name. Empty: nothing that is known of.
+    pub outside_calls: Vec<String>,
     /// How many of these were tried, and rolled back.
     pub tried: i64,
     /// How many were not: what would become of them is not known.
@@ -59,19 +61,6 @@ pub struct DryRun {
     pub triggers: Vec<ReplayedTrigger>,
     /// How long the repair of all would take, estimated from the trial's own speed, in seconds.
     pub estimated_seconds: f64,
-}
-
-impl DryRun {
-    /// Calls that would go out when the repair commits: rows that the extension pg_net queues.
-    pub fn queued_requests(&self) -> i64 {
-        self.writes
-            .iter()
-            .filter(|write| {
-                write.table.starts_with("net.") && write.operation == WriteOperation::Inserted
-            })
-            .map(|write| write.rows)
-            .sum()
-    }
 }
 
 /// A profile as it would be created, with defaults and what triggers make of it.
@@ -131,6 +120,7 @@ pub(super) enum Outcome {
 #[derive(Deserialize)]
 pub(super) struct Preview {
     pub(super) not_tried_because: Vec<String>,
+    pub(super) outside_calls: Vec<String>,
     pub(super) results: Vec<Tried>,
     writes: Vec<TableWrites>,
     triggers: Vec<ReplayedTrigger>,
@@ -230,6 +220,7 @@ fn report(preview: Preview, total_missing: i64, wanted: i64, took: Duration) -> 
     let mut report = DryRun {
         total_missing,
         not_tried_because: preview.not_tried_because,
+        outside_calls: preview.outside_calls,
         tried: 0,
         not_tried: 0,
         would_create: 0,

@@ -28,29 +28,20 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<String>,
     /// The same in words, for people.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     pub reason: String,
 }
 
 impl Failure {
-    /// Bytes as JSON, at most.
-    fn size(&self) -> usize {
-        let text = |text: &Option<String>| text.as_ref().map_or(4, |text| text.len() + 2);
-        let functions: usize = self.functions.iter().map(|name| name.len() + 6).sum();
-        116 - 16 * usize::from(self.functions.is_empty())
-            + text(&self.constraint)
-            + text(&self.column)
-            + functions
-    }
-
     /// As many of them as a result has room for.
     pub(super) fn bounded(failures: Vec<Self>) -> Vec<Self> {
-        let mut bytes = 0;
+        // the brackets, less the last comma
+        let mut bytes = 1;
         failures
             .into_iter()
             .take(MAX_FAILURES)
             .take_while(|failure| {
-                bytes += failure.size();
+                bytes += serde_json::to_string(failure).map_or(0, |text| text.len() + 1);
                 bytes <= MAX_FAILURES_BYTES
             })
             .collect()

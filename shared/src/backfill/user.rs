@@ -80,8 +80,8 @@ async fn repair(
 ) -> Result<UserResult> {
     if !options.allow_outside_calls {
         let nobody = dry_run::preview(database, Some(&[]), 0, options, 0).await?;
-        if !nobody.not_tried_because.is_empty() {
-            return Err(runs::has_outside_calls(&nobody.not_tried_because));
+        if !nobody.outside_calls.is_empty() {
+            return Err(runs::has_outside_calls(&nobody.outside_calls));
         }
     }
     let overrides = overrides(options.account_type.as_deref());

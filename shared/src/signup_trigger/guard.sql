@@ -26,12 +26,12 @@ code (id, source) as (
   union
   select p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
   from code
-  join pg_proc p on p.pronamespace = any (rollcall.application_schemas())
+  join pg_proc p on p.pronamespace = any ((select rollcall.application_schemas())::oid[])
     and (
       strpos(lower(code.source), lower(p.proname)) > 0
       or exists (
         select from pg_trigger g join pg_class c on c.oid = g.tgrelid
-        where g.tgfoid = p.oid and c.relnamespace = any (rollcall.application_schemas()) and strpos(lower(code.source), lower(c.relname)) > 0)
+        where g.tgfoid = p.oid and c.relnamespace = any ((select rollcall.application_schemas())::oid[]) and strpos(lower(code.source), lower(c.relname)) > 0)
     )
 ),
 refusing as (

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     people::{ambitious_person, log_in_to_the_browser, person},
+    report::Report,
     shape::logs_in,
     stage::{Side, Stage, State, id},
 };
@@ -28,17 +29,18 @@ pub(crate) async fn repair(stage: &mut Stage<'_>) -> Result<()> {
         return Ok(());
     }
     let missing = come_past_the_triggers(stage).await?;
+    let sequences = stage.subject.set_sequences().await?;
     expect_missing(stage, &missing).await?;
     let before = stage.subject.state().await?;
     stage.report(&["backfill"]).await?;
     stage.expect_unchanged("a dry run", &before).await?;
     if !stage.shape.needs_replay {
-        by_definition(stage, &missing).await?;
+        by_definition(stage, &missing, &sequences).await?;
     }
-    if stage.shape.undo_keeps {
+    if stage.shape.undo_leaves.is_some() {
         return Ok(());
     }
-    by_replay(stage, &missing).await
+    by_replay(stage, &missing, &sequences).await
 }
 
 /// The same people sign up on the twin as ever, and on the subject past every trigger; who should have a profile now.
@@ -97,6 +99,12 @@ async fn come_past_the_triggers(stage: &mut Stage<'_>) -> Result<BTreeSet<Uuid>>
         .await?;
         missing.extend(has);
     }
+    // what the app makes itself may come a moment later; here it has come
+    stage
+        .subject
+        .client
+        .batch_execute("update rollcall.settings set grace_period = default")
+        .await?;
     Ok(missing)
 }
 
@@ -146,7 +154,11 @@ async fn expect_missing(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resu
 }
 
 /// A repair by the definition and its undo.
-async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Result<()> {
+async fn by_definition(
+    stage: &mut Stage<'_>,
+    missing: &BTreeSet<Uuid>,
+    sequences: &str,
+) -> Result<()> {
     let random = stage.random();
     let (before, rows) = (
         stage.subject.state().await?,
@@ -158,7 +170,7 @@ async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resul
         .filter(|user| is_claimed(stage, *user))
         .collect();
 
-    let done = stage.report(&["backfill", "--apply", "--yes"]).await?;
+    let done = apply(stage, &["backfill", "--apply", "--yes"]).await?;
     let run = done.json["backfill"]["run_id"].as_str().map(str::to_owned);
     let made: BTreeSet<Uuid> = owners_among(stage, &stage.subject, missing).await?;
     let wanted: BTreeSet<Uuid> = missing.difference(&claimed).copied().collect();
@@ -170,7 +182,7 @@ async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resul
     });
     if !claimed.is_empty() {
         stage.expect(done.finished.stdout.contains("claim"), || {
-            format!("the repair does not say \"claim\": {}", done)
+            format!("the repair does not say \"claim\": {done}")
         });
     }
     let after = stage.subject.rows(&random).await?;
@@ -198,9 +210,10 @@ async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resul
     };
     let undone = stage.rollcall(&["undo", &run, "--yes"]).await?;
     stage.expect(undone.status == Some(0), || undone.to_string());
-    if stage.shape.undo_keeps {
-        stage.expect(undone.stdout.contains("refer"), || {
-            format!("the undo does not say why it keeps profiles: {undone}")
+    if let Some(words) = &stage.shape.undo_leaves {
+        let said = undone.stdout.contains(words);
+        stage.expect(said, || {
+            format!("the undo does not say {words:?}: {undone}")
         });
         return Ok(());
     }
@@ -212,36 +225,52 @@ async fn by_definition(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Resul
         state.contents.iter().filter(is_theirs).cloned().collect()
     };
     stage.expect_same("an undo left other rows", &kept(&before), &kept(&left));
+    // what follows is compared with a twin that met one repair only
+    stage.subject.client.batch_execute(sequences).await?;
+    if stage.shape.sends_requests {
+        let sent = "delete from net.http_request_queue q
+                    where q.id > (select s.last_value from net.http_request_queue_id_seq s)";
+        stage.subject.client.batch_execute(sent).await?;
+    }
     Ok(())
 }
 
+/// A repair; where it sends requests to other servers, not before that was allowed.
+async fn apply(stage: &mut Stage<'_>, command: &[&str]) -> Result<Report> {
+    if !stage.shape.sends_requests {
+        return stage.report(command).await;
+    }
+    refused(stage, command).await?;
+    stage
+        .report(&[command, &["--allow-outside-calls"]].concat())
+        .await
+}
+
+async fn refused(stage: &mut Stage<'_>, command: &[&str]) -> Result<()> {
+    let before = stage.subject.state().await?;
+    let refused = stage.rollcall(command).await?;
+    stage.expect(refused.status == Some(2), || {
+        format!("the repair is not refused: {refused}")
+    });
+    stage
+        .expect_unchanged("a repair that was refused", &before)
+        .await
+}
+
 /// A repair through the application's own triggers makes everything that they make, or says why it cannot.
-async fn by_replay(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>) -> Result<()> {
+async fn by_replay(stage: &mut Stage<'_>, missing: &BTreeSet<Uuid>, sequences: &str) -> Result<()> {
     const REPLAY: [&str; 4] = ["backfill", "--replay", "--apply", "--yes"];
     let before = stage.subject.state().await?;
     stage.report(&["backfill", "--replay"]).await?;
     stage
         .expect_unchanged("a dry run of a replay", &before)
         .await?;
-    if stage.shape.no_replay || stage.shape.sends_requests {
-        let refused = stage.rollcall(&REPLAY).await?;
-        stage.expect(refused.status == Some(2), || {
-            format!("the replay is not refused: {refused}")
-        });
-        stage
-            .expect_unchanged("a replay that was refused", &before)
-            .await?;
-    }
     if stage.shape.no_replay {
-        return Ok(());
+        return refused(stage, &REPLAY).await;
     }
-    let done = if stage.shape.sends_requests {
-        stage
-            .report(&[REPLAY.as_slice(), &["--allow-outside-calls"]].concat())
-            .await?
-    } else {
-        stage.report(&REPLAY).await?
-    };
+    // a dry run cannot take back what pg_net's sequence gave
+    stage.subject.client.batch_execute(sequences).await?;
+    let done = apply(stage, &REPLAY).await?;
     let made = owners_among(stage, &stage.subject, missing).await?;
     ensure!(
         made == *missing,

@@ -17,7 +17,7 @@
 //! | `@repair replay` | a repair by the definition cannot make these profiles, one through the application's triggers can |
 //! | `@replay no` | no trigger on the insert of a user makes these profiles, so a replay is refused |
 //! | `@sends requests` | making a profile sends requests to other servers |
-//! | `@undo keeps` | other rows refer to a profile that a repair made, so an undo keeps it |
+//! | `@undo WORDS` | an undo leaves something, and says so |
 //! | `@differs COLUMNS` | columns of the profile that a repair by the definition may fill otherwise |
 //! | `@random TABLE.COLUMN` | a column that the application fills at random |
 //! | `@claims PERSONS` | people whose signup takes over a row that was there before |
@@ -50,7 +50,7 @@ pub(crate) struct Shape {
     pub(crate) needs_replay: bool,
     pub(crate) no_replay: bool,
     pub(crate) sends_requests: bool,
-    pub(crate) undo_keeps: bool,
+    pub(crate) undo_leaves: Option<String>,
     pub(crate) differs: Vec<String>,
     pub(crate) random: Option<(String, String)>,
     pub(crate) claims: Vec<String>,
@@ -135,7 +135,7 @@ impl Shape {
                 "repair" => shape.needs_replay = rest == "replay",
                 "replay" => shape.no_replay = rest == "no",
                 "sends" => shape.sends_requests = rest == "requests",
-                "undo" => shape.undo_keeps = rest == "keeps",
+                "undo" => shape.undo_leaves = Some(rest.to_owned()),
                 "differs" => shape.differs = words(),
                 "random" => {
                     shape.random = rest

@@ -95,6 +95,18 @@ impl Side {
         .await
     }
 
+    /// SQL that sets every sequence to where it stands now.
+    pub(crate) async fn set_sequences(&self) -> Result<String> {
+        let statements = values::<String>(
+            &self.client,
+            "select format('select setval(%L, %s, %L);', format('%I.%I', s.schemaname, s.sequencename),
+               coalesce(s.last_value, s.start_value), s.last_value is not null)
+             from pg_catalog.pg_sequences s where s.schemaname <> 'rollcall'",
+        )
+        .await?;
+        Ok(statements.concat())
+    }
+
     /// All of its objects, rows and sequences.
     pub(crate) async fn state(&self) -> Result<State> {
         Ok(State {
@@ -195,11 +207,8 @@ impl<'a> Stage<'a> {
 
     /// Brings the twin's sequences to where the subject's stand: a trial that is rolled back leaves gaps behind.
     pub(crate) async fn align_sequences(&mut self) -> Result<()> {
-        let set = "select format('select setval(%L, %s)', format('%I.%I', s.schemaname, s.sequencename), s.last_value)
-                   from pg_catalog.pg_sequences s where s.schemaname <> 'rollcall' and s.last_value is not null";
-        for statement in values::<String>(&self.subject.client, set).await? {
-            self.twin.client.batch_execute(&statement).await?;
-        }
+        let places = self.subject.set_sequences().await?;
+        self.twin.client.batch_execute(&places).await?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use rollcall_sandbox::SignupKind;
 use rollcall_tests::sql::catalog;
 
 use crate::{
-    people::{ambitious_person, person},
+    people::{ambitious_person, confirm, person},
     stage::{Stage, id},
 };
 
@@ -72,9 +72,7 @@ pub(crate) async fn make_and_remove(stage: &mut Stage<'_>) -> Result<()> {
     stage
         .sign_up(SignupKind::EmailAutoconfirm, &outsider)
         .await?;
-    stage
-        .both("confirmation", async |auth| auth.verify(id(302)).await)
-        .await?;
+    confirm(stage, 302).await?;
     stage
         .both("deletion", async |auth| auth.hard_delete(id(303)).await)
         .await?;

@@ -27,6 +27,9 @@ pub(crate) fn of_dry_run(preview: &DryRun, is_replay: bool, output: &Output) -> 
     if is_replay {
         text += &replayed(preview);
     }
+    if !preview.outside_calls.is_empty() {
+        text += &of_outside_calls(&preview.outside_calls);
+    }
     if !preview.not_tried_because.is_empty() {
         text += &format!(
             "Nobody was tried: {}.\n",
@@ -53,12 +56,25 @@ pub(crate) fn of_dry_run(preview: &DryRun, is_replay: bool, output: &Output) -> 
     text += &profiles(preview, output);
     if preview.would_create > 0 {
         text += &format!(
-            "\nThe repair of all would take {}. To repair: rollcall backfill --apply{}\n",
+            "\nThe repair of all would take {}. To repair: rollcall backfill --apply{}{}\n",
             about(preview.estimated_seconds),
-            if is_replay { " --replay" } else { "" }
+            if is_replay { " --replay" } else { "" },
+            if preview.outside_calls.is_empty() {
+                ""
+            } else {
+                " --allow-outside-calls"
+            }
         );
     }
     text
+}
+
+/// What leaves the database for good.
+pub(super) fn of_outside_calls(calls: &[String]) -> String {
+    format!(
+        "A repair calls other servers, which no rollback takes back: {}.\n",
+        calls.join("; ")
+    )
 }
 
 fn replayed(preview: &DryRun) -> String {
@@ -91,12 +107,6 @@ fn writes(preview: &DryRun) -> String {
             WriteOperation::Deleted => "deleted",
         };
         text += &format!("  {table}: {} {operation}\n", counted(*rows, "row"));
-    }
-    if preview.queued_requests() > 0 {
-        text += &format!(
-            "{} to other servers (pg_net) would go out when the repair commits.\n",
-            counted(preview.queued_requests(), "request")
-        );
     }
     text
 }

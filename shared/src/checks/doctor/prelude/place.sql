@@ -7,7 +7,7 @@ place as materialized (
     ) as identities,
     target.oid as target, target.relname as target_name, target.oid::regclass::text as target_written,
     target.relrowsecurity as target_has_rls,
-    key.attnum as key_number, key.attname as key_column,
+    f.application_path, key.attnum as key_number, key.attname as key_column,
     rollcall.oid as schema_rollcall, rollcall.nspowner as owner,
     -- not so while somebody looks without installing: everything of Rollcall's is gone again in a moment
     exists (

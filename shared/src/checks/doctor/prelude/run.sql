@@ -63,7 +63,7 @@ run (trigger_id, function_id, caller, relation, via, runs_as, path, is_caught, i
       g.function_id, r.function_id, t.tgrelid, t.oid,
       case when g.is_definer then g.owner when waits.is_waiting then l.auth_role when f.is_ours then l.owner else r.runs_as end,
       coalesce(
-        g.own_path, case when waits.is_waiting then l.auth_path when f.is_ours then '{pg_catalog,public,extensions}' else r.path end),
+        g.own_path, case when waits.is_waiting then l.auth_path when f.is_ours then l.application_path else r.path end),
       (r.is_caught or f.is_ours) and not waits.is_waiting, r.is_certain, null, null
     from (
       select l.target as relation where f.is_ours and r.text is null
