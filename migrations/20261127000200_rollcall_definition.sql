@@ -12,8 +12,6 @@
 -- a column that the definition does not have, RC005 a value that its column cannot take, RC006 an idempotency key that was
 -- used for another request, RC007 no such run, RC008 a run that has not ended, RC009 there is no definition, RC010 an
 -- unclaimed row has the user's e-mail address, RC011 a repair would do what no rollback takes back.
---
--- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 -- Rights get lost in restores and branches, so whatever PostgREST can reach asks this as well.
 create or replace function rollcall.refuse_api_roles() returns void

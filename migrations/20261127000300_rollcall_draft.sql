@@ -1,16 +1,10 @@
 -- The first definition: which table holds the profiles, and where its columns come from.
 --
--- A draft is made from the catalog and the rows that are there, under no lock but that of a select. Where a signup may be
--- tried (the probe), the application's own triggers say it better: the draft then takes what they did as an example.
--- A draft is a query with comments that say what it was concluded from; a definition that a person has set is
--- never replaced.
+-- A draft is made from the catalog and the rows that are there, and from signups that were tried, where they may be: a query
+-- with comments that say what it was concluded from. A definition that a person has set is never replaced.
 --
 -- Values that users can write (raw_user_meta_data) never choose a privilege: a role, a type, a plan or an enum is left to
 -- the column's default. Only the table that rollcall.create_profile_table() makes has an allow-list.
---
--- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
-
--- What the application has ----------------------------------------------------------------------------------------
 
 create or replace function rollcall.application_schemas() returns oid[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -88,8 +82,6 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
 $$;
 comment on function rollcall.signup_code(text) is
   'What a signup runs, as far as texts tell: the functions of its triggers, what they call, the tables they write (source: defaults and checks), and the triggers of those. profile: what an insert into the profile table runs. all: with disabled triggers and trigger functions that no trigger uses.';
-
--- Candidates ------------------------------------------------------------------------------------------------------
 
 create or replace function rollcall.candidate_tables()
 returns table (table_name text, key_column name, reason text, rank integer, stands_out boolean)
@@ -172,8 +164,6 @@ end
 $$;
 comment on function rollcall.candidate_tables() is
   'Tables that could be the profile table, best first, each with the reason. One stands out if it is public.profiles with a usable key; else if it is the only one of the best rank that has a unique key referencing auth.users: first of those that a signup''s functions name, then of the others, tables named like side tables (roles, credits, customers, tokens) last. A null key: it cannot be used.';
-
--- Sources of columns ----------------------------------------------------------------------------------------------
 
 create or replace function rollcall.is_privilege(p_name text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -315,8 +305,6 @@ end
 $$;
 comment on function rollcall.draft_evidence(regclass, name, boolean, uuid[], boolean) is
   'What the rows of these users say about a table of profiles: kinds (how many users of each have a row), sources (for each column those that explain its values, in order), rest (the one value of all other rows), refuted (sources that do not explain it), matches (SQL text). In a trial every value is one of its own, and one row proves a source.';
-
--- The draft -------------------------------------------------------------------------------------------------------
 
 create or replace function rollcall.draft_columns(p_table regclass, p_key name, p_evidence jsonb, p_example jsonb)
 returns table (column_name name, expression text, note text, needs_email boolean)
@@ -602,8 +590,6 @@ end
 $$;
 comment on function rollcall.adopt_draft(jsonb) is
   'Puts a drafted definition in force where no person has set one and one table stands out, or the example filled one. Returns the table; null: none. Never raises an error.';
-
--- A profile table where there is none -----------------------------------------------------------------------------
 
 create or replace function rollcall.create_profile_table() returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$

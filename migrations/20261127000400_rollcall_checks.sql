@@ -4,8 +4,6 @@
 -- hosted projects may switch it off. It has no index, so whoever reads it reads all of it.
 --
 -- Each statement runs once, so compiling it (jit) would cost more than it saves.
---
--- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 -- Users against profiles ------------------------------------------------------------------------------------------
 
@@ -33,7 +31,7 @@ comment on function rollcall.unmatched_sql(rollcall.settings) is
 create or replace function rollcall.user_counts()
 returns table (
   users bigint, soft_deleted bigint, expected bigint, profiles bigint, healthy bigint, missing bigint,
-  missing_anonymous bigint, missing_phone bigint, missing_sso bigint, missing_unconfirmed bigint, orphaned bigint
+  missing_anonymous bigint, missing_phone bigint, missing_sso bigint, missing_unconfirmed bigint, orphaned bigint, newest_missing uuid[]
 )
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
@@ -42,7 +40,7 @@ begin
   return query execute
     'with unmatched as materialized (' || rollcall.unmatched_sql(s) || '),
      missing as materialized (
-       select to_jsonb(u) as person, ' || rollcall.in_grace(s) || ' as is_in_grace
+       select e._signed_up_at, to_jsonb(u) as person, ' || rollcall.in_grace(s) || ' as is_in_grace
        from unmatched m
        join (' || s.query || ') e on e._user_id = m.user_id
        join auth.users u on u.id = m.user_id
@@ -61,28 +59,15 @@ begin
      )
      select
        v.users, v.soft_deleted, w.users, (select count(*) from ' || s.target_table || '), w.users - l.users, l.missing,
-       l.anonymous, l.phone, l.sso, l.unconfirmed, (select count(*) from unmatched m where m.user_id is null)
+       l.anonymous, l.phone, l.sso, l.unconfirmed, (select count(*) from unmatched m where m.user_id is null),
+       array(
+         select (m.person ->> ''id'')::uuid from missing m where not m.is_in_grace
+         order by m._signed_up_at desc nulls last, m.person ->> ''id'' limit 10)
      from everybody v, wanted w, lost l';
 end
 $$;
 comment on function rollcall.user_counts() is
-  'All users against all profiles, both ways: users, soft-deleted ones, users who must have a profile, profiles, users with theirs, users without (and how many of these are anonymous, have a phone only, came by single sign-on, are unconfirmed), profiles whose user is gone. Users in the grace period who have no profile yet are neither healthy nor missing.';
-
-create or replace function rollcall.missing_user_ids(p_limit integer) returns setof uuid
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
-declare
-  s constant rollcall.settings := rollcall.require_definition();
-begin
-  return query execute
-    'with unmatched as materialized (' || rollcall.unmatched_sql(s) || ')
-     select e._user_id from unmatched m join (' || s.query || ') e on e._user_id = m.user_id
-     where not ' || rollcall.in_grace(s) || '
-     order by e._signed_up_at desc nulls last, e._user_id limit $1'
-    using least(p_limit, 1000);
-end
-$$;
-comment on function rollcall.missing_user_ids(integer) is
-  'The newest users without a profile, ids only, at most 1,000.';
+  'All users against all profiles, both ways: users, soft-deleted ones, users who must have a profile, profiles, users with theirs, users without (and how many of these are anonymous, have a phone only, came by single sign-on, are unconfirmed), profiles whose user is gone, the ten newest users without. Users in the grace period who have no profile yet are neither healthy nor missing.';
 
 create or replace function rollcall.email_mismatches() returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
@@ -312,23 +297,6 @@ comment on function rollcall.recent_errors(integer) is
   'The newest events of profiles that could not be created, by signup or repair: error codes, and the functions in which it failed.';
 
 -- One user --------------------------------------------------------------------------------------------------------
-
-create or replace function rollcall.users_by_contact(p_contact text) returns setof uuid
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
-begin
-  perform rollcall.refuse_api_roles();
-  return query
-    select u.id
-    from auth.users u
-    where lower(u.email::text) = lower(btrim(p_contact))
-      -- Supabase Auth stores numbers without the plus sign
-      or u.phone::text = nullif(regexp_replace(p_contact, '[^0-9]', '', 'g'), '') and p_contact !~ '@'
-    order by u.created_at, u.id
-    limit 10;
-end
-$$;
-comment on function rollcall.users_by_contact(text) is
-  'Users with this e-mail address, but for case, or phone number; several where single sign-on is in use. At most 10.';
 
 create or replace function rollcall.user_events(p_user_id uuid)
 returns table (event_id bigint, kind text, payload jsonb, created_at timestamptz)

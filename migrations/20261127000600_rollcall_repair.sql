@@ -6,8 +6,6 @@
 --
 -- A profile is made by the definition, or by a replay: a copy of the user's row is inserted into a temporary table that has
 -- copies of the application's own signup triggers.
---
--- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 -- What an error says ----------------------------------------------------------------------------------------------
 
@@ -507,7 +505,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     'run_id', r.run_id, 'state', r.state, 'stop_reason', r.stop_reason, 'source', r.source, 'started_by', r.started_by, 'note', r.note,
     'is_replay', r.is_replay, 'account_type', r.overrides -> 'account_type', 'max_users', r.max_users,
     'signed_up_before', r.signed_up_before, 'total_missing', r.total_missing, 'attempted', r.attempted, 'created', r.created,
-    'failed', r.failed, 'batch_size', r.batch_size, 'throttle', r.throttle::numeric, 'max_lag_ms', r.max_lag_ms,
+    'failed', r.failed, 'batch_size', r.batch_size, 'throttle', r.throttle::numeric,
     'waits_for', r.waits_for, 'is_leased', r.state = 'running' and coalesce(r.leased_until > clock_timestamp(), false),
     'created_at', r.created_at, 'updated_at', r.updated_at, 'finished_at', r.finished_at, 'undone_at', r.undone_at)
   from rollcall.run r
@@ -541,11 +539,11 @@ declare
 begin
   select
     x.note, coalesce(x.batch_size, 1000) as batch_size, x.max_users, coalesce(x.overrides, '{}') as overrides,
-    coalesce(x.throttle, 1) as throttle, x.max_lag_ms, sha256(convert_to(x.idempotency_key, 'UTF8')) as request_hash, x.request,
+    coalesce(x.throttle, 1) as throttle, sha256(convert_to(x.idempotency_key, 'UTF8')) as request_hash, x.request,
     coalesce(x.replay, false) as is_replay, coalesce(x.allow_outside_calls, false) as allow_outside_calls
     into o
   from jsonb_to_record(p_options) x (
-    note text, batch_size integer, max_users bigint, overrides jsonb, throttle real, max_lag_ms integer,
+    note text, batch_size integer, max_users bigint, overrides jsonb, throttle real,
     idempotency_key text, request jsonb, replay boolean, allow_outside_calls boolean);
   if (o.overrides <> '{}' or o.is_replay) and not rollcall.is_trusted() then
     raise exception 'rollcall: the role % may neither choose values of a profile nor replay signups', session_user
@@ -599,27 +597,16 @@ begin
       using errcode = 'RC011', hint = 'If that is wanted, add --allow-outside-calls.';
   end if;
   insert into rollcall.run (
-    source, note, batch_size, max_users, overrides, throttle, max_lag_ms, is_replay, request_hash, request, total_missing)
+    source, note, batch_size, max_users, overrides, throttle, is_replay, request_hash, request, total_missing)
   values (
-    p_source, o.note, o.batch_size, o.max_users, o.overrides, o.throttle, o.max_lag_ms, o.is_replay, o.request_hash, o.request,
+    p_source, o.note, o.batch_size, o.max_users, o.overrides, o.throttle, o.is_replay, o.request_hash, o.request,
     rollcall.count_missing(now()))
   returning * into r;
   return query select r.run_id, true, gen_random_uuid(), r.total_missing;
 end
 $$;
 comment on function rollcall.start_run(text, jsonb, uuid) is
-  'Starts a run, or finds the one to continue: this one, that of the idempotency key, else an unfinished one that was asked for alike. Also how many users it has still to come to. Options: note, batch_size, max_users, overrides, throttle, max_lag_ms, idempotency_key and request, replay, allow_outside_calls.';
-
-create or replace function rollcall.replication_lag_ms() returns bigint
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select (extract(epoch from max(w.replay_lag)) * 1000)::bigint
-  from pg_stat_replication w
-  where w.state = 'streaming'
-    -- a subscriber of changes may stay behind as it likes
-    and not exists (select from pg_replication_slots l where l.active_pid = w.pid and l.slot_type = 'logical')
-$$;
-comment on function rollcall.replication_lag_ms() is
-  'How far the slowest replica is behind, in milliseconds; null where there is none, or none that may be seen.';
+  'Starts a run, or finds the one to continue: this one, that of the idempotency key, else an unfinished one that was asked for alike. Also how many users it has still to come to. Options: note, batch_size, max_users, overrides, throttle, idempotency_key and request, replay, allow_outside_calls.';
 
 create or replace function rollcall.advance_run(p_run_id uuid, p_lease_owner uuid, p_limit integer)
 returns table (outcome text, attempted bigint, created bigint, failed bigint, busy bigint, run jsonb)
@@ -651,8 +638,6 @@ begin
       outcome := 'stopped';
     elsif r.lease_owner <> p_lease_owner and r.leased_until > clock_timestamp() then
       outcome := 'leased';
-    elsif r.max_lag_ms is not null and rollcall.replication_lag_ms() > r.max_lag_ms then
-      outcome := 'lagging';
     elsif r.attempted >= r.max_users then
       outcome := 'finished';
       r.stop_reason := 'max_users';
@@ -730,7 +715,7 @@ begin
     attempted = x.attempted + advance_run.attempted, created = x.created + advance_run.created,
     failed = x.failed + advance_run.failed,
     busy = r.busy + advance_run.busy, batches = r.batches,
-    waits_for = case advance_run.outcome when 'locked' then 'lock' when 'lagging' then 'replication_lag' end,
+    waits_for = case advance_run.outcome when 'locked' then 'lock' end,
     lease_owner = p_lease_owner, leased_until = case when advance_run.outcome <> 'finished' then clock_timestamp() + lease end,
     updated_at = clock_timestamp(), finished_at = case when advance_run.outcome = 'finished' then clock_timestamp() end
   where x.run_id = p_run_id;
@@ -738,7 +723,7 @@ begin
 end
 $$;
 comment on function rollcall.advance_run(uuid, uuid, integer) is
-  'One batch of a run for its lease owner, with cursor and counters in the same transaction. Outcome: batch; round (a pass begins again for those who were locked); locked (the table is; nothing was attempted); lagging (replicas are behind; nothing was attempted); leased (by another); stopped (paused, cancelled, done, failed); finished.';
+  'One batch of a run for its lease owner, with cursor and counters in the same transaction. Outcome: batch; round (a pass begins again for those who were locked); locked (the table is; nothing was attempted); leased (by another); stopped (paused, cancelled, done, failed); finished.';
 
 create or replace function rollcall.hold_run(p_run_id uuid, p_lease_owner uuid, p_milliseconds integer, p_waits_for text, p_error text)
 returns void language sql security definer set search_path = pg_catalog, pg_temp as $$
@@ -754,8 +739,8 @@ $$;
 comment on function rollcall.hold_run(uuid, uuid, integer, text, text) is
   'Keeps the lease over a pause, and says what the run waits for. Milliseconds null: gives the lease back, and with the name of an error ends the run as failed.';
 
-create or replace function rollcall.change_run(p_run_id uuid, p_action text, p_batch_size integer, p_throttle real, p_max_lag_ms integer)
-returns jsonb language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function rollcall.change_run(p_run_id uuid, p_action text) returns jsonb
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   update rollcall.run x
   set
@@ -767,19 +752,14 @@ begin
       p_action = 'pause' and x.state = 'running'
       or p_action = 'resume' and x.state in ('paused', 'failed')
       or p_action = 'cancel' and x.state in ('running', 'paused', 'failed'));
-  update rollcall.run x
-  set
-    batch_size = coalesce(p_batch_size, x.batch_size), throttle = coalesce(p_throttle, x.throttle),
-    max_lag_ms = nullif(coalesce(p_max_lag_ms, x.max_lag_ms), 0)
-  where x.run_id = p_run_id;
-  if not found then
+  if not exists (select from rollcall.run x where x.run_id = p_run_id) then
     raise exception 'rollcall: there is no such run' using errcode = 'RC007', hint = 'List them: rollcall runs.';
   end if;
   return (select x from rollcall.run_reports(1, p_run_id::text) x);
 end
 $$;
-comment on function rollcall.change_run(uuid, text, integer, real, integer) is
-  'Pauses, resumes or cancels a run (one that is paused, running or ended already stays so), changes its speed, also while it runs, and returns its report. The batch in hand is waited for. Null leaves a setting as it is; p_max_lag_ms 0: replicas are not looked at.';
+comment on function rollcall.change_run(uuid, text) is
+  'Pauses, resumes or cancels a run (one that is paused, running or ended already stays so) and returns its report. The batch in hand is waited for.';
 
 -- Undo ------------------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,6 @@
 -- Nothing in this file touches auth.users until rollcall.install_signup_trigger() is called. The trigger makes the profile
 -- if it is expected and missing, keeps an event, and catches everything: it blocks no signup. It changes
 -- nothing that the application's own triggers do.
---
--- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 create or replace function rollcall.checked_at_commit(p_table text) returns setof text
 language sql stable set search_path = pg_catalog, pg_temp as $$

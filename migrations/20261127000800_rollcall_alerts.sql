@@ -4,8 +4,6 @@
 -- time, a decision and its messages commit together, and a message is leased to the one that publishes it. The role that
 -- calls these functions is a reader: what it records is bounded by the server's clock and by what is there, so that it
 -- can delay a message by one reminder at most.
---
--- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 create or replace function rollcall.incident_begin(p_check text)
 returns table (

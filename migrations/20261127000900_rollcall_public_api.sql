@@ -2,11 +2,7 @@
 -- Each is a thin layer over the schema rollcall, for service_role and the owner only.
 --
 -- They are made in the schema rollcall and then published in public, each only where its name is free there. A name that the
--- application uses is left alone; its owner still finds Rollcall's in the schema rollcall. With
--- "set rollcall.replace_api = 'on'" before this file (rollcall migrate --replace-api) such a name is taken over; what stood
--- there is kept in rollcall.settings, and a rollback gives it back.
---
--- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
+-- application uses is left alone; its owner still finds Rollcall's in the schema rollcall.
 
 create or replace function rollcall.raise_without_values(p_sqlstate text, p_message text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -17,8 +13,6 @@ end
 $$;
 comment on function rollcall.raise_without_values(text, text) is
   'Raises an error again: in its own words where they are Rollcall''s, else without words that may quote a row.';
-
--- Reports ---------------------------------------------------------------------------------------------------------
 
 create or replace function rollcall.diagnose_auth_profile_consistency()
 returns table (status text, count bigint, description text)
@@ -188,8 +182,6 @@ $$;
 comment on function rollcall.list_users() is
   'The rows of the view auth_profile_mismatch.';
 
--- Repairs ---------------------------------------------------------------------------------------------------------
-
 create or replace function rollcall.backfill_user_profile(p_user_id uuid, p_email text default null, p_account_type text default null) returns jsonb
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
@@ -318,14 +310,9 @@ $$;
 comment on function rollcall.ensure_profile_exists(uuid, text, text, text, text) is
   'Rollcall: creates the profile of a user if it is expected and missing, and keeps an event. Never fails but for a role that may not call it; an existing profile is left alone.';
 
--- Publishing ------------------------------------------------------------------------------------------------------
-
 do $$
 declare
-  replaces constant boolean := coalesce(current_setting('rollcall.replace_api', true), '') = 'on';
   api record;
-  theirs record;
-  is_ours boolean;
 begin
   perform set_config('search_path', '', true);
   for api in
@@ -352,49 +339,22 @@ begin
     where w.query is not null or p.oid is not null
     order by w.name
   loop
-    for theirs in
-      select 'function ' || p.oid::regprocedure as object, pg_get_functiondef(p.oid) as definition, p.proacl as rights,
-        obj_description(p.oid, 'pg_proc') as comment
-      from pg_proc p
-      where p.proname = api.name and p.pronamespace = 'public'::regnamespace and p.prokind <> 'a'
-      union all
-      select 'view ' || c.oid::regclass, 'create view ' || c.oid::regclass || ' as ' || pg_get_viewdef(c.oid), c.relacl, obj_description(c.oid, 'pg_class')
-      from pg_class c
-      where c.relname = api.name and c.relnamespace = 'public'::regnamespace and c.relkind = 'v'
-      union all
-      select 'table ' || c.oid::regclass, null, c.relacl, null
-      from pg_class c
-      where c.relname = api.name and c.relnamespace = 'public'::regnamespace and c.relkind <> 'v'
-    loop
-      -- "create or replace" keeps the comment of what it replaces
-      is_ours := coalesce(theirs.comment, '') like 'Rollcall: %' and coalesce(theirs.definition, '') like '%rollcall.%';
-      continue when is_ours;
-      if not replaces or theirs.definition is null then
-        raise notice 'rollcall: public.% is the application''s and stays as it is', api.name;
-        api.definition := null;
-        exit;
-      end if;
-      update rollcall.settings s
-      set replaced = s.replaced || jsonb_build_object('api ' || theirs.object, concat_ws('; ',
-        theirs.definition,
-        format('revoke all on %s from public, anon, authenticated, service_role', replace(theirs.object, 'view ', '')),
-        (
-          select string_agg(format('grant %s on %s to %s', x.privilege_type, replace(theirs.object, 'view ', ''),
-            case when x.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end), '; ')
-          from aclexplode(coalesce(theirs.rights, acldefault(case when theirs.object like 'view %' then 'r' else 'f' end::"char", (select oid from pg_roles where rolname = current_user)))) x
-        ),
-        case when theirs.comment is not null then format('comment on %s is %L', theirs.object, theirs.comment) end));
-      execute 'drop ' || theirs.object;
-    end loop;
-    if api.definition is not null then
-      execute api.definition;
-      execute format('comment on %s is %L', coalesce('function ' || api.signature, 'view public.' || api.name), api.comment);
-      execute format('revoke all on %s from public, anon, authenticated, service_role', coalesce('function ' || api.signature, 'public.' || api.name));
-      execute format('grant %s to service_role',
-        coalesce('execute on function ' || api.signature, 'select on public.' || api.name));
-      if api.source is not null then
-        execute 'drop function ' || api.source;
-      end if;
+    if exists (
+        select from pg_proc p where p.proname = api.name and p.pronamespace = 'public'::regnamespace and not rollcall.is_ours(p.oid))
+      or exists (
+        select from pg_class c
+        where c.relname = api.name and c.relnamespace = 'public'::regnamespace and not (
+          c.relkind = 'v' and coalesce(obj_description(c.oid, 'pg_class'), '') like 'Rollcall: %' and strpos(pg_get_viewdef(c.oid), 'rollcall.') > 0))
+    then
+      raise notice 'rollcall: public.% is the application''s and stays as it is', api.name;
+      continue;
+    end if;
+    execute api.definition;
+    execute format('comment on %s is %L', coalesce('function ' || api.signature, 'view public.' || api.name), api.comment);
+    execute format('revoke all on %s from public, anon, authenticated, service_role', coalesce('function ' || api.signature, 'public.' || api.name));
+    execute format('grant %s to service_role', coalesce('execute on function ' || api.signature, 'select on public.' || api.name));
+    if api.source is not null then
+      execute 'drop function ' || api.source;
     end if;
   end loop;
 end

@@ -7,8 +7,6 @@
 -- The two roles reach the data through functions of the schema rollcall alone: neither has a right on auth.* or on the
 -- profile table. They are made without login; give one a password to use it (alter role rollcall_monitor login password …).
 -- Roles belong to the cluster: one that is there already keeps its password and its settings.
---
--- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 do $$
 declare
@@ -57,17 +55,16 @@ grant execute on function
   rollcall.incidents(timestamptz), rollcall.lease_message(text, uuid, interval),
   rollcall.acknowledge_message(bigint, uuid, boolean), rollcall.mismatches(bigint, boolean),
   rollcall.count_missing(timestamptz), rollcall.is_expected(uuid), rollcall.missing_among(uuid[]),
-  rollcall.missing_user_ids(integer), rollcall.probe_signup(text), rollcall.recent_errors(integer),
+  rollcall.probe_signup(text), rollcall.recent_errors(integer),
   rollcall.recent_health(interval), rollcall.recent_issues(interval, boolean), rollcall.recent_window(interval),
   rollcall.record_check(text, text, text[], jsonb), rollcall.row_facts(), rollcall.sample_profiles(),
   rollcall.sample_users(text, text[]), rollcall.schema_version(), rollcall.unfilled_columns(),
   rollcall.run_failures(uuid, integer), rollcall.run_reports(integer, text), rollcall.user_counts(),
-  rollcall.user_events(uuid), rollcall.user_record(uuid), rollcall.users_by_contact(text)
+  rollcall.user_events(uuid), rollcall.user_record(uuid)
 to rollcall_monitor;
 
 grant execute on function
-  rollcall.advance_run(uuid, uuid, integer), rollcall.change_run(uuid, text, integer, real, integer),
-  rollcall.hold_run(uuid, uuid, integer, text, text), rollcall.preview_users(uuid[], integer, jsonb, boolean, integer),
+  rollcall.advance_run(uuid, uuid, integer), rollcall.change_run(uuid, text), rollcall.hold_run(uuid, uuid, integer, text, text), rollcall.preview_users(uuid[], integer, jsonb, boolean, integer),
   rollcall.repair_users(uuid[], text, jsonb), rollcall.start_run(text, jsonb, uuid),
   rollcall.undo_batch(uuid, integer, boolean)
 to rollcall_repairer;

@@ -368,8 +368,6 @@ pub(crate) enum RunsAction {
     Resume(RunArguments),
     /// End it after the batch in hand; what it created stays
     Cancel(RunArguments),
-    /// Change how fast it goes, also while it runs
-    Set(SetArguments),
 }
 
 #[derive(Debug, Args)]
@@ -377,26 +375,6 @@ pub(crate) struct RunArguments {
     /// Id of the run, or how it begins
     #[arg(value_name = "RUN")]
     pub(crate) run: RunId,
-}
-
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("speed").required(true).multiple(true))]
-pub(crate) struct SetArguments {
-    /// Id of the run, or how it begins
-    #[arg(value_name = "RUN")]
-    pub(crate) run: RunId,
-
-    /// Users in one transaction
-    #[arg(long, group = "speed", value_parser = clap::value_parser!(u32).range(1..=i64::from(BackfillRequest::MAX_BATCH_SIZE)))]
-    pub(crate) batch_size: Option<u32>,
-
-    /// Share of the time to work, from 0.01 to 1; the rest is pause
-    #[arg(long, group = "speed", value_name = "SHARE", value_parser = share)]
-    pub(crate) throttle: Option<f32>,
-
-    /// Wait while a replica is further behind than this, in milliseconds; 0: never
-    #[arg(long, group = "speed", value_name = "MS", value_parser = clap::value_parser!(i32).range(0..=3_600_000))]
-    pub(crate) max_lag_ms: Option<i32>,
 }
 
 #[derive(Debug, Args)]

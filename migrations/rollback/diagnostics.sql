@@ -11,11 +11,10 @@ do $$
 declare
   diagnostics constant text[] := array[
     -- checks
-    'audit_counts', 'audit_events', 'audit_log_state', 'check_history', 'email_mismatches', 'in_grace', 'mismatches', 'missing_user_ids',
+    'audit_counts', 'audit_events', 'audit_log_state', 'check_history', 'email_mismatches', 'in_grace', 'mismatches',
     'recent_errors', 'recent_health', 'recent_issues', 'recent_window', 'record_check', 'user_counts', 'user_events', 'user_record',
-    'users_by_contact',
     -- probe
-    'probe_signup', 'sample_users', 'sign_up', 'signup_example',
+    'probe_signup', 'sample_users', 'sign_up', 'usual_form',
     -- doctor
     'row_facts', 'sample_profiles',
     -- alerts

@@ -153,7 +153,10 @@ async fn example(database: &mut Database, table: Option<&str>) -> Result<Option<
     }
 }
 
-/// The same in a transaction that is open. It must be rolled back: sequences are put back only then.
+/// Makes the function `rollcall.signup_example()`.
+pub(crate) const EXAMPLE_SQL: &str = include_str!("definition/example.sql");
+
+/// The same in a transaction that is open. It must be rolled back: sequences are put back only then, and the function goes.
 ///
 /// # Errors
 /// What the server refuses.
@@ -161,6 +164,7 @@ pub(crate) async fn example_in(
     queries: &Queries<'_>,
     table: Option<&str>,
 ) -> Result<Option<Value>> {
+    queries.script(EXAMPLE_SQL).await?;
     let row = queries
         .row(
             "select rollcall.signup_example($1::regclass) as example",

@@ -190,7 +190,7 @@ async fn an_owner_whom_row_level_security_binds_is_not_permitted_rather_than_con
         "select public.backfill_all_missing_profiles()",
         "select public.backfill_all_missing_profiles(10, false)",
         "select rollcall.audit_log_state()",
-        "select rollcall.missing_user_ids(10)",
+        "select * from rollcall.user_counts()",
         "select rollcall.is_expected(gen_random_uuid())",
         "select * from rollcall.repair_users(array[gen_random_uuid()], 'backfill')",
     ] {

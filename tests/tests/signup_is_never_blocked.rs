@@ -54,7 +54,7 @@ async fn errors(project: &Project, id: Uuid) -> Result<Vec<String>> {
 async fn missing(project: &Project) -> Result<Vec<Uuid>> {
     values(
         &project.connect().await?,
-        "select rollcall.missing_user_ids(10)",
+        "select unnest(c.newest_missing) from rollcall.user_counts() c",
     )
     .await
 }

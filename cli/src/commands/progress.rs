@@ -102,7 +102,6 @@ impl<'a> ProgressDisplay<'a> {
 fn waits(reason: &str) -> String {
     match reason {
         "lock" => ", waits for a lock".to_owned(),
-        "replication_lag" => ", waits for replicas that are behind".to_owned(),
         "throttle" => ", pauses (throttled)".to_owned(),
         other => format!(", waits for {other}"),
     }

@@ -1,12 +1,12 @@
 //! `rollcall runs`
 
-use rollcall::backfill::runs::{self, Action, Speed};
+use rollcall::backfill::runs::{self, Action};
 use rollcall::backfill::{Run, RunState};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
 use serde_json::json;
 
-use crate::arguments::{RunArguments, RunsAction, RunsArguments, SetArguments};
+use crate::arguments::{RunArguments, RunsAction, RunsArguments};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::table::{self, or_dash};
@@ -29,22 +29,13 @@ pub(crate) async fn run(
     let (RunsAction::Show(RunArguments { run })
     | RunsAction::Pause(RunArguments { run })
     | RunsAction::Resume(RunArguments { run })
-    | RunsAction::Cancel(RunArguments { run })
-    | RunsAction::Set(SetArguments { run, .. })) = action;
+    | RunsAction::Cancel(RunArguments { run })) = action;
     let found = runs::find(&mut session, run.as_str()).await?;
     let run = match action {
         RunsAction::Show(_) => found,
         RunsAction::Pause(_) => runs::control(&mut session, found.run_id, Action::Pause).await?,
         RunsAction::Resume(_) => runs::control(&mut session, found.run_id, Action::Resume).await?,
         RunsAction::Cancel(_) => runs::control(&mut session, found.run_id, Action::Cancel).await?,
-        RunsAction::Set(set) => {
-            let speed = Speed {
-                batch_size: set.batch_size,
-                throttle: set.throttle,
-                max_lag_ms: set.max_lag_ms,
-            };
-            runs::set(&mut session, found.run_id, speed).await?
-        }
     };
     output.data(&json!({ "run": run }), || show_text(&run))?;
     Ok(Exit::Success)
@@ -85,7 +76,6 @@ fn show_text(run: &Run) -> String {
         ("account type", or_dash(run.account_type.as_deref())),
         ("batch size", run.batch_size.to_string()),
         ("share of the time", format!("{:.2}", run.throttle)),
-        ("lag allowed, ms", or_dash(run.max_lag_ms)),
         ("signed up before", table::moment(run.signed_up_before)),
         ("began", table::moment(run.created_at)),
         ("last progress", table::moment(run.updated_at)),

@@ -161,11 +161,7 @@ async fn application_code(database: &Database) -> anyhow::Result<String> {
 
 /// What the function `health-check` publishes because of this report.
 async fn alert(session: &mut Session, report: &HealthReport) -> anyhow::Result<Option<Notice>> {
-    let mut observation = Observation::of_health(report);
-    let user_ids = session
-        .run(async |database| store::missing_user_ids(database).await)
-        .await?;
-    observation.name_users(user_ids);
+    let observation = Observation::of_health(report);
     let (settings, lease_owner) = (Settings::default(), Uuid::new_v4());
     let outcome = store::record(session, &observation, &settings, lease_owner, None).await?;
     Ok(outcome.lease.map(|lease| lease.notice))

@@ -124,14 +124,13 @@ impl Alerting {
     pub async fn tell(
         &self,
         function: &Function,
-        mut observation: Observation,
+        observation: Observation,
         is_reachable: bool,
         until: Instant,
     ) -> Told {
         let lease_owner = Uuid::new_v4();
         let kept = if is_reachable {
             let limit = Instant::now() + STORE_LIMIT.min(time_until(until) / 3);
-            name_users(function, &mut observation, limit).await;
             let kept = function
                 .with_session(limit, async |session| {
                     store::record(
@@ -333,28 +332,6 @@ impl Memory {
             .incident
             .filter(|incident| incident.resolved_at.is_none());
         self.unsent.extend(decision.notices);
-    }
-}
-
-/// A report that counts everyone names nobody; a message names some. Without them it is a message, too.
-async fn name_users(function: &Function, observation: &mut Observation, until: Instant) {
-    let is_nameless = observation.missing_id.is_some() && observation.user_ids.is_empty();
-    if !is_nameless {
-        return;
-    }
-    let half = Instant::now() + time_until(until) / 2;
-    let user_ids = function
-        .with_session(half, async |session| {
-            session
-                .run(async |database| store::missing_user_ids(database).await)
-                .await
-        })
-        .await;
-    match user_ids {
-        Ok(user_ids) => observation.name_users(user_ids),
-        Err(error) => {
-            tracing::warn!(error.id = error.id(), "the alert names no users");
-        }
     }
 }
 

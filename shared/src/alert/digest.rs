@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use textwrap::{Options, WordSplitter};
-use uuid::Uuid;
 
 use super::incident::LISTED;
 use crate::checks::health::HealthReport;
@@ -47,6 +46,7 @@ impl Digest {
             (Verdict::Inconsistent, Some(_)) => "new signups get no profile".to_owned(),
         };
         let mut facts = String::new();
+        let mut listing = String::new();
         if let (Some(signups), Some(missing), Some(percentage)) = (
             report.recent_signups_count,
             report.signups_missing_profiles,
@@ -65,10 +65,19 @@ impl Digest {
                 users.missing,
                 counted(users.expected, "user")
             );
+            if !users.newest_missing.is_empty() {
+                listing.push_str("Without a profile:\n");
+                for user_id in &users.newest_missing {
+                    let _ = writeln!(listing, "  {user_id}");
+                }
+                let listed = users.newest_missing.len();
+                append_rest(&mut listing, users.missing, listed, "rollcall mismatches");
+            }
         }
         Self {
             headline,
             facts,
+            listing,
             ..Self::new(report.verdict, report.check_time, &report.findings)
         }
     }
@@ -141,24 +150,6 @@ impl Digest {
                 .collect(),
             ..Self::default()
         }
-    }
-
-    /// Names some of `total` users.
-    pub(super) fn list(&mut self, user_ids: &[Uuid], total: i64) {
-        self.listing.clear();
-        if user_ids.is_empty() {
-            return;
-        }
-        self.listing.push_str("Without a profile:\n");
-        for user_id in user_ids.iter().take(LISTED) {
-            let _ = writeln!(self.listing, "  {user_id}");
-        }
-        append_rest(
-            &mut self.listing,
-            total,
-            user_ids.len(),
-            "rollcall mismatches",
-        );
     }
 
     /// Says that `count` of the users whom an earlier message named still have no profile, though the check looks at

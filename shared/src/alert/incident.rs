@@ -150,6 +150,11 @@ impl Observation {
             missing: report.users.as_ref().map(|users| users.missing),
             of: report.users.as_ref().map(|users| users.expected),
             at: report.users.as_ref().map(|_| report.check_time),
+            user_ids: report
+                .users
+                .as_ref()
+                .map(|users| users.newest_missing.clone())
+                .unwrap_or_default(),
             ..Self::new(
                 CheckName::Health,
                 report.verdict,
@@ -216,12 +221,6 @@ impl Observation {
             user_ids: Vec::new(),
             digest,
         }
-    }
-
-    /// Names users, in the report's words too, where the report itself has counts only.
-    pub fn name_users(&mut self, user_ids: Vec<Uuid>) {
-        self.digest.list(&user_ids, self.missing.unwrap_or(0));
-        self.user_ids = user_ids;
     }
 
     /// The same where only the incident is to end that was about not being able to look, or to remember.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::incident::{Decision, Incident, LISTED, Observation, Previous, Settings, decide};
+use super::incident::{Decision, Incident, Observation, Previous, Settings, decide};
 use super::notice::Notice;
 use crate::checks::history::CheckName;
 use crate::database::{Database, Queries, column};
@@ -21,9 +21,6 @@ use crate::session::Session;
 
 /// For each transaction here; they touch a handful of rows.
 const LIMIT: Duration = Duration::from_secs(5);
-
-/// Finding users without a profile reads both tables.
-const LIST_LIMIT: Duration = Duration::from_secs(10);
 
 /// Longer than one publication may take with all its retries (8 s); as short as that allows, since nobody else can send
 /// a message whose invocation died.
@@ -47,27 +44,6 @@ pub struct Outcome {
     pub lease: Option<Lease>,
     /// Another invocation publishes a message now.
     pub is_being_published: bool,
-}
-
-/// The newest users without a profile: as many as a message names.
-///
-/// # Errors
-/// What the database refuses.
-pub async fn missing_user_ids(database: &mut Database) -> Result<Vec<Uuid>> {
-    let limit = i32::try_from(LISTED).unwrap_or(i32::MAX);
-    database
-        .read(LIST_LIMIT, async |queries| {
-            queries
-                .rows(
-                    "select m as user_id from rollcall.missing_user_ids($1) m",
-                    &[(&limit, Type::INT4)],
-                )
-                .await?
-                .iter()
-                .map(|row| column(row, "user_id"))
-                .collect()
-        })
-        .await
 }
 
 /// Decides what `observation` means, keeps that, and leases the first message to `lease_owner`, an id that no other

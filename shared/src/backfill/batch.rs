@@ -15,8 +15,6 @@ pub(super) enum Step {
     Round,
     /// The table was locked, and nothing attempted.
     Locked,
-    /// Replicas are too far behind.
-    Lagging,
     /// Another has the lease.
     Leased,
     /// The run is paused or at its end.
@@ -44,7 +42,6 @@ impl Batch {
                 "batch" => Step::Batch,
                 "round" => Step::Round,
                 "locked" => Step::Locked,
-                "lagging" => Step::Lagging,
                 "leased" => Step::Leased,
                 "stopped" => Step::Stopped,
                 "finished" => Step::Finished,

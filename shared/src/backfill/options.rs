@@ -67,14 +67,9 @@ pub struct RunOptions {
     pub allow_outside_calls: bool,
     /// Share of the time that batches may take, above 0 to 1; the rest is pause.
     pub throttle: f32,
-    /// Replicas that are further behind than this are waited for, in milliseconds. None: they are not looked at.
-    pub max_lag_ms: Option<i32>,
 }
 
 impl RunOptions {
-    /// Less than this is no lag, but the ordinary way of a change.
-    pub const DEFAULT_MAX_LAG_MS: i32 = 5_000;
-
     /// Everyone, at full speed, by the definition.
     pub fn new(source: Source) -> Self {
         Self {
@@ -87,7 +82,6 @@ impl RunOptions {
             replay: false,
             allow_outside_calls: false,
             throttle: 1.0,
-            max_lag_ms: Some(Self::DEFAULT_MAX_LAG_MS),
         }
     }
 
@@ -103,7 +97,6 @@ impl RunOptions {
             "max_users": self.max_users,
             "overrides": overrides(self.account_type.as_deref()),
             "throttle": self.throttle,
-            "max_lag_ms": self.max_lag_ms,
             "idempotency_key": key,
             "request": request,
             "replay": self.replay,

@@ -67,9 +67,7 @@ pub struct Run {
     pub batch_size: i32,
     /// Share of the time that batches may take.
     pub throttle: f64,
-    /// Replicas that are further behind are waited for, in milliseconds.
-    pub max_lag_ms: Option<i32>,
-    /// Why it does nothing just now: `lock`, `replication_lag`, `throttle`.
+    /// Why it does nothing just now: `lock`, `throttle`.
     pub waits_for: Option<String>,
     /// Whether a worker has its lease.
     pub is_leased: bool,
@@ -108,17 +106,6 @@ pub enum Action {
     Resume,
     /// End.
     Cancel,
-}
-
-/// How fast a run goes; what is none stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Speed {
-    /// Users in one transaction at most.
-    pub batch_size: Option<u32>,
-    /// Share of the time that batches may take, above 0 to 1.
-    pub throttle: Option<f32>,
-    /// Replicas that are further behind are waited for, in milliseconds; 0: they are not looked at.
-    pub max_lag_ms: Option<i32>,
 }
 
 impl Run {
@@ -205,39 +192,13 @@ pub async fn control(session: &mut Session, run_id: Uuid, action: Action) -> Res
         Action::Resume => "resume",
         Action::Cancel => "cancel",
     };
-    change(session, run_id, Some(action), Speed::default()).await
-}
-
-/// Changes how fast a run goes, also while it runs.
-///
-/// # Errors
-/// [`NO_SUCH_RUN`], and what the database refuses.
-pub async fn set(session: &mut Session, run_id: Uuid, speed: Speed) -> Result<Run> {
-    change(session, run_id, None, speed).await
-}
-
-async fn change(
-    session: &mut Session,
-    run_id: Uuid,
-    action: Option<&str>,
-    speed: Speed,
-) -> Result<Run> {
-    let batch_size = speed
-        .batch_size
-        .map(|size| i32::try_from(size).unwrap_or(i32::MAX));
     patience::run_on(session, None, async |database| {
         database
             .write(LIMIT, async |queries| {
                 let row = queries
                     .row(
-                        "select rollcall.change_run($1, $2, $3, $4, $5) as report",
-                        &[
-                            (&run_id, Type::UUID),
-                            (&action, Type::TEXT),
-                            (&batch_size, Type::INT4),
-                            (&speed.throttle, Type::FLOAT4),
-                            (&speed.max_lag_ms, Type::INT4),
-                        ],
+                        "select rollcall.change_run($1, $2) as report",
+                        &[(&run_id, Type::UUID), (&action, Type::TEXT)],
                     )
                     .await?;
                 Run::read(column(&row, "report")?)

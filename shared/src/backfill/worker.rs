@@ -44,8 +44,6 @@ const BUSY_PAUSE: Duration = Duration::from_secs(1);
 const LOCKED_ROUNDS: u32 = 10;
 const LONGEST_LOCKED_PAUSE: Duration = Duration::from_secs(5);
 
-/// Between two looks at replicas that are behind, and at a run that another worker has the lease of.
-const LAG_PAUSE: Duration = Duration::from_secs(1);
 const LEASED_PAUSE: Duration = Duration::from_millis(300);
 
 /// A shorter pause than this is not worth a word to the database.
@@ -321,7 +319,6 @@ impl Worker<'_> {
                     self.wait(pause.min(LONGEST_LOCKED_PAUSE), "lock", report)
                         .await;
                 }
-                Step::Lagging => self.wait(LAG_PAUSE, "replication_lag", report).await,
                 Step::Leased => {
                     let before = *created_before.get_or_insert(run.created - self.progress.created);
                     let others = Progress {

@@ -1,6 +1,7 @@
 //! The numbers that several checks share.
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::database::{Queries, column};
 use crate::error::Result;
@@ -31,6 +32,9 @@ pub struct UserCounts {
     pub missing_unconfirmed: i64,
     /// Profiles whose user is not in `auth.users`.
     pub orphaned: i64,
+    /// The newest of the missing, as many as an alert names.
+    #[serde(skip)]
+    pub newest_missing: Vec<Uuid>,
 }
 
 impl UserCounts {
@@ -48,6 +52,7 @@ impl UserCounts {
             missing_sso: column(&row, "missing_sso")?,
             missing_unconfirmed: column(&row, "missing_unconfirmed")?,
             orphaned: column(&row, "orphaned")?,
+            newest_missing: column(&row, "newest_missing")?,
         })
     }
 

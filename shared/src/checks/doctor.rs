@@ -58,7 +58,6 @@ const CHECKS: &[(&str, &str)] = sql_files![
     "guard_overwritten",
     "unfilled_columns",
     "definition_gives_null",
-    "definition_breaks_check",
     "definition_cannot_be_computed",
     "definition_repeats_unique_value",
     "profile_key_references_other_table",

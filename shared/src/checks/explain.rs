@@ -117,7 +117,7 @@ pub async fn users_by_contact(database: &mut Database, contact: &str) -> Result<
         .read(LIMIT, async |queries| {
             queries
                 .rows(
-                    "select u as user_id from rollcall.users_by_contact($1) u",
+                    include_str!("explain/users_by_contact.sql"),
                     &[(&contact, Type::TEXT)],
                 )
                 .await?

@@ -25,7 +25,7 @@ pub struct Repair {
     pub state: RunState,
     /// Whether a worker has its lease.
     pub is_leased: bool,
-    /// Why it does nothing just now: `lock`, `replication_lag`, `throttle`.
+    /// Why it does nothing just now: `lock`, `throttle`.
     pub waits_for: Option<String>,
     /// Users without a profile when it began.
     pub total_missing: i64,

@@ -13,6 +13,9 @@ use crate::{definition, patience};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// The migration that publishes the API under its names.
+const PUBLIC_API: &str = "rollcall_public_api";
+
 /// How long trying signups may take before the definition is drafted without them.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(15);
 
@@ -122,15 +125,17 @@ async fn install(
     if !before.needs_work(replace_api) {
         return Ok((before.clone(), before));
     }
-    let replace = if replace_api { "on" } else { "off" };
     queries
         .rows(
             "select pg_catalog.set_config('client_min_messages', 'warning', true),
-               pg_catalog.set_config('rollcall.replace_api', $1, true)",
-            &[(&replace, Type::TEXT)],
+               pg_catalog.set_config('rollcall.names', $1, true)",
+            &[(&before.their_names.join(","), Type::TEXT)],
         )
         .await?;
     for migration in ALL {
+        if replace_api && migration.name == PUBLIC_API {
+            queries.script(include_str!("take_over.sql")).await?;
+        }
         queries.script(migration.sql).await?;
         queries
             .rows(

@@ -7,6 +7,7 @@ use jiff::civil::DateTime;
 use jiff::{Timestamp, ToSpan};
 
 use super::ALL;
+use crate::definition::EXAMPLE_SQL;
 
 /// What is behind the version in the name of the file.
 const NAME_END: &str = "_rollcall.sql";
@@ -83,6 +84,11 @@ pub fn text() -> String {
         let title = format!("-- {}_{} ", migration.version, migration.name);
         text += &format!("\n{title:-<119}\n\n{}", migration.sql);
     }
+    text += &format!(
+        "\n-- What signups that are tried and rolled back tell about the profile table.\n\n{EXAMPLE_SQL}\n\
+         select rollcall.adopt_draft(rollcall.signup_example());\n\
+         drop function rollcall.signup_example(regclass);\n"
+    );
     text += "\n-- The history that `rollcall migrate` reads.\n\
              insert into rollcall.migration as m (version, name, checksum) values\n";
     let entries: Vec<String> = ALL

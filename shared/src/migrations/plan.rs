@@ -132,7 +132,7 @@ pub enum DefinitionChange {
 pub(super) struct Facts {
     objects: Vec<String>,
     our_names: Vec<String>,
-    their_names: Vec<String>,
+    pub(super) their_names: Vec<String>,
     roles: Vec<String>,
     application_triggers: Vec<String>,
     /// Version and checksum.

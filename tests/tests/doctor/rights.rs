@@ -92,7 +92,7 @@ async fn rollcall_owner_lacks_rights() -> Result<()> {
         ),
         (
             Maker::Application,
-            "rollcall.missing_user_ids(integer)",
+            "rollcall.email_mismatches()",
             Verdict::Unknown,
         ),
     ] {

@@ -44,13 +44,16 @@ fn health(missing: i64, next_signup: Option<Finding>) -> Observation {
         missing_sso: 0,
         missing_unconfirmed: 0,
         orphaned: 0,
+        newest_missing: (1..=u128::try_from(missing.min(10)).expect("a count"))
+            .map(Uuid::from_u128)
+            .collect(),
     };
     let mut findings = Vec::new();
     if missing > 0 {
         findings.push(finding::missing_profiles(missing));
     }
     findings.extend(next_signup);
-    let mut observation = Observation::of_health(&HealthReport {
+    Observation::of_health(&HealthReport {
         verdict: Verdict::from_findings(&findings),
         findings,
         check_time: after(0),
@@ -59,12 +62,7 @@ fn health(missing: i64, next_signup: Option<Finding>) -> Observation {
         health_percentage: Some(66.67),
         users: Some(users),
         signup_trigger: Some("in_place".to_owned()),
-    });
-    if missing > 0 {
-        let listed = 1..=u128::try_from(missing.min(10)).expect("positive");
-        observation.name_users(listed.map(Uuid::from_u128).collect());
-    }
-    observation
+    })
 }
 
 fn recent(issues: u128) -> Observation {
