@@ -179,21 +179,20 @@ comment on function rollcall.missing_page(rollcall.run, integer) is
 -- Creating profiles -----------------------------------------------------------------------------------------------
 
 create or replace function rollcall.application_path() returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select concat_ws(', ', 'pg_catalog',
-    case when theirs.path is not null then nullif(theirs.path, '""')
-      -- a schema in which everybody may create functions is no safe place to look for them
-      else (select nullif(string_agg(n.nspname, ', ' order by n.nspname desc), '') from pg_namespace n
-        where n.nspname in ('public', 'extensions') and not has_schema_privilege('public', n.oid, 'create')) end,
-    'pg_temp')
-  from (
-    select min(substr(c, length('search_path=') + 1)) as path
-    from pg_trigger g
-    join pg_proc p on p.oid = g.tgfoid
-    cross join unnest(p.proconfig) c
-    where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal and g.tgenabled in ('O', 'A') and g.tgtype::integer & 4 = 4
-      and c like 'search_path=%' and not rollcall.is_ours(p.oid)
-  ) theirs
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return concat_ws(', ', 'pg_catalog', coalesce(
+    (
+      select min(substr(c, length('search_path=') + 1))
+      from pg_trigger g join pg_proc p on p.oid = g.tgfoid cross join unnest(p.proconfig) c
+      where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal and g.tgenabled in ('O', 'A') and g.tgtype::integer & 4 = 4
+        -- but for our own
+        and c like 'search_path=%' and c <> 'search_path=pg_catalog, pg_temp' and c <> 'search_path=""'),
+    -- a schema in which everybody may create functions is no safe place to look for them
+    (
+      select string_agg(n.nspname, ', ' order by n.nspname desc) from pg_namespace n
+      where n.nspname in ('public', 'extensions') and not has_schema_privilege('public', n.oid, 'create'))), 'pg_temp');
+end
 $$;
 comment on function rollcall.application_path() is
   'The search_path for triggers on the profile table that name things without a schema: that of the application''s signup function if it sets one, else public and extensions.';

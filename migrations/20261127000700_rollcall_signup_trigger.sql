@@ -5,8 +5,9 @@
 -- nothing that the application's own triggers do.
 
 create or replace function rollcall.checked_at_commit(p_table text) returns setof text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select format('%I on %s', c.conname, c.conrelid::regclass)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return query select format('%I on %s', c.conname, c.conrelid::regclass)
   from pg_constraint c
   where c.condeferred
     and (
@@ -14,7 +15,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
       -- what a trigger on the table writes may be checked at commit, too
       or exists (select from pg_trigger g where g.tgrelid = to_regclass(p_table) and not g.tgisinternal and g.tgtype::integer & 4 = 4)
     )
-  order by 1
+  order by 1;
+end
 $$;
 comment on function rollcall.checked_at_commit(text) is
   'The constraints that an insert into the profile table, and the event of it, may leave to be checked at commit, constraint triggers among them.';

@@ -22,6 +22,9 @@ has_postgres() {
     return 1
 }
 
+# Building OpenSSL takes minutes; the tests take the system's where it is.
+has_openssl() { has pkg-config && pkg-config --exists 'openssl >= 3'; }
+
 # What the Python tools run on.
 has_new_python() { python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; }
 
@@ -40,6 +43,7 @@ find_missing() {
     perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || needed+=(perl)
     has python3 || needed+=(python3)
     python3 -m pip --version >/dev/null 2>&1 || needed+=(python3-pip)
+    has_openssl || optional+=(libssl-dev pkg-config)
     has_postgres || optional+=(postgresql)
     has_pgbouncer || optional+=(pgbouncer)
     has_browser || optional+=(chromium)
@@ -102,4 +106,7 @@ install_python_tools() {
 
 has cargo || fail "missing: cargo; install Rust from https://rustup.rs"
 install_system_packages
+if has_openssl; then
+    export OPENSSL_NO_VENDOR=1
+fi
 install_python_tools

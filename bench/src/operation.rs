@@ -101,14 +101,9 @@ fn plans() -> Vec<Plan> {
                     goals: vec![Goal::TimesLowerBound(1.15)],
                 },
                 Variant {
-                    name: "all counts of users and profiles",
+                    name: "all counts of users and profiles, and the newest ten without",
                     way: Way::Sql("select * from rollcall.user_counts()"),
                     goals: vec![],
-                },
-                Variant {
-                    name: "newest 20 users without a profile",
-                    way: Way::Sql("select rollcall.missing_user_ids(20)"),
-                    goals: vec![Goal::TimesLowerBound(1.1)],
                 },
             ],
             baseline: "select count(*) from auth.users u left join public.profiles p on p.id = u.id where p.id is null",
