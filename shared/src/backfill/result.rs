@@ -28,7 +28,7 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<String>,
     /// The same in words, for people.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub reason: String,
 }
 

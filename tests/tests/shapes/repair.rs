@@ -181,8 +181,9 @@ async fn by_definition(
         )
     });
     if !claimed.is_empty() {
-        stage.expect(done.finished.stdout.contains("claim"), || {
-            format!("the repair does not say \"claim\": {done}")
+        let dry_run = stage.rollcall(&["backfill"]).await?;
+        stage.expect(dry_run.stdout.contains("claim it"), || {
+            format!("the dry run does not say \"claim it\": {dry_run}")
         });
     }
     let after = stage.subject.rows(&random).await?;
