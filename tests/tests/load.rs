@@ -137,6 +137,9 @@ async fn repair_by_invocations(lambda: &Lambda) -> Result<i64> {
         let answer = lambda
             .invoke(json!({"dry_run": false, "batch_size": 100}))
             .await?;
+        if answer["retryable"] == true {
+            continue;
+        }
         ensure!(
             answer["statusCode"].is_null() && answer["failed"] == 0,
             "{answer}"
