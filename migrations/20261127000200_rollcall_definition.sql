@@ -39,7 +39,8 @@ comment on function rollcall.is_trusted() is
 create or replace function rollcall.is_ours(p_function oid) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
   -- "create or replace" keeps the comment of what it replaces
-  select coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and strpos(p.prosrc, 'rollcall.') > 0
+  select coalesce(obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %'
+    and strpos(p.prosrc, case when p.prorettype = 'trigger'::regtype then 'from rollcall.settings x;' else 'rollcall.' end) > 0
   from pg_proc p where p.oid = p_function
 $$;
 comment on function rollcall.is_ours(oid) is
@@ -53,16 +54,14 @@ begin
   elsif exists (select from pg_class c where c.relnamespace = pg_my_temp_schema())
     or exists (select from pg_type t where t.typnamespace = pg_my_temp_schema())
   then
-    raise exception 'rollcall: the triggers of the application are not run in a session with temporary objects'
+    raise exception 'rollcall: no code of the application''s is run in a session with temporary objects'
       using errcode = 'insufficient_privilege', hint = 'Connect anew.';
   end if;
   perform set_config('request.jwt.claims', '', true), set_config('request.jwt.claim.sub', '', true), set_config('request.jwt.claim.role', '', true);
 end
 $$;
 comment on function rollcall.distrust_session() is
-  'Before triggers of the application run for rollcall_monitor or rollcall_repairer: refuses a session with temporary objects, which a trigger that names things without a schema could find, and would run with the owner''s rights; and forgets the signed-in user that the session speaks of.';
-
--- Columns of the target -------------------------------------------------------------------------------------------
+  'Before code of the application runs for rollcall_monitor or rollcall_repairer: refuses a session with temporary objects, which code that names things without a schema could find, and would run with the owner''s rights; and forgets the signed-in user that the session speaks of.';
 
 create or replace function rollcall.base_type(p_type oid) returns oid
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -82,16 +81,16 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select
     c.attname, c.base = 'uuid'::regtype, c.references_users,
     case
-      when c.references_users and c.attname in ('id', 'user_id', 'auth_id', 'auth_user_id', 'profile_id', 'uid') then 1
+      when c.references_users and c.plain_name in ('id', 'userid', 'authid', 'authuserid', 'profileid', 'uid') then 1
       when c.references_users then 2
-      when not c.is_generated_here and c.attname in ('user_id', 'auth_id', 'auth_user_id', 'auth_uid', 'uid', 'supabase_id') then 3
-      when not c.is_generated_here and c.attname in ('id', 'profile_id') then 4
+      when not c.is_generated_here and c.plain_name in ('userid', 'authid', 'authuserid', 'authuid', 'uid', 'supabaseid') then 3
+      when not c.is_generated_here and c.plain_name in ('id', 'profileid') then 4
       when not c.is_generated_here and c.is_primary and c.base = 'uuid'::regtype then 5
       else 9
     end
   from (
     select
-      a.attname, rollcall.base_type(a.atttypid) as base, bool_or(i.indisprimary) as is_primary,
+      a.attname, replace(lower(a.attname), '_', '') as plain_name, rollcall.base_type(a.atttypid) as base, bool_or(i.indisprimary) as is_primary,
       -- a key that fills itself (gen_random_uuid(), a sequence) is not the user's id
       a.atthasdef or a.attidentity <> '' as is_generated_here,
       exists (
@@ -154,8 +153,6 @@ $$;
 comment on function rollcall.unfilled_columns() is
   'Columns of the profile table that must have a value, have no default, and are not in the definition: a repair by definition fails on them. None where a trigger before insert may fill them.';
 
--- Reading the definition ------------------------------------------------------------------------------------------
-
 create or replace function rollcall.require_definition() returns rollcall.settings
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -165,7 +162,7 @@ declare
 begin
   -- a signup's trigger runs as the one who signs up
   if pg_trigger_depth() = 0 then
-    perform rollcall.refuse_api_roles();
+    perform rollcall.refuse_api_roles(), rollcall.distrust_session();
   end if;
   select x.* into s from rollcall.settings x;
   if s.target_table is null then
@@ -299,8 +296,6 @@ $$;
 comment on function rollcall.insert_sql(jsonb) is
   'The one statement that creates profiles: $1 uuid[] of users, $2 jsonb of column values that replace the definition''s, $3 the search_path for triggers; returns the ids created, or null. An existing profile is left alone. RC003: a value for a column that the definition does not have. RC005: a value that its column cannot take.';
 
--- Setting it ------------------------------------------------------------------------------------------------------
-
 create or replace function rollcall.put_in_force(p_table regclass, p_query text, p_is_draft boolean) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
@@ -323,6 +318,8 @@ begin
 
   -- A view shows what the query is made of without running it, and refuses everything but one query.
   begin
+    -- in brackets a second statement is none
+    execute format('select from (%s) e limit 0', query);
     execute format('create view rollcall.definition_on_trial as %s', query);
   exception when others then
     get stacked diagnostics reason = message_text, code = returned_sqlstate;
@@ -395,10 +392,9 @@ begin
   drop view rollcall.definition_on_trial;
 
   s.query := query;
-  select format('select %s as _user_id, %s as email, %s as _created_at from %s t%s',
+  -- other columns than the key may be dropped any day
+  select format('select %s as _user_id, to_jsonb(t.*) ->> ''email'' as email, %s as _created_at from %s t%s',
       rollcall.key_as_uuid(s.key_column, s.key_is_uuid),
-      -- a column that the definition does not name may be dropped any day
-      case when 'email' = any (s.columns) then 't.email::text' else 'to_jsonb(t.*) ->> ''email''' end,
       coalesce(max('(to_jsonb(t.*) ->> ''created_at'')::timestamptz') filter (
         where a.attname = 'created_at' and rollcall.base_type(a.atttypid) in ('timestamptz'::regtype, 'timestamp'::regtype)), 'null::timestamptz'),
       s.target_table,

@@ -28,7 +28,8 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
       p.prorettype = 'trigger'::regtype as is_for_triggers
     from pg_proc p
     where p.prokind in ('f', 'p')
-      and (p.pronamespace = any ((select rollcall.application_schemas())::oid[]) or p.oid = to_regprocedure('rollcall.on_signup()'))
+      and (p.pronamespace = any ((select rollcall.application_schemas())::oid[])
+        or exists (select from pg_trigger g where g.tgfoid = p.oid and not g.tgisinternal))
   ),
   tables as materialized (
     select
@@ -61,7 +62,8 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
       union all
       select 'function', f.oid, f.source
       from pg_trigger g join functions f on f.oid = g.tgfoid
-      where code.kind = 'table' and g.tgrelid = code.object_id and not g.tgisinternal and g.tgenabled in ('O', 'A')
+      where code.kind = 'table' and not g.tgisinternal
+        and (g.tgrelid = code.object_id or g.tgrelid in (select r.relid from pg_partition_tree(code.object_id) r)) and g.tgenabled in ('O', 'A')
         and g.tgtype::integer & 20 <> 0
       union all
       -- what an insert runs beside triggers: defaults and checks
@@ -130,7 +132,8 @@ begin
       'table_name', c.table_name, 'key', c.key, 'named_profile', c.named_profile, 'with_row', with_row,
       'rank', case
         when c.key is null then 9
-        when c.is_profiles then 1
+        -- one in which nobody is may be an old one
+        when c.is_profiles and (c.is_written or sample = '{}' or with_row > 0) then 1
         -- a table that half of the users are not in is about something else
         when c.references_users and not c.is_written and cardinality(sample) >= 10 and with_row * 2 < cardinality(sample) then 7
         when c.references_users and not c.is_side then case when c.is_written then 2 else 3 end
@@ -169,7 +172,7 @@ create or replace function rollcall.is_privilege(p_name text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select string_to_array(n, '_') && '{role,roles,type,types,kind,plan,plans,tier,level,levels,admin,staff,moderator,superuser,
       permission,permissions,privilege,privileges,scope,scopes,status,verified,approved,credit,credits,balance,quota,limit,limits,
-      premium,pro,paid,subscription,active,enabled,banned,blocked,flag,flags,access,grant,grants}'
+      premium,pro,paid,subscription,active,enabled,banned,blocked,flag,flags,access,grant,grants,clearance,group,groups,rank}'
     or n ~ ('(account|user|profile|member)(type|role|plan|level)|isadmin'
       '|(org|organi[sz]ation|tenant|team|group|company|workspace|owner)_?id$')
   from lower(regexp_replace(p_name, '([a-z0-9])([A-Z])', '\1_\2', 'g')) n
@@ -356,7 +359,7 @@ begin
         order by i);
     end if;
     chain := array(
-      select n from unnest(chain) with ordinality x (n, i)
+      select case when n = 'u.id' and c.category = 'S' then 'u.id::text' else n end from unnest(chain) with ordinality x (n, i)
       where (n not like '%raw_user_meta_data%' or not c.is_privilege)
         and case n
           when 'u.id' then c.type = 'uuid'::regtype or c.category = 'S'
@@ -486,7 +489,7 @@ begin
   from jsonb_each(evidence -> 'kinds') x cross join lateral jsonb_to_record(x.value) k (users bigint, rows bigint)
   where k.rows > 0;
   select
-    coalesce(bool_or(g.tgrelid = to_regclass('auth.users') and g.tgtype::integer & 4 = 4), false) as at_insert,
+    coalesce(bool_or(g.tgrelid = to_regclass('auth.users') and g.tgtype::integer & 4 = 4 and pg_get_triggerdef(g.oid) !~* 'when \(.*confirmed_at'), false) as at_insert,
     coalesce(bool_or(g.tgtype::integer & 16 = 16 and pg_get_triggerdef(g.oid) ~* 'confirmed_at'), false) as at_confirmation,
     coalesce(bool_or(g.tgrelid = to_regclass('auth.identities')), false) as with_identity
   into makers

@@ -5,8 +5,6 @@
 --
 -- Each statement runs once, so compiling it (jit) would cost more than it saves.
 
--- Users against profiles ------------------------------------------------------------------------------------------
-
 create or replace function rollcall.in_grace(p_settings rollcall.settings) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select case
@@ -75,10 +73,10 @@ declare
   s constant rollcall.settings := rollcall.require_definition();
   mismatches bigint;
 begin
-  if 'email' = any (s.columns) then
+  if exists (select from rollcall.profile_columns() c where c.column_name = 'email' and c.target_type is not null) then
     execute
-      'select count(*) from (' || s.query || ') e join (' || s.actual_query || ') a on a._user_id = e._user_id
-       where lower(e.email::text) is distinct from lower(a.email)'
+      'select count(*) from (' || s.query || ') e join ' || s.target_table || ' t on ' || rollcall.key_as_uuid(s.key_column, s.key_is_uuid)
+        || ' = e._user_id where lower(e.email::text) is distinct from lower(t.email::text)'
       into mismatches;
   end if;
   return mismatches;
@@ -103,8 +101,6 @@ end
 $$;
 comment on function rollcall.recent_health(interval) is
   'Signups of the last so many minutes that must have a profile, and how many of them have none although the grace period is over.';
-
--- The audit log ---------------------------------------------------------------------------------------------------
 
 create or replace function rollcall.audit_events(p_since timestamptz default null, p_user_id uuid default null)
 returns table (action text, user_id uuid, email text, created_at timestamptz)
@@ -191,8 +187,6 @@ end
 $$;
 comment on function rollcall.audit_counts() is
   'Users in the audit log: with a signup, of these without a row in auth.users, of these with a recorded deletion (soft or hard).';
-
--- Lists -----------------------------------------------------------------------------------------------------------
 
 create or replace function rollcall.recent_issues(p_window interval, p_with_log boolean default true)
 returns table (user_id uuid, email text, action text, created_at timestamptz, has_auth_user boolean, has_profile boolean)
@@ -296,8 +290,6 @@ $$;
 comment on function rollcall.recent_errors(integer) is
   'The newest events of profiles that could not be created, by signup or repair: error codes, and the functions in which it failed.';
 
--- One user --------------------------------------------------------------------------------------------------------
-
 create or replace function rollcall.user_events(p_user_id uuid)
 returns table (event_id bigint, kind text, payload jsonb, created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
@@ -372,8 +364,6 @@ $$;
 comment on function rollcall.user_record(uuid) is
   'Everything on record of one user, from every source, as one document: what they are, whether a profile is expected and there, identities, audit log, events, the failure of the newest repair. E-mail addresses only for a trusted role.';
 
--- What was checked ------------------------------------------------------------------------------------------------
-
 create or replace function rollcall.forget_old() returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -385,13 +375,15 @@ begin
     select o.id from rollcall.event o where o.created_at < before order by o.created_at limit at_most for update skip locked);
   delete from rollcall.check_run x where x.id in (
     select o.id from rollcall.check_run o where o.checked_at < before order by o.id limit at_most for update skip locked);
+  delete from rollcall.message x where x.id in (
+    select o.id from rollcall.message o where o.created_at < before order by o.id limit at_most for update skip locked);
   delete from rollcall.incident x where x.id in (
     select o.id from rollcall.incident o where o.resolved_at < before order by o.opened_at limit at_most for update skip locked);
   delete from rollcall.failure x where x.user_id in (
     select o.user_id from rollcall.failure o where o.last_failed_at < before order by o.user_id limit at_most for update skip locked);
   delete from rollcall.run x where x.run_id in (
     select o.run_id from rollcall.run o
-    where o.created_at < before and o.state not in ('running', 'paused')
+    where o.updated_at < before
     order by o.created_at limit 10 for update skip locked);
 end
 $$;

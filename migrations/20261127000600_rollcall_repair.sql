@@ -7,8 +7,6 @@
 -- A profile is made by the definition, or by a replay: a copy of the user's row is inserted into a temporary table that has
 -- copies of the application's own signup triggers.
 
--- What an error says ----------------------------------------------------------------------------------------------
-
 create or replace function rollcall.error_kind(p_sqlstate text) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select case
@@ -74,8 +72,6 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function rollcall.known_functions(text) is
   'The functions in the context of an error, innermost first: names from the catalog, those of Rollcall left out.';
-
--- Who has no profile ----------------------------------------------------------------------------------------------
 
 create or replace function rollcall.is_expected(p_user_id uuid) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
@@ -176,8 +172,6 @@ $$;
 comment on function rollcall.missing_page(rollcall.run, integer) is
   'The next users that a run comes to, by their ids: after its cursor, within its bound; in pass 0 those who never failed, later all who did not fail in this run.';
 
--- Creating profiles -----------------------------------------------------------------------------------------------
-
 create or replace function rollcall.application_path() returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -256,9 +250,9 @@ declare
   context text;
   last_error text;
 begin
-  perform rollcall.distrust_session();
   created := '{}'; failures := '{}';
   if p_replay then
+    drop table if exists pg_temp.rollcall_replay;
     create temporary table rollcall_replay (like auth.users) on commit drop;
     for context in select r.definition from rollcall.replay_triggers() r where r.definition is not null loop
       execute context;
@@ -412,8 +406,6 @@ $$;
 comment on function rollcall.repair_users(uuid[], text, jsonb) is
   'Creates the missing profiles of these users outside of any run: for each user outcome created, failed, or busy (something was locked; the next try may succeed). No row for users who have a profile or are gone.';
 
--- The dry run -----------------------------------------------------------------------------------------------------
-
 create or replace function rollcall.preview_users(
   p_user_ids uuid[], p_limit integer default 1000, p_overrides jsonb default '{}', p_replay boolean default false, p_rows integer default 0
 )
@@ -495,8 +487,6 @@ end
 $$;
 comment on function rollcall.preview_users(uuid[], integer, jsonb, boolean, integer) is
   'What a repair would do for these users (null: for the first p_limit missing ones), found out by doing it and taking it back: the outcome of each, for a trusted role of the first p_rows created the whole row, and the rows written by table. Where a try would do what no rollback takes back, nothing is tried: not_tried_because says why. outside_calls: what a repair would send to other servers. Leaves no row and advances no sequence.';
-
--- Runs ------------------------------------------------------------------------------------------------------------
 
 create or replace function rollcall.run_reports(p_limit integer, p_run_id text default '') returns setof jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -623,6 +613,7 @@ declare
   made uuid[];
   failures rollcall.failure[];
   receipts bytea[];
+  updates bigint;
 begin
   outcome := 'batch'; attempted := 0; created := 0; failed := 0; busy := 0;
   -- no lock: the batch in hand of another
@@ -650,7 +641,7 @@ begin
   end if;
 
   if outcome = 'batch' then
-    size := least(p_limit, r.batch_size, r.max_users - r.attempted);
+    size := least(greatest(p_limit, 1), r.batch_size, r.max_users - r.attempted);
     loop
       users := rollcall.missing_page(r, size);
       exit when cardinality(users) > 0;
@@ -669,6 +660,7 @@ begin
   end if;
 
   if cardinality(users) > 0 then
+    updates := (select sum(w.n_tup_upd) from pg_stat_xact_user_tables w where w.schemaname <> 'rollcall');
     select m.created, m.failures into made, failures
     from rollcall.repair_many(users,
       jsonb_build_object('source', case when r.is_replay then 'replay' else 'backfill' end, 'run_id', p_run_id),
@@ -688,9 +680,7 @@ begin
       r.batches := r.batches + 1;
       if created > 0 then
         -- a signup trigger may have claimed a row that was there before, and an undo deletes none of these
-        if not r.is_replay or (
-          select k.attnotnull from pg_attribute k where k.attrelid = to_regclass(s.target_table) and k.attname = s.key_column
-        ) then
+        if not r.is_replay or updates = (select sum(w.n_tup_upd) from pg_stat_xact_user_tables w where w.schemaname <> 'rollcall') then
           begin
             -- xmin is in the hash, so that a row that was deleted and made again alike is another one
             execute
@@ -760,8 +750,6 @@ $$;
 comment on function rollcall.change_run(uuid, text) is
   'Pauses, resumes or cancels a run (one that is paused, running or ended already stays so) and returns its report. The batch in hand is waited for.';
 
--- Undo ------------------------------------------------------------------------------------------------------------
-
 create or replace function rollcall.undo_batch(p_run_id uuid, p_after integer, p_apply boolean)
 returns table (batch integer, removed bigint, gone bigint, skipped jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' set row_security = off as $$
@@ -781,7 +769,6 @@ declare
   deleted uuid[];
   done uuid[];
 begin
-  perform rollcall.distrust_session();
   if state is null then
     raise exception 'rollcall: there is no such run' using errcode = 'RC007', hint = 'List them: rollcall runs.';
   elsif state in ('running', 'paused') then
@@ -830,7 +817,8 @@ begin
       ' or ')
     into refers
   from pg_constraint c
-  where c.contype = 'f' and c.confrelid = target and c.conparentid = 0;
+  where c.contype = 'f' and c.conparentid = 0
+    and (c.confrelid = target or c.confrelid in (select p.relid from pg_partition_tree(target) p));
   execute
     'select coalesce(array_agg(x.user_id), ''{}''),
        coalesce(array_agg(x.user_id) filter (where x.is_same and not x.is_referenced), ''{}''),
@@ -846,7 +834,7 @@ begin
   pending := case when p_apply then ours else '{}' end;
   chunk := pending;  -- all at once; where something refuses, one by one
   while cardinality(pending) > 0 loop
-    users_before := (select count(*) from auth.users u where u.id = any (chunk));
+    users_before := (select w.n_tup_del from pg_stat_xact_user_tables w where w.relid = to_regclass('auth.users'));
     begin
       perform set_config('search_path', rollcall.application_path(), true);
       execute
@@ -855,8 +843,8 @@ begin
            where ' || rollcall.key_match(s, 'w.user_id') || ' returning w.user_id
          ) select coalesce(array_agg(gone.user_id), ''{}'') from gone' into deleted using chunk;
       set constraints all immediate;
-      if users_before > (select count(*) from auth.users u where u.id = any (chunk)) then
-        raise exception 'rollcall: the user went with the profile' using errcode = 'RC002';
+      if users_before < (select w.n_tup_del from pg_stat_xact_user_tables w where w.relid = to_regclass('auth.users')) then
+        raise exception 'rollcall: a user went with the profile' using errcode = 'RC002';
       end if;
       perform set_config('search_path', 'pg_catalog, pg_temp', true);
       done := done || deleted;

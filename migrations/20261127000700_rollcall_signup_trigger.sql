@@ -9,12 +9,18 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return query select format('%I on %s', c.conname, c.conrelid::regclass)
   from pg_constraint c
-  where c.condeferred
-    and (
-      c.conrelid in (to_regclass(p_table), to_regclass('rollcall.event'))
-      -- what a trigger on the table writes may be checked at commit, too
-      or exists (select from pg_trigger g where g.tgrelid = to_regclass(p_table) and not g.tgisinternal and g.tgtype::integer & 4 = 4)
-    )
+  where (
+      c.condeferred and (c.conrelid in (to_regclass(p_table), to_regclass('rollcall.event'))
+        or c.conrelid in (select r.relid from pg_partition_tree(to_regclass(p_table)) r)))
+    -- what a trigger or a default of the table writes may be checked at commit, too
+    or (
+      c.condeferrable and (
+        exists (select from pg_trigger g where g.tgrelid = to_regclass(p_table) and not g.tgisinternal and g.tgtype::integer & 4 = 4)
+        or exists (
+          select from pg_attrdef d
+          join pg_depend e on e.classid = 'pg_attrdef'::regclass and e.objid = d.oid and e.refclassid = 'pg_proc'::regclass
+          join pg_proc p on p.oid = e.refobjid join pg_language l on l.oid = p.prolang and l.lanname not in ('c', 'internal')
+          where d.adrelid = to_regclass(p_table))))
   order by 1;
 end
 $$;
@@ -236,8 +242,6 @@ begin
   end if;
 end
 $$;
-
--- The guard -------------------------------------------------------------------------------------------------------
 
 -- A guard is put into a function of the application's by the program, on request (rollcall trigger guard).
 create or replace function rollcall.log_guarded_failure(p_user_id uuid, p_sqlstate text) returns void

@@ -79,7 +79,8 @@ begin
     select p.oid::regprocedure from pg_proc p
     where p.pronamespace = 'rollcall'::regnamespace and p.prosecdef and has_function_privilege('rollcall_repairer', p.oid, 'execute')
   loop
-    execute format('alter function %s set client_min_messages = notice set standard_conforming_strings = on', name);
+    execute format('alter function %s set client_min_messages = error set standard_conforming_strings = on
+      set datestyle = iso set intervalstyle = postgres', name);
   end loop;
 end
 $$;

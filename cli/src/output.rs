@@ -254,6 +254,38 @@ pub(crate) fn verdict_and_findings_in_full(verdict: Verdict, findings: &[Finding
     listed(verdict, findings, true)
 }
 
+/// A next step without its sentences that lead to what was done just now.
+fn other_steps(next_step: &str) -> String {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let has = |word: &str| words.iter().any(|given| given == word);
+    let done = if has("backfill") && has("--apply") {
+        "rollcall backfill"
+    } else if has("mismatches") {
+        "rollcall mismatches"
+    } else if has("diagnose") {
+        "rollcall diagnose"
+    } else {
+        return next_step.to_owned();
+    };
+    let others: Vec<&str> = next_step
+        .split_inclusive(". ")
+        .filter(|sentence| !sentence.contains(done))
+        .collect();
+    if others.is_empty() {
+        next_step.to_owned()
+    } else {
+        others.concat()
+    }
+}
+
+/// Text for people, wrapped where a terminal would.
+pub(crate) fn wrapped(text: &str, indent: &str) -> String {
+    let options = Options::new(width())
+        .word_splitter(WordSplitter::NoHyphenation)
+        .subsequent_indent(indent);
+    textwrap::fill(text, options)
+}
+
 fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
     let style = Style::new().bold();
     let style = match verdict {
@@ -285,7 +317,10 @@ fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
                 text += &format!("      seen: {}\n", one_line(seen));
             }
         }
-        text += &format!("{}\n", textwrap::fill(&finding.next_step, &next_step));
+        text += &format!(
+            "{}\n",
+            textwrap::fill(&other_steps(&finding.next_step), &next_step)
+        );
         // as it is, to be copied
         if let Some(fix) = finding.fix.as_ref().filter(|_| in_full) {
             text += &format!(

@@ -2,21 +2,47 @@
 
 use std::fmt::Display;
 
-use comfy_table::{ContentArrangement, Table, presets};
-use console::Term;
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
+use console::{Term, measure_text_width};
 use jiff::Timestamp;
 
-/// A table with a head.
+/// A table with a head; where a terminal is too narrow for its longest words, a paragraph for each row.
 pub(crate) fn with_head<const N: usize>(
     head: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
+    let rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(printable)).collect();
+    let longest_word = |text: &str| text.split(' ').map(measure_text_width).max().unwrap_or(0);
+    let narrowest: [usize; N] = std::array::from_fn(|column| {
+        let words = rows.iter().map(|row| longest_word(&row[column]));
+        words.max().unwrap_or(0).max(longest_word(head[column]))
+    });
+    let columns = Term::stdout().size_checked().map(|(_, columns)| columns);
+    if columns
+        .is_some_and(|columns| narrowest.iter().sum::<usize>() + 3 * N + 1 > usize::from(columns))
+    {
+        return paragraphs(head, &rows);
+    }
     let mut table = empty();
     table.set_header(head);
-    for row in rows {
-        table.add_row(row.map(printable));
+    table.add_rows(rows);
+    for (column, width) in table.column_iter_mut().zip(narrowest) {
+        let width = u16::try_from(width + 2).unwrap_or(u16::MAX);
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
     }
     format!("{table}\n")
+}
+
+fn paragraphs<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    rows.iter()
+        .map(|row| {
+            let more = head.iter().zip(row).skip(1);
+            let more: String = more
+                .map(|(name, value)| format!("  {name}: {value}\n"))
+                .collect();
+            format!("{}\n{more}", row[0])
+        })
+        .collect()
 }
 
 /// Names and their values.

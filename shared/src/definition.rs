@@ -19,7 +19,7 @@ pub use file::DefinitionFile;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// How long trying signups may take before a draft goes without.
-const EXAMPLE_LIMIT: Duration = Duration::from_secs(15);
+const EXAMPLE_LIMIT: Duration = Duration::from_secs(6);
 
 /// The definition in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -40,6 +40,7 @@ impl Lambda {
             ("AWS_ENDPOINT_URL_SNS", endpoint.as_str()),
             ("ALERT_TOPIC_ARN", ALERT_TOPIC),
             ("CRITICAL_TOPIC_ARN", CRITICAL_TOPIC),
+            ("PROBE", "off"),
         ];
         let env: Vec<_> = surroundings.iter().chain(env).copied().collect();
         let process = FunctionProcess::start(binary, &api, &env)?;

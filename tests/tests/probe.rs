@@ -747,9 +747,9 @@ async fn the_hourly_function_probes_only_where_it_is_told_to() -> Result<()> {
     )
     .await?;
     for (setting, verdict) in [
-        ("", "consistent"),
-        ("false", "consistent"),
-        ("true", "inconsistent"),
+        ("", "inconsistent"),
+        ("auto", "inconsistent"),
+        ("off", "consistent"),
     ] {
         let counters = sequences(&project).await?;
         let lambda = Lambda::start(
@@ -764,10 +764,10 @@ async fn the_hourly_function_probes_only_where_it_is_told_to() -> Result<()> {
             findings
                 .iter()
                 .any(|finding| finding["id"] == "signups_blocked"),
-            setting == "true",
+            setting != "off",
             "{answer}"
         );
-        if setting != "true" {
+        if setting == "off" {
             let moved = difference(&counters, &sequences(&project).await?);
             ensure!(
                 moved.iter().all(|line| line.contains("rollcall.")),

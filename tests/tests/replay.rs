@@ -254,7 +254,7 @@ async fn calls_that_would_go_out_are_named_and_asked_for() -> Result<()> {
     let refused = rollcall(&env, &["backfill", "--apply", "--replay", "--yes"]).await?;
     assert_eq!(refused.status, Some(2), "{refused}");
     ensure!(
-        refused.stderr.contains("--allow-outside-calls"),
+        refused.stdout.contains("--allow-outside-calls"),
         "{refused}"
     );
     assert_eq!(

@@ -8,7 +8,7 @@ use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings_in_full};
+use crate::output::{Output, verdict_and_findings_in_full, wrapped};
 use crate::table::{self, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -59,7 +59,7 @@ fn text(report: &ProbeReport) -> String {
     }
     text += "\nEach signup was rolled back. Not seen by a probe:\n";
     for item in report.not_seen {
-        text += &format!("  - {item}\n");
+        text += &format!("{}\n", wrapped(&format!("  - {item}"), "    "));
     }
     text
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::arguments::{TriggerAction, TriggerArguments};
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, wrapped};
 use crate::table;
 
 pub(crate) async fn run(
@@ -33,15 +33,18 @@ pub(crate) async fn run(
     let plan = change.plan(&mut session).await?;
     if !apply.apply {
         output.data(&json!({ "is_applied": false, "plan": plan }), || {
-            format!("Plan: {plan}\n\nNothing was changed. To do it, add --apply.\n")
+            wrapped(
+                &format!("Plan: {plan}\n\nNothing was changed. To do it, add --apply.\n"),
+                "  ",
+            )
         })?;
         return Ok(Exit::Success);
     }
-    output.narrate(&format!("Plan: {plan}\n\n"))?;
+    output.narrate(&wrapped(&format!("Plan: {plan}\n\n"), "  "))?;
     let done = change.apply(&mut session).await?;
     output.data(
         &json!({ "is_applied": true, "plan": plan, "done": done }),
-        || format!("Done: {done}.\n"),
+        || wrapped(&format!("Done: {done}.\n"), "  "),
     )?;
     Ok(Exit::Success)
 }

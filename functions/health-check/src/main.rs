@@ -2,8 +2,8 @@
 //!
 //! Takes any event, since a schedule has nothing to tell; answers with the report, and tells
 //! `ALERT_TOPIC_ARN` (else `CRITICAL_TOPIC_ARN`) when an incident opens, changes, lasts, or is over.
-//! With `PROBE=true` it also tries a signup of every kind of user, which fires every trigger of the application, and
-//! takes it back.
+//! It also tries a signup of every kind of user and takes it back, unless that would do what no rollback takes back, or
+//! `PROBE=off`.
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -59,7 +59,7 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
     Ok(answer)
 }
 
-/// Off unless it is switched on: a probe fires triggers that are other people's.
+/// `PROBE`: `auto`, the default, or `off`.
 fn probes() -> bool {
-    std::env::var("PROBE").is_ok_and(|value| value.trim().eq_ignore_ascii_case("true"))
+    !std::env::var("PROBE").is_ok_and(|value| value.trim().eq_ignore_ascii_case("off"))
 }

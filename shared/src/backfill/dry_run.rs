@@ -22,7 +22,7 @@ use crate::session::Session;
 pub const MAX_ROWS: i32 = 100;
 
 /// Limit of one trial. Those that are cut smaller fit, together with this one, into one call over HTTP.
-const LIMIT: Duration = Duration::from_secs(8);
+const LIMIT: Duration = Duration::from_secs(3);
 
 /// By how much a trial shrinks that took too long.
 const SHRINK: i32 = 16;

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// A batch that takes longer holds its locks too long.
 const SLOW: Duration = Duration::from_secs(2);
 
+/// How many users the first batch has at most: how long one takes is not known yet.
+const FIRST: u32 = 100;
+
 /// By how much a batch shrinks that did not come to its end.
 const SHRINK: u32 = 8;
 
@@ -19,7 +22,9 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(size: u32) -> Self {
-        Self { size: size.max(1) }
+        Self {
+            size: size.clamp(1, FIRST),
+        }
     }
 
     /// Users in the next batch.

@@ -116,12 +116,15 @@ impl HealthReport {
         })
     }
 
-    /// The same report with what a probe found beside it. Whether the probe could look is part of that.
+    /// The same report with what a probe found beside it. Whether the probe could look is part of that, but not that it
+    /// was not begun since a signup calls other servers: that is no fault.
     #[must_use]
     pub fn with_probe(mut self, probe: Result<ProbeReport>) -> Self {
         let probe = probe.unwrap_or_else(|error| ProbeReport::unknown(&error, self.check_time));
         for finding in probe.findings {
-            if self.findings.iter().all(|known| known.id != finding.id) {
+            if finding.id != "probe_refused"
+                && self.findings.iter().all(|known| known.id != finding.id)
+            {
                 self.findings.push(finding);
             }
         }

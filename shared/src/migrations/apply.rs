@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const PUBLIC_API: &str = "rollcall_public_api";
 
 /// How long trying signups may take before the definition is drafted without them.
-const EXAMPLE_LIMIT: Duration = Duration::from_secs(15);
+const EXAMPLE_LIMIT: Duration = Duration::from_secs(6);
 
 /// What [`apply`] would do: the migrations are applied in a transaction that is rolled back. Before, signups are tried and
 /// rolled back, too, for the draft of a definition.

@@ -2,7 +2,7 @@
 -- does. $1: the names of the public API. A function that the application deployed over one of ours keeps our comment,
 -- not our body.
 with used (name, is_ours) as (
-  select p.proname::text, coalesce(pg_catalog.obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
+  select p.proname::text, coalesce(pg_catalog.obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and p.prosrc like case when p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype then '%from rollcall.settings x;%' else '%rollcall.%' end
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
   where n.nspname = 'public'
   union all
@@ -22,7 +22,7 @@ select
     union
     select p.proname::text
     from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = 'public' and pg_catalog.obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
+    where n.nspname = 'public' and pg_catalog.obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like case when p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype then '%from rollcall.settings x;%' else '%rollcall.%' end
   ) as objects,
   array(
     select distinct used.name from used where used.name = any ($1) and used.is_ours
@@ -41,7 +41,7 @@ select
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
     join pg_catalog.pg_namespace fn on fn.oid = p.pronamespace
     where n.nspname = 'auth' and not t.tgisinternal
-      and not (coalesce(pg_catalog.obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and p.prosrc like '%rollcall.%')
+      and not (coalesce(pg_catalog.obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and p.prosrc like case when p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype then '%from rollcall.settings x;%' else '%rollcall.%' end)
     order by 1
   ) as application_triggers,
   exists (

@@ -34,7 +34,7 @@ select
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
     where n.nspname = 'auth' and c.relname = 'users'
       and p.proname in ('on_signup', 'handle_new_user')
-      and pg_catalog.obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like '%rollcall.%'
+      and pg_catalog.obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like case when p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype then '%from rollcall.settings x;%' else '%rollcall.%' end
   ) as makes_profiles,
   pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create') as may_create,
   pg_catalog.pg_is_in_recovery() as is_standby,

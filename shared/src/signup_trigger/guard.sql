@@ -2,7 +2,7 @@
 -- catches its errors, keeps them, and lets the signup through.
 with recursive f as materialized (
   select
-    p.oid, p.oid::regprocedure::text as name, p.prosrc, pg_get_functiondef(p.oid) as definition,
+    p.oid, p.oid::regprocedure::text as name, p.prosrc, p.prosecdef as is_definer, pg_get_functiondef(p.oid) as definition,
     p.prosrc like '%rollcall guard%' as is_guarded,
     (select l.lanname from pg_language l where l.oid = p.prolang) = 'plpgsql' and exists (
       select from pg_trigger t
@@ -46,11 +46,13 @@ select
     when f.is_guarded then null
     when not f.is_fitting then f.name || ' is no PL/pgSQL function of an after-insert trigger on auth.users'
     when f.is_also_before then f.name || ' is also run before a row is written, where its result decides what becomes of the row'
+    when not f.is_definer then f.name || ' runs as Supabase Auth''s role, which may not keep the failure'
     when refusing.names is not null then 'signups are refused on purpose in ' || refusing.names || ', and a guard would let through those that it keeps out'
   end as obstacle,
   case
     when not f.is_fitting then 'List them: rollcall trigger status.'
     when f.is_also_before then 'Give the triggers a function each.'
+    when not f.is_definer then 'Make it security definer with a search_path of its own; a guard can follow.'
     else 'Put what may fail into a block of its own inside the function, with an exception handler.'
   end as hint
 from f cross join refusing

@@ -4,7 +4,7 @@ select
   format('the function %s hides every error', e.function_name),
   'When the profile cannot be made, the user signs up without one, and neither Supabase Auth''s logs nor an event says why.',
   array['exception when others, and no error is raised again'] || min(e.way),
-  'Keep the error''s SQLSTATE where you look for it. What it would have said for a user who is missing now: rollcall explain USER.',
+  'Keep the error''s SQLSTATE where you look for it. Whether it works now for those who are missing: rollcall backfill --replay, which changes nothing.',
   null
 from examined e
 cross join facts f

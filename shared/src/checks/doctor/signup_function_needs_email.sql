@@ -11,7 +11,7 @@ select
   case when bool_or(u.value ~* '^auth') then 'Nobody is signed in during a signup. '
     else 'Users who sign up anonymously, by phone or by wallet have no e-mail address, by e-mail no phone number, and metadata is what the client sent. ' end
     || min(u.meaning) || ' The error is 23502 (not null).',
-  array_agg(distinct format('column %s of %s is not null and gets %s', u.attname, u.object::regclass, u.value)) || min(u.way),
+  array_agg(distinct format('column %s of %s is not null and gets %s', u.attname, u.object::regclass, replace(u.value, '[]', '()'))) || min(u.way),
   'If such users are to sign up, let the function give a value of its own: coalesce(value, …).',
   null
 from (
@@ -31,12 +31,14 @@ from (
     -- (value)::type is value; what a function is given is not looked at
     select btrim(x, E' \n\t\r') as value, position
     from regexp_split_to_table(
-      regexp_replace(regexp_replace(regexp_replace(
-        m[1], '(?<![\w"])\s*\(\s*(new\s*\.\s*\w+(?:\s*->>?\s*'''')?\s*)\)\s*::\s*[\w.]+', ' \1', 'gi'), '\([^()]*\)', '()', 'g'), '\([^()]*\)', '()', 'g'), ','
+      regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(
+        m[1], '(?<![\w"])\s*\(\s*(new\s*\.\s*\w+(?:\s*->>?\s*'''')?\s*)\)\s*::\s*[\w.]+', ' \1', 'gi'),
+        -- what stands in brackets, from the innermost outwards
+        '\[[^][]*\]', '[]', 'g'), '\([^()]*\)', '[]', 'g'), '\([^()]*\)', '[]', 'g'), '\([^()]*\)', '[]', 'g'), ','
     ) with ordinality s (x, position)
   ) v
   join pg_catalog.pg_attribute a on a.attrelid = n.object and a.attname = n.columns[v.position] and a.attnotnull and not a.attisdropped
-  where v.value ~* '^new\s*\.\s*(email|phone)(\s*::\s*[\w.]+)?$|^new\s*\.\s*raw_(user|app)_meta_data\s*->>?\s*''''(\s*::\s*[\w.]+)?$|^auth\s*\.\s*(uid|email)\s*\(\s*\)(\s*::\s*[\w.]+)?$'
+  where v.value ~* '^new\s*\.\s*(email|phone)(\s*::\s*[\w.]+)?$|^new\s*\.\s*raw_(user|app)_meta_data\s*->>?\s*''''(\s*::\s*[\w.]+)?$|^auth\s*\.\s*(uid|email)\s*\[\](\s*::\s*[\w.]+)?$'
     and not t.is_conditional
     and e.text !~* '\mif\M[^;]*\m(is\s+null|is\s+not\s+null|is_anonymous)\M'
     and not exists (

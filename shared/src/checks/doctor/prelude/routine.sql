@@ -17,7 +17,8 @@ routine as materialized (
     select
       p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype as is_trigger_function,
       -- "create or replace" keeps the comment of what it replaces
-      coalesce(d.description like 'Rollcall: %' and strpos(p.prosrc, 'rollcall.') > 0, false) as is_ours
+      coalesce(d.description like 'Rollcall: %' and strpos(p.prosrc, case when p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype
+        then 'from rollcall.settings x;' else 'rollcall.' end) > 0, false) as is_ours
   ) kind
   cross join lateral (
     select (
