@@ -167,7 +167,7 @@ language sql volatile set search_path = pg_catalog, pg_temp set jit = off as $$
     group by k.key
   ) x
   -- what nobody filled in is not in the form; where nobody signed up yet, it may be
-  where x.newest is not null or (p_kind not in ('oauth', 'sso', 'web3') and not exists (select from auth.users))
+  where x.newest is not null or (p_as_it_was and p_kind not in ('oauth', 'sso', 'web3') and not exists (select from auth.users))
 $$;
 comment on function rollcall.usual_form(text, boolean) is
   'What the newest users of a kind had filled in of the metadata that signup functions read: values that many share, dates and numbers as they were, all others made up (or all as they were).';
@@ -350,7 +350,7 @@ begin
     -- somebody has this value already, and everything else was right
     outcome := 'unknown';
   end if;
-  if outcome in ('blocked', 'no_profile', 'wrong_profile') or (outcome = 'unknown' and p_kind = 'odd_metadata') then
+  if outcome in ('blocked', 'no_profile', 'wrong_profile') or (outcome = 'unknown' and p_kind = 'odd_metadata' and rollcall.error_kind(code) = 'row') then
     is_in_use := p_kind in ('email', 'admin_created') or exists (
       select from auth.users u
       where case p_kind

@@ -473,7 +473,7 @@ async fn what_a_reader_may_call_prints_no_plan_and_reads_strings_in_one_way() ->
         &client,
         "select p.oid::regprocedure::text from pg_proc p
          where p.pronamespace = 'rollcall'::regnamespace and p.prosecdef and has_function_privilege('rollcall_repairer', p.oid, 'execute')
-           and not p.proconfig @> '{client_min_messages=notice,standard_conforming_strings=on}'",
+           and not p.proconfig @> '{client_min_messages=error,standard_conforming_strings=on,DateStyle=iso,IntervalStyle=postgres}'",
     )
     .await?;
     assert_eq!(telling, [""; 0]);

@@ -460,7 +460,8 @@ async fn a_trigger_that_is_off_is_no_profile_for_anybody() -> Result<()> {
 async fn a_profile_that_differs_from_the_definition_is_a_wrong_one() -> Result<()> {
     let project = project_with(
         &(PROFILES.to_owned() + &healthy()),
-        "create function public.mask() returns trigger language plpgsql as $$ begin new.email := 'hidden'; return new; end $$;
+        "select rollcall.define(s.target_table, s.query) from rollcall.settings s;
+         create function public.mask() returns trigger language plpgsql as $$ begin new.email := 'hidden'; return new; end $$;
          create trigger mask before insert on public.profiles for each row execute function public.mask()",
     )
     .await?;

@@ -380,7 +380,7 @@ async fn an_upgrade_brings_its_function_up_to_date() -> Result<()> {
     client
         .batch_execute(
             "create or replace function public.handle_new_user() returns trigger language plpgsql as $$
-             begin perform rollcall.of_an_older_version(new.id); return new; exception when others then return new; end $$",
+             declare s record; begin select x.* into s from rollcall.settings x; perform rollcall.of_an_older_version(new.id); return new; exception when others then return new; end $$",
         )
         .await?;
     let id = sign_up(&project, 1).await?;
