@@ -939,3 +939,90 @@ async fn the_table_is_made_on_request_only_and_users_reach_their_own_row() -> Re
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_definition_is_one_statement_and_works_once_it_is_in_force() -> Result<()> {
+    let (_project, client) = installed_onto(
+        "create table public.profiles (id uuid primary key references auth.users, email text)",
+    )
+    .await?;
+    let query = "select u.id as _user_id, u.created_at as _signed_up_at, u.id from auth.users u";
+    for wrong in [
+        format!("{query}; create table public.second (a integer)"),
+        format!("{query}; -- everybody"),
+    ] {
+        let refused = refusal(
+            &client,
+            &format!("select rollcall.define('public.profiles', $q${wrong}$q$)"),
+        )
+        .await;
+        assert_eq!(refused.as_deref(), Some("42P16"), "{wrong}");
+    }
+    client
+        .batch_execute(&format!(
+            "select rollcall.define('public.profiles', $q${query};\n$q$)"
+        ))
+        .await?;
+    assert_eq!(
+        value::<Option<String>>(&client, "select rollcall.definition_fault()").await?,
+        None
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_in_which_nobody_is_does_not_stand_before_the_one_that_signups_fill() -> Result<()>
+{
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            &("create table public.profiles (id uuid primary key references auth.users on delete cascade, email text, plan text);
+               create table public.members (user_id uuid primary key references auth.users on delete cascade, email text);"
+                .to_owned()
+                + &at_signup("insert into public.members (user_id, email) values (new.id, new.email);")),
+        )
+        .await?;
+    for number in 1..4 {
+        sign_up(&project, number, json!({})).await?;
+    }
+    project.migrate().await?;
+    assert_eq!(target(&client).await?.as_deref(), Some("public.members"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_id_in_a_column_of_text_can_be_drafted() -> Result<()> {
+    let (project, client) = installed_onto(
+        &("create table public.profiles (id uuid primary key references auth.users on delete cascade, handle text not null unique, contact text);"
+            .to_owned()
+            + &at_signup("insert into public.profiles values (new.id, new.id::text, coalesce(new.email, new.id::text));")),
+    )
+    .await?;
+    let id = sign_up(&project, 1, json!({})).await?;
+    client.batch_execute("delete from public.profiles").await?;
+    client
+        .batch_execute(&format!("select public.backfill_user_profile('{id}')"))
+        .await?;
+    let handle: String = value(&client, "select handle from public.profiles").await?;
+    assert_eq!(handle, id.to_string());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_column_that_is_dropped_blinds_no_comparison() -> Result<()> {
+    let (project, client) = installed_onto(
+        &("create table public.profiles (id uuid primary key references auth.users on delete cascade, email text);".to_owned()
+            + &at_signup("insert into public.profiles (id, email) values (new.id, new.email);")),
+    )
+    .await?;
+    sign_up(&project, 1, json!({})).await?;
+    client
+        .batch_execute("alter table public.profiles drop column email")
+        .await?;
+    let report = HealthReport::take(&mut project.rollcall().await?).await?;
+    assert_eq!(report.users.map(|users| users.missing), Some(0));
+    let fault: Option<String> = value(&client, "select rollcall.definition_fault()").await?;
+    ensure!(fault.is_some_and(|fault| fault.contains("email")));
+    Ok(())
+}

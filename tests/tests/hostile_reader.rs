@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use anyhow::{Result, ensure};
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::project::Project;
-use rollcall_tests::sql::{value, values};
+use rollcall_tests::sql::{refusal, value, values};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 use uuid::Uuid;
@@ -343,5 +343,76 @@ async fn what_a_repairer_sets_in_its_session_chooses_no_value() -> Result<()> {
     )
     .await?;
     assert_eq!(made, [r"\w"]);
+    Ok(())
+}
+
+/// A function of the application's that looks into the session first: as for anything without a schema, where its own
+/// path does not say otherwise.
+#[tokio::test]
+async fn a_definition_runs_nothing_that_a_reader_planted() -> Result<()> {
+    let (project, _) = project().await?;
+    project
+        .connect()
+        .await?
+        .batch_execute(
+            "create table public.members (user_id uuid);
+             create function public.is_member(p uuid) returns boolean language sql stable set search_path = public as
+               $$ select not exists (select from members m where m.user_id = p) $$;
+             select rollcall.define('public.profiles',
+               'select u.id as _user_id, u.created_at as _signed_up_at, u.id from auth.users u where public.is_member(u.id)')",
+        )
+        .await?;
+    for role in READERS {
+        let reader = rollcall_sandbox::connect(&project.database.url_as(role)).await?;
+        let honest: i64 = value(&reader, "select expected from rollcall.user_counts()").await?;
+        ensure!(honest > 0);
+        reader.batch_execute(EVIL).await?;
+        reader
+            .batch_execute(
+                "create view pg_temp.members as select null::uuid as user_id where pg_temp.evil()",
+            )
+            .await?;
+        for call in [
+            "user_counts()",
+            "row_facts()",
+            "sample_profiles()",
+            "recent_health('1 hour')",
+            "mismatches()",
+            "definition_fault()",
+        ] {
+            let refused = refusal(&reader, &format!("select * from rollcall.{call}")).await;
+            ensure!(refused.as_deref() == Some("42501"), "{call}: {refused:?}");
+        }
+        let ran_as: String = value(&reader, RAN_AS).await?;
+        ensure!(ran_as.is_empty() || ran_as == role, "{ran_as}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_trigger_says_aloud_reaches_no_reader() -> Result<()> {
+    let (project, _) = project().await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute(
+            "create function public.greet() returns trigger language plpgsql as
+               $$ begin raise warning 'welcome %', new.email; return new; end $$;
+             create trigger greet before insert on public.profiles for each row execute function public.greet();
+             create trigger greet after insert on auth.users for each row execute function public.greet()",
+        )
+        .await?;
+    let url = project.database.url_as("rollcall_repairer");
+    let (reader, mut notices) = listening(&url).await?;
+    reader
+        .batch_execute(
+            "select rollcall.preview_users(null, 5); select rollcall.probe_signup('email')",
+        )
+        .await?;
+    let heard: Vec<String> = std::iter::from_fn(|| notices.try_recv().ok()).collect();
+    ensure!(
+        heard.iter().all(|notice| !notice.contains('@')),
+        "{heard:?}"
+    );
     Ok(())
 }

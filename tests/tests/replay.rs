@@ -302,3 +302,38 @@ async fn calls_that_would_go_out_are_named_and_asked_for() -> Result<()> {
     );
     Ok(())
 }
+
+/// A signup that takes over a row by another key: the row was somebody's before the run, and stays.
+#[tokio::test]
+async fn an_undo_deletes_no_row_that_a_signup_took_over() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "create table public.profiles (id uuid primary key, email text unique, note text);
+             create function public.claim() returns trigger language plpgsql security definer set search_path = '' as $$
+             begin
+               update public.profiles set id = new.id where email = new.email;
+               if not found then insert into public.profiles (id, email) values (new.id, new.email); end if;
+               return new;
+             end $$;
+             create trigger claim after insert on auth.users for each row execute function public.claim()",
+        )
+        .await?;
+    project.migrate().await?;
+    add_missing(&project, 1, 4, &[]).await?;
+    client
+        .batch_execute("insert into public.profiles select gen_random_uuid(), u.email, 'invited' from auth.users u order by u.id limit 3")
+        .await?;
+    let outcome = apply(&project, &replay()).await?;
+    assert_eq!(outcome.created, 4);
+    let undone = backfill::undo(&mut project.session()?, outcome.run_id, true).await?;
+    assert_eq!(undone.removed, 0);
+    let invited: i64 = value(
+        &client,
+        "select count(*) from public.profiles where note = 'invited'",
+    )
+    .await?;
+    assert_eq!(invited, 3);
+    Ok(())
+}

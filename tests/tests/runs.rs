@@ -828,3 +828,47 @@ async fn undo_keeps_a_profile_whose_user_would_go_with_it_in_a_way_that_no_text_
     assert_eq!(project.count("select count(*) from auth.users").await?, 3);
     Ok(())
 }
+
+#[tokio::test]
+async fn undo_keeps_profiles_whose_deletion_would_take_other_users_or_rows_with_it() -> Result<()> {
+    // a view hides the table of users, and it is somebody else who would go
+    let project = project_with_missing(3, &[]).await?;
+    let client = project.connect().await?;
+    let outcome = apply(&project, &options(100, None, None)).await?;
+    add_missing(&project, 10, 11, &[]).await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute(&format!(
+            "create view public.people as select * from auth.users;
+             create function public.forget() returns trigger language plpgsql security definer set search_path = '' as $$
+             begin delete from public.people where id = '{}'; return old; end $$;
+             create trigger forget after delete on public.profiles for each row execute function public.forget()",
+            user(10)
+        ))
+        .await?;
+    let undone = backfill::undo(&mut project.session()?, outcome.run_id, true).await?;
+    let users: i64 = value(&client, "select count(*) from auth.users").await?;
+    // the first took the other user with it and was put back; after that there is nobody to take
+    assert_eq!(users, 5, "{undone:?}");
+
+    // rows that refer to a partition
+    let project = Project::without_rollcall().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "create table public.profiles (id uuid primary key, email text) partition by hash (id);
+             create table public.profiles_0 partition of public.profiles for values with (modulus 1, remainder 0);
+             create table public.orders (who uuid references public.profiles_0 on delete cascade)",
+        )
+        .await?;
+    project.migrate().await?;
+    add_missing(&project, 1, 2, &[]).await?;
+    let outcome = apply(&project, &options(100, None, None)).await?;
+    client
+        .batch_execute("insert into public.orders select id from public.profiles")
+        .await?;
+    let undone = backfill::undo(&mut project.session()?, outcome.run_id, true).await?;
+    assert_eq!((outcome.created, undone.removed), (2, 0));
+    Ok(())
+}

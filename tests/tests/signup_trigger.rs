@@ -199,9 +199,23 @@ async fn it_is_refused_where_something_is_checked_at_commit() -> Result<()> {
          create function public.book() returns trigger language plpgsql security definer set search_path = '' as $$
          begin insert into public.bookings values ('none'); return new; end $$;
          create trigger book after insert on public.profiles for each row execute function public.book()",
+        "create table public.plans (name text primary key);
+         create table public.bookings (plan text references public.plans deferrable initially immediate);
+         create function public.book() returns text language plpgsql security definer set search_path = '' as $$
+         begin set constraints all deferred; insert into public.bookings values ('none'); return 'booked'; end $$;
+         alter table public.profiles add booking text default public.book()",
     ] {
         is_refused(&[PROFILES, application], "is checked at commit").await?;
     }
+    is_refused(
+        &["create table public.profiles (id uuid primary key, email text) partition by hash (id);
+           create table public.profiles_0 partition of public.profiles for values with (modulus 1, remainder 0);
+           create function public.refuse() returns trigger language plpgsql as $$ begin raise 'too late'; end $$;
+           create constraint trigger refuse after insert on public.profiles_0 deferrable initially deferred
+             for each row execute function public.refuse()"],
+        "is checked at commit",
+    )
+    .await?;
     Ok(())
 }
 
@@ -641,5 +655,51 @@ async fn a_function_that_only_warns_can_be_guarded() -> Result<()> {
     sign_up(&project, 1).await?;
     unguard(&project).await?;
     assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+    Ok(())
+}
+
+/// A deployment over Rollcall's function keeps its comment, and may name Rollcall: it is the application's all the same.
+#[tokio::test]
+async fn an_upgrade_or_a_removal_takes_no_function_of_the_applications_for_its_own() -> Result<()> {
+    let (project, client) = project_with(&[PROFILES]).await?;
+    client.batch_execute(INSTALL).await?;
+    client
+        .batch_execute(
+            "create or replace function public.handle_new_user() returns trigger
+             language plpgsql security definer set search_path = '' as $$
+             begin -- replaces rollcall.on_signup()
+               insert into public.profiles (id, email) values (new.id, 'by the application'); return new; end $$",
+        )
+        .await?;
+    guard(&project).await?;
+    let before = catalog(&client).await?;
+    project.upgrade().await?;
+    client.batch_execute(REMOVE).await?;
+    assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
+    sign_up(&project, 1).await?;
+    assert_eq!(
+        count(
+            &client,
+            "public.profiles where email = 'by the application'"
+        )
+        .await?,
+        1
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_function_whose_failures_could_not_be_kept_gets_no_guard() -> Result<()> {
+    let (project, _) = project_with(&[
+        PROFILES,
+        &HANDLE_NEW_USER.replace("security definer ", ""),
+        ON_AUTH_USER_CREATED,
+    ])
+    .await?;
+    let refused = guard(&project).await;
+    ensure!(
+        matches!(&refused, Err(error) if error.to_string().contains("may not keep the failure")),
+        "{refused:?}"
+    );
     Ok(())
 }

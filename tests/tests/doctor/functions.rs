@@ -451,6 +451,26 @@ async fn signup_function_needs_email() -> Result<()> {
     Ok(())
 }
 
+/// A comma in a call of a call separates no values.
+#[tokio::test]
+async fn a_value_inside_calls_is_not_taken_for_that_of_a_later_column() -> Result<()> {
+    let project = Project::without_rollcall().await?;
+    Walk {
+        application: &PROFILES.replace("email text", "email text, phone text, note text, state text not null"),
+        deployed: &body(
+            "insert into public.profiles (id, email, phone, note, state)
+             values (new.id, coalesce(new.raw_user_meta_data->>'name', split_part(new.email, '@', 1), 'friend'), new.phone, 'n', 'new');",
+        ),
+        ..WALK
+    }
+    .prepare(&project)
+    .await?;
+    ensure!(signup_works(&project, SignupKind::EmailAutoconfirm).await?);
+    let found = ids(&project).await?;
+    ensure!(!found.contains(&"signup_function_needs_email"), "{found:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn signup_function_requires_session() -> Result<()> {
     let guard = |condition: &str| {
