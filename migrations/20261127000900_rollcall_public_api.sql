@@ -247,7 +247,11 @@ begin
        where not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id)
        order by f.last_failed_at nulls first, e._user_id limit $1)'
     into users using batch_size;
-  if coalesce(p_dry_run, true) then
+  if not p_dry_run and exists (select from rollcall.beyond_rollback('profile', true))
+    and current_setting('rollcall.allow_outside_calls', true) is distinct from 'on' then
+    raise exception 'rollcall: a repair would do what no rollback takes back: %', (select string_agg(b, '; ') from rollcall.beyond_rollback('profile', true) b)
+      using errcode = 'RC011', hint = 'If that is wanted: set rollcall.allow_outside_calls = on.';
+  elsif coalesce(p_dry_run, true) then
     answer := rollcall.preview_users(users, batch_size);
     if jsonb_array_length(answer -> 'not_tried_because') > 0 then
       return jsonb_build_object('dry_run', true, 'total_missing', total, 'batch_size', batch_size,

@@ -8,7 +8,7 @@ use rollcall::error::Error;
 use rollcall_tests::backfills::{add_missing, options, unwatched, user};
 use rollcall_tests::command_line::rollcall;
 use rollcall_tests::project::Project;
-use rollcall_tests::sql::{contents, difference, value, values};
+use rollcall_tests::sql::{contents, difference, refusal, value, values};
 
 /// Beside the profile: a wallet for everybody but anonymous users, by a trigger with a condition and an odd name; and a
 /// gate that keeps some addresses out.
@@ -263,6 +263,25 @@ async fn calls_that_would_go_out_are_named_and_asked_for() -> Result<()> {
             .await?,
         0
     );
+
+    // a trigger on the profiles themselves is asked about by the compatible function, too
+    client
+        .batch_execute(
+            "begin; create trigger greet after insert on public.profiles for each row execute function public.greet()",
+        )
+        .await?;
+    let refused = refusal(
+        &client,
+        "select public.backfill_all_missing_profiles(10, false)",
+    )
+    .await;
+    assert_eq!(refused.as_deref(), Some("RC011"));
+    client
+        .batch_execute(
+            "rollback; begin; create trigger greet after insert on public.profiles for each row execute function public.greet();
+             set local rollcall.allow_outside_calls = on; select public.backfill_all_missing_profiles(10, false); rollback",
+        )
+        .await?;
 
     let arguments = [
         "backfill",
