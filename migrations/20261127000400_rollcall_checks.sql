@@ -149,6 +149,7 @@ declare
   newest timestamptz;
   activity timestamptz;
 begin
+  perform rollcall.refuse_api_roles();
   if to_regclass('auth.audit_log_entries') is not null then
     select max(l.created_at) into newest from auth.audit_log_entries l;
   end if;
@@ -171,6 +172,7 @@ create or replace function rollcall.audit_counts()
 returns table (signups bigint, audit_only bigint, recorded_deletions bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 begin
+  perform rollcall.refuse_api_roles();
   return query
     select
       count(*) filter (where l.signed_up),
@@ -282,7 +284,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select
     e.created_at, e.user_id, e.kind, e.payload ->> 'sqlstate', e.payload ->> 'constraint', e.payload ->> 'column',
     case when jsonb_typeof(e.payload -> 'functions') = 'array' then array(select jsonb_array_elements_text(e.payload -> 'functions')) else '{}' end
-  from rollcall.event e
+  from rollcall.refuse_api_roles(), rollcall.event e
   where e.kind in ('profile_bootstrap_error', 'profile_backfill_error')
   order by e.created_at desc, e.id desc
   limit p_limit
@@ -371,6 +373,7 @@ declare
   at_most constant integer := 1000;
   before constant timestamptz := (select now() - make_interval(days => s.keep_days) from rollcall.settings s);
 begin
+  perform rollcall.refuse_api_roles();
   delete from rollcall.event x where x.id in (
     select o.id from rollcall.event o where o.created_at < before order by o.created_at limit at_most for update skip locked);
   delete from rollcall.check_run x where x.id in (
@@ -406,7 +409,7 @@ create or replace function rollcall.check_history(p_check text, p_since timestam
 returns table (checked_at timestamptz, verdict text, finding_ids text[], counts jsonb)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select r.checked_at, r.verdict, r.finding_ids, r.counts
-  from rollcall.check_run r
+  from rollcall.refuse_api_roles(), rollcall.check_run r
   where r.check_name = p_check and r.checked_at >= p_since
   order by r.checked_at desc
   limit 2000

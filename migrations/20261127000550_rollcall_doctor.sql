@@ -29,7 +29,7 @@ declare
   reason text;
   hint text;
 begin
-  perform rollcall.distrust_session();
+  perform rollcall.refuse_api_roles(), rollcall.distrust_session();
   facts := jsonb_build_object(
     'application_path', string_to_array(rollcall.application_path(), ', '),
     'has_definition', s.target_table is not null, 'target_name', s.target_table, 'key_column', s.key_column, 'columns', s.columns,

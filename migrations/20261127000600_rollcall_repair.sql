@@ -497,7 +497,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     'failed', r.failed, 'batch_size', r.batch_size, 'throttle', r.throttle::numeric,
     'waits_for', r.waits_for, 'is_leased', r.state = 'running' and coalesce(r.leased_until > clock_timestamp(), false),
     'created_at', r.created_at, 'updated_at', r.updated_at, 'finished_at', r.finished_at, 'undone_at', r.undone_at)
-  from rollcall.run r
+  from rollcall.refuse_api_roles(), rollcall.run r
   where starts_with(r.run_id::text, lower(p_run_id))
   order by r.created_at desc, r.run_id
   limit p_limit
@@ -510,7 +510,7 @@ returns table (user_id uuid, code text, constraint_name text, column_name text, 
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select f.user_id, f.sqlstate, f.constraint_name, f.column_name, f.functions,
     rollcall.failure_text(f.sqlstate, f.constraint_name, f.column_name, f.functions)
-  from rollcall.failure f
+  from rollcall.refuse_api_roles(), rollcall.failure f
   where f.run_id = p_run_id
   order by f.user_id
   limit p_limit
@@ -731,6 +731,7 @@ comment on function rollcall.hold_run(uuid, uuid, integer, text, text) is
 create or replace function rollcall.change_run(p_run_id uuid, p_action text) returns jsonb
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+  perform rollcall.refuse_api_roles();
   update rollcall.run x
   set
     state = case p_action when 'pause' then 'paused' when 'resume' then 'running' when 'cancel' then 'cancelled' end,

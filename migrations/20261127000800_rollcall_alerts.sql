@@ -15,7 +15,7 @@ declare
   open_incident rollcall.incident;
   unresolved bigint := 0;
 begin
-  perform pg_advisory_xact_lock(hashtextextended('rollcall.incident:' || p_check, 0));
+  perform rollcall.refuse_api_roles(), pg_advisory_xact_lock(hashtextextended('rollcall.incident:' || p_check, 0));
   select i.* into open_incident from rollcall.incident i where i.check_name = p_check and i.resolved_at is null;
   if cardinality(open_incident.user_ids) > 0 then
     begin
@@ -58,6 +58,7 @@ declare
   max_unsent constant integer := 100;
   i rollcall.incident;
 begin
+  perform rollcall.refuse_api_roles();
   update rollcall.settings s
   set decided_at = s.decided_at || jsonb_build_object(p_check, least(p_checked_at, present))
   where p_check in ('health', 'recent') and p_checked_at is not null
@@ -97,7 +98,7 @@ create or replace function rollcall.lease_message(p_check text, p_lease_owner uu
 returns table (message_id bigint, notice jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  perform pg_advisory_xact_lock(hashtextextended('rollcall.incident:' || p_check, 0));
+  perform rollcall.refuse_api_roles(), pg_advisory_xact_lock(hashtextextended('rollcall.incident:' || p_check, 0));
   return query
     update rollcall.message m
     set lease_owner = p_lease_owner, leased_until = clock_timestamp() + least(p_lease, interval '5 minutes'), attempts = m.attempts + 1
@@ -136,7 +137,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select
     i.id, i.check_name, i.severity, i.opened_at, i.seen_at, i.resolved_at, i.finding_ids, i.missing,
     (select count(*) from rollcall.message m where m.incident_id = i.id and m.sent_at is null)
-  from rollcall.incident i
+  from rollcall.refuse_api_roles(), rollcall.incident i
   where i.resolved_at is null or i.opened_at >= p_since
   order by i.opened_at desc
   limit 1000
