@@ -396,6 +396,7 @@ comment on function rollcall.forget_old() is
 create or replace function rollcall.record_check(p_check text, p_verdict text, p_finding_ids text[], p_counts jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+  perform rollcall.refuse_api_roles();
   -- what a reader may write stays small, and has the server's time
   insert into rollcall.check_run (check_name, checked_at, verdict, finding_ids, counts)
   values (p_check, now(), p_verdict, p_finding_ids[:100], case when length(p_counts::text) <= 4096 then p_counts else '{}' end);
