@@ -29,6 +29,9 @@ use crate::{local_server::LocalServer, owned_process::OwnedProcess};
 /// a debug build on a busy machine gets more.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// By how much an answer may be late: on a busy machine the function, and this, run when they come to it.
+const BUSY: Duration = Duration::from_secs(2);
+
 /// How often an invocation looks whether the process is still there.
 const EXIT_POLL: Duration = Duration::from_millis(20);
 
@@ -125,8 +128,8 @@ impl RuntimeApi {
 
     /// Hands `event` to the function and waits for what comes of it.
     ///
-    /// `deadline` is the function's time limit. Where Lambda would stop the instance at that
-    /// moment, this is an error with the last lines of the function's output; so it is when the
+    /// `deadline` is the function's time limit. Where Lambda would have stopped the instance at that
+    /// moment, [`BUSY`] apart, this is an error with the last lines of the function's output; so it is when the
     /// function asks for no event, or answers with something other than JSON.
     pub async fn invoke(&self, event: impl Into<Event>, deadline: Duration) -> Result<Outcome> {
         let number = self.invoked.fetch_add(1, Ordering::Relaxed) + 1;
@@ -192,7 +195,7 @@ async fn answered(
     timeout(START_LIMIT, fetched)
         .await
         .with_context(|| format!("the function asked for no event within {START_LIMIT:?}"))??;
-    timeout(deadline, answer).await.with_context(|| {
+    timeout(deadline + BUSY, answer).await.with_context(|| {
         format!("the function did not answer within its deadline of {deadline:?}")
     })??
 }

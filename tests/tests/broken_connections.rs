@@ -177,7 +177,7 @@ async fn a_check_whose_connection_stalls_anywhere_answers_in_time() -> Result<()
     /// What the function is given; most of it is spent waiting.
     const LIMIT: Duration = Duration::from_secs(4);
     /// So many stalls are waited for at once.
-    const AT_ONCE: usize = 12;
+    const AT_ONCE: usize = 6;
     let points = all_at_once(AT_ONCE, async |worker| {
         let Setting {
             project: _project,
@@ -308,7 +308,7 @@ async fn a_repair_whose_connection_breaks_anywhere_loses_at_most_the_batch_in_ha
 async fn a_repair_whose_connection_stalls_anywhere_answers_in_time_and_the_next_finishes()
 -> Result<()> {
     const LIMIT: Duration = Duration::from_secs(5);
-    const AT_ONCE: usize = 12;
+    const AT_ONCE: usize = 6;
     let points = all_at_once(AT_ONCE, async |worker| {
         let Setting {
             project,
