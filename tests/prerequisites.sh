@@ -110,5 +110,3 @@ if has_openssl; then
     export OPENSSL_NO_VENDOR=1
 fi
 install_python_tools
-# Many tests wait most of their time.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-3}
