@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use rollcall::{
     connection_string::ConnectionSettings, database::Database as RollcallDatabase, migrations,
     session::Session,
@@ -135,6 +135,30 @@ impl Project {
     /// A connection as the superuser, for what Supabase's staff may do and customers may not.
     pub async fn connect_as_superuser(&self) -> Result<Client> {
         rollcall_sandbox::connect(&self.database.url_as("supabase_admin")).await
+    }
+
+    /// Lets Rollcall's two roles log in. They belong to the whole server, which its tests share: so it happens once, and
+    /// until then neither could.
+    pub async fn let_roles_log_in(&self) -> Result<()> {
+        static DONE: OnceCell<()> = OnceCell::const_new();
+        DONE.get_or_try_init(async || {
+            // hosted Supabase's postgres can give a role of its own a password
+            let client = self.connect().await?;
+            for role in ["rollcall_monitor", "rollcall_repairer"] {
+                let sql = format!("select rolcanlogin from pg_roles where rolname = '{role}'");
+                let row = client.query_typed_one(&sql, &[]).await?;
+                ensure!(
+                    !row.try_get::<_, bool>(0)?,
+                    "{role} may log in before anybody gave it a password"
+                );
+                client
+                    .batch_execute(&format!("alter role {role} login"))
+                    .await?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(())
     }
 
     /// Switches the signup trigger off, so that whoever signs up from now on gets no profile.

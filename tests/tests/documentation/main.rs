@@ -5,6 +5,7 @@ mod commands;
 mod definitions;
 mod map;
 mod pictures;
+mod promises;
 mod tables;
 mod words;
 

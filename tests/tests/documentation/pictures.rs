@@ -33,7 +33,7 @@ fn the_pictures_show_what_the_programs_print() -> Result<()> {
         }
     }
     let svg = document("docs/images/demo.svg")?;
-    let story = document("tests/tests/snapshots/demo__story.snap")?;
+    let story = document("tests/tests/commands/snapshots/commands__demo__story.snap")?;
     let lines = lines_of(&svg);
     ensure!(lines.len() > 20, "{lines:?}");
     for line in lines.iter().filter(|line| !line.starts_with("$ ")) {

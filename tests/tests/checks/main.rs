@@ -1,0 +1,8 @@
+//! What is looked at: the reports, the probe, and whose signups they count. What could not be looked at is unknown.
+
+mod audit_payloads;
+mod blindness;
+mod look;
+mod probe;
+mod recent_window;
+mod signup_flows;

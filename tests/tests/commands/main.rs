@@ -1,0 +1,7 @@
+//! What people start: the command line, the dashboard that it serves, the demo, the scripts.
+
+mod cli;
+mod dashboard_page;
+mod dashboard_server;
+mod demo;
+mod scripts;

@@ -1,0 +1,6 @@
+//! What Rollcall puts into a database: itself, the definition, and, asked for on purpose, a trigger.
+
+mod definition;
+mod install;
+mod signup_is_never_blocked;
+mod signup_trigger;

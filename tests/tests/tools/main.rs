@@ -1,0 +1,5 @@
+//! What the tests themselves stand on, where the sandbox's server comes from, and the benchmark.
+
+mod benchmark;
+mod sources;
+mod support;
