@@ -47,19 +47,21 @@ fn code(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// The code that `file` means: a program of tests, one of its files, or a crate's own tests.
+/// The code that `file` means: a folder of tests, every file of that name in one, or a crate's own tests.
 fn code_of(file: &str) -> Result<String> {
     let tests = root().join("tests/tests");
-    let mut places = vec![tests.join(file), root().join(file).join("src")];
+    let file_name = format!("{file}.rs");
+    let mut places = vec![
+        root().join(file).join("src"),
+        tests.join(file),
+        tests.join(&file_name),
+    ];
     for folder in fs::read_dir(&tests)? {
-        places.push(folder?.path().join(format!("{file}.rs")));
+        places.push(folder?.path().join(&file_name));
     }
-    places.push(tests.join(format!("{file}.rs")));
-    places
-        .iter()
-        .find(|path| path.exists())
-        .with_context(|| format!("no tests are called {file}"))
-        .and_then(|path| code(path))
+    places.retain(|path| path.exists());
+    ensure!(!places.is_empty(), "no tests are called {file}");
+    places.iter().map(|path| code(path)).collect()
 }
 
 fn check(page: &str) -> Result<usize> {

@@ -1,7 +1,7 @@
 //! P10: nothing personal and no secret leaves Rollcall unless somebody asks: distinctive values are
 //! planted wherever a project keeps such things, and all that the programs write is searched.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use rollcall_sandbox::{Person, SignupKind};
@@ -259,6 +259,24 @@ impl Planted {
     }
 }
 
+/// All of this at the same time: most of it is waiting.
+async fn at_once<W>(works: impl Iterator<Item = W>) -> Result<()>
+where
+    W: Future<Output = Result<()>> + 'static,
+{
+    let all = async {
+        let mut tries = JoinSet::new();
+        for work in works {
+            tries.spawn_local(work);
+        }
+        while let Some(ended) = tries.join_next().await {
+            ended??;
+        }
+        Ok(())
+    };
+    LocalSet::new().run_until(all).await
+}
+
 /// The canaries are where they should be, or finding none of them would mean nothing.
 #[tokio::test]
 async fn what_is_planted_is_found_where_somebody_asks_for_it() -> Result<()> {
@@ -372,20 +390,27 @@ async fn the_functions_tell_nothing_at_the_finest_log_level() -> Result<()> {
 #[tokio::test]
 async fn the_functions_tell_nothing_of_settings_that_do_not_work() -> Result<()> {
     let mut planted = plant().await?;
-    for url in planted.broken_urls() {
-        for binary in ["health-check", "backfill"] {
-            // An unknown host is looked up at a name server that may not answer.
-            let env = [("DATABASE_URL", url.as_str()), ("RUST_LOG", "trace")];
-            let lambda = Lambda::start(binary, &env).await?;
-            let answer = lambda
-                .invoke_within(json!({}), Duration::from_secs(12))
-                .await?;
-            assert_eq!(answer["verdict"], "unknown", "{answer}");
-            planted.canaries.check(binary, &answer.to_string())?;
-            planted.check_lambda(binary, &lambda)?;
+    let urls = planted.broken_urls();
+    let planted = Rc::new(planted);
+    // A server that does not answer is tried again until the time is up.
+    at_once(urls.into_iter().map(|url| {
+        let planted = Rc::clone(&planted);
+        async move {
+            for binary in ["health-check", "backfill"] {
+                // An unknown host is looked up at a name server that may not answer.
+                let env = [("DATABASE_URL", url.as_str()), ("RUST_LOG", "trace")];
+                let lambda = Lambda::start(binary, &env).await?;
+                let answer = lambda
+                    .invoke_within(json!({}), Duration::from_secs(12))
+                    .await?;
+                assert_eq!(answer["verdict"], "unknown", "{answer}");
+                planted.canaries.check(binary, &answer.to_string())?;
+                planted.check_lambda(binary, &lambda)?;
+            }
+            Ok(())
         }
-    }
-    Ok(())
+    }))
+    .await
 }
 
 #[tokio::test]
@@ -442,42 +467,38 @@ async fn no_command_tells_anything() -> Result<()> {
 #[tokio::test]
 async fn no_error_tells_the_connection_string() -> Result<()> {
     let mut planted = plant().await?;
-    for url in planted.broken_urls() {
-        let in_variable = [("DATABASE_URL", url.as_str())];
-        let in_argument = ["--database-url", &url, "migrate"];
-        for (env, arguments) in [
-            (&in_variable[..], &["health", "--format", "json"][..]),
-            (&in_variable, &["rollback", "--yes"]),
-            (&in_variable, &["backfill", "--apply", "--yes"]),
-            (&[], &in_argument),
-        ] {
-            let finished = rollcall(env, arguments).await?;
-            assert_eq!(finished.status, Some(2), "{finished}");
-            let written = format!("{}{}", finished.stdout, finished.stderr);
-            planted.canaries.check("rollcall", &written)?;
+    let urls = planted.broken_urls();
+    let planted = Rc::new(planted);
+    at_once(urls.into_iter().map(|url| {
+        let planted = Rc::clone(&planted);
+        async move {
+            let in_variable = [("DATABASE_URL", url.as_str())];
+            let in_argument = ["--database-url", &url, "migrate"];
+            for (env, arguments) in [
+                (&in_variable[..], &["health", "--format", "json"][..]),
+                (&in_variable, &["rollback", "--yes"]),
+                (&in_variable, &["backfill", "--apply", "--yes"]),
+                (&[], &in_argument),
+            ] {
+                let finished = rollcall(env, arguments).await?;
+                assert_eq!(finished.status, Some(2), "{finished}");
+                let written = format!("{}{}", finished.stdout, finished.stderr);
+                planted.canaries.check("rollcall", &written)?;
+            }
+            Ok(())
         }
-    }
-    Ok(())
+    }))
+    .await
 }
 
 /// The definition of a consistent project is the team's own SQL, and may fail over a row.
 #[tokio::test]
 async fn no_error_of_a_query_tells_the_row_it_failed_on() -> Result<()> {
-    // Errors that may pass by themselves are tried again for half a minute, all at the same time here.
-    let all = async {
-        let mut tries = JoinSet::new();
-        for state in [
-            "42501", "42P01", "55000", "53200", "57014", "57P03", "08006", "40001", "P0001",
-            "XX000",
-        ] {
-            tries.spawn_local(nothing_is_told_of_a_row(state));
-        }
-        while let Some(ended) = tries.join_next().await {
-            ended??;
-        }
-        Ok(())
-    };
-    LocalSet::new().run_until(all).await
+    // Errors that may pass by themselves are tried again for half a minute.
+    let states = [
+        "42501", "42P01", "55000", "53200", "57014", "57P03", "08006", "40001", "P0001", "XX000",
+    ];
+    at_once(states.into_iter().map(nothing_is_told_of_a_row)).await
 }
 
 /// Every check and repair fails with this SQLSTATE, over a row that the error quotes.
