@@ -1,6 +1,7 @@
 //! Support for the tests: the surroundings of Rollcall's programs, each small enough to be started
 //! by every test that needs it and gone when the test ends.
 //!
+//! - [`at_once`] does at the same time what is mostly waiting.
 //! - [`authority`] signs certificates, and makes a server serve TLS.
 //! - [`backfills`] makes users without a profile, and orders to repair them.
 //! - [`programs`] builds and finds the workspace's own binaries.
@@ -21,6 +22,7 @@
 //!
 //! Every wait has a limit, and whatever runs into it says what it waited for.
 
+pub mod at_once;
 pub mod authority;
 pub mod backfills;
 pub mod browser;

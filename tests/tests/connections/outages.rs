@@ -4,7 +4,9 @@ use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use rollcall_sandbox::{Options, Server};
-use rollcall_tests::{command_line::rollcall, lambda::Lambda, project::Project, sql};
+use rollcall_tests::{
+    at_once::at_once, command_line::rollcall, lambda::Lambda, project::Project, sql,
+};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -53,32 +55,44 @@ async fn functions_whose_database_goes_away_say_so_in_time_and_are_right_when_it
     let project = project(&server).await?;
     let url = project.url();
     let env = [("DATABASE_URL", url.as_str())];
-    for (binary, truth) in [
-        ("health-check", "inconsistent"),
-        ("recent-issues", "consistent"),
-        // a dry run
-        ("backfill", "inconsistent"),
-    ] {
-        let lambda = Lambda::start(binary, &env).await?;
-        let is_right = async || {
-            let answer = lambda.invoke(json!({})).await?;
-            ensure!(answer["verdict"] == truth, "{binary}: {answer}");
-            anyhow::Ok(())
-        };
-        is_right().await?;
+    let health = Lambda::start("health-check", &env).await?;
+    let recent = Lambda::start("recent-issues", &env).await?;
+    let backfill = Lambda::start("backfill", &env).await?;
+    let are_right = async || {
+        tokio::try_join!(
+            is_right(&health, "inconsistent"),
+            is_right(&recent, "consistent"),
+            // a dry run
+            is_right(&backfill, "inconsistent"),
+        )
+    };
+    are_right().await?;
 
-        // Away and back while nobody looked: the connection that was kept is dead.
-        shut_down_at_once(&server)?;
-        server.restart()?;
-        is_right().await.context("after a restart")?;
+    // Away and back while nobody looked: the connection that was kept is dead.
+    shut_down_at_once(&server)?;
+    server.restart()?;
+    are_right().await.context("after a restart")?;
 
-        shut_down_at_once(&server)?;
-        for _ in 0..2 {
-            let answer = lambda.invoke_within(json!({}), LIMIT).await?;
-            says_away(&answer).context(binary)?;
-        }
-        server.restart()?;
-        is_right().await.context("back again")?;
+    shut_down_at_once(&server)?;
+    tokio::try_join!(
+        says_away_twice(&health),
+        says_away_twice(&recent),
+        says_away_twice(&backfill),
+    )?;
+    server.restart()?;
+    are_right().await.context("back again")?;
+    Ok(())
+}
+
+async fn is_right(lambda: &Lambda, truth: &str) -> Result<()> {
+    let answer = lambda.invoke(json!({})).await?;
+    ensure!(answer["verdict"] == truth, "{truth}: {answer}");
+    Ok(())
+}
+
+async fn says_away_twice(lambda: &Lambda) -> Result<()> {
+    for _ in 0..2 {
+        says_away(&lambda.invoke_within(json!({}), LIMIT).await?)?;
     }
     Ok(())
 }
@@ -88,9 +102,9 @@ async fn a_command_whose_database_goes_away_says_so_and_is_right_when_it_is_back
     let server = Server::start(&Options::from_env()?)?;
     let project = project(&server).await?;
     let url = project.url();
-    let env = [("DATABASE_URL", url.as_str())];
     shut_down_at_once(&server)?;
-    for command in [
+    // Each tries again for a while.
+    let commands = [
         "diagnose",
         "health",
         "recent",
@@ -98,13 +112,19 @@ async fn a_command_whose_database_goes_away_says_so_and_is_right_when_it_is_back
         "mismatches",
         "backfill",
         "backfill --apply --yes",
-    ] {
-        let arguments: Vec<&str> = command.split(' ').chain(["--format", "json"]).collect();
-        let finished = rollcall(&env, &arguments).await?;
-        ensure!(finished.status == Some(2), "{finished}");
-        says_away(&finished.json()?).context(command)?;
-    }
+    ];
+    at_once(commands.map(|command| {
+        let url = url.clone();
+        async move {
+            let arguments: Vec<&str> = command.split(' ').chain(["--format", "json"]).collect();
+            let finished = rollcall(&[("DATABASE_URL", &url)], &arguments).await?;
+            ensure!(finished.status == Some(2), "{finished}");
+            says_away(&finished.json()?).context(command)
+        }
+    }))
+    .await?;
     server.restart()?;
+    let env = [("DATABASE_URL", url.as_str())];
     let finished = rollcall(&env, &["backfill", "--apply", "--yes"]).await?;
     ensure!(finished.status == Some(0), "{finished}");
     Ok(())

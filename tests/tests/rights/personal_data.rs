@@ -6,10 +6,10 @@ use std::{rc::Rc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::{
-    command_line::rollcall, fake_sns::Behaviour, lambda::Lambda, moto::Moto, project::Project,
+    at_once::at_once, command_line::rollcall, fake_sns::Behaviour, lambda::Lambda, moto::Moto,
+    project::Project,
 };
 use serde_json::{Value, json};
-use tokio::task::{JoinSet, LocalSet};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -257,24 +257,6 @@ impl Planted {
             self.url.replace("postgres:", &format!("{}:", word())),
         ]
     }
-}
-
-/// All of this at the same time: most of it is waiting.
-async fn at_once<W>(works: impl Iterator<Item = W>) -> Result<()>
-where
-    W: Future<Output = Result<()>> + 'static,
-{
-    let all = async {
-        let mut tries = JoinSet::new();
-        for work in works {
-            tries.spawn_local(work);
-        }
-        while let Some(ended) = tries.join_next().await {
-            ended??;
-        }
-        Ok(())
-    };
-    LocalSet::new().run_until(all).await
 }
 
 /// The canaries are where they should be, or finding none of them would mean nothing.
