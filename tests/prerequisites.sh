@@ -5,7 +5,7 @@
 # As root on a Debian-like system it installs what is missing. Otherwise it names what is missing
 # and goes on where the tests can do without.
 
-step() { printf '\n== %s\n' "$*" >&2; }
+step() { printf '\n== %s %s\n' "$(date +%T)" "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 has() { command -v "$1" >/dev/null; }
