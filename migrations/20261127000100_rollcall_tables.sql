@@ -7,8 +7,7 @@
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 create schema if not exists rollcall;
-comment on schema rollcall is
-  'Rollcall: finds, explains and repairs signups without a profile. Private: never expose it through PostgREST.';
+comment on schema rollcall is 'Rollcall: finds, explains and repairs signups without a profile. Private: never expose it through PostgREST.';
 revoke all on schema rollcall from public;
 
 -- Settings and the definition -------------------------------------------------------------------------------------
@@ -17,6 +16,7 @@ create table if not exists rollcall.settings (
   only_row boolean primary key default true check (only_row),
   grace_period interval not null default interval '0' check (grace_period between interval '0' and interval '1 hour'),
   keep_days integer not null default 90 check (keep_days between 1 and 3650),
+  stopped_below real not null default 0.0001 check (stopped_below between 0 and 0.01),
   target_table text,
   key_column name,
   key_is_uuid boolean,
@@ -34,6 +34,7 @@ comment on table rollcall.settings is
   'One row: the settings, and the definition of who must have a profile. Change the settings with update rollcall.settings set …, the definition with rollcall.define().';
 comment on column rollcall.settings.grace_period is 'How long after a signup a missing profile is no finding yet; at most an hour.';
 comment on column rollcall.settings.keep_days is 'For how many days events, checks, incidents and runs are kept.';
+comment on column rollcall.settings.stopped_below is 'A pause in signups is a finding where chance alone makes one as long less often than this; 0: never.';
 comment on column rollcall.settings.target_table is 'The profile table, quoted and with its schema. Null: there is no definition.';
 comment on column rollcall.settings.key_column is 'The column of that table that holds the user''s id.';
 comment on column rollcall.settings.query is 'One row for each user who must have a profile: _user_id, _signed_up_at, and the columns of a new profile.';
@@ -51,8 +52,7 @@ create table if not exists rollcall.migration (
   applied_at timestamptz not null default now(),
   applied_by name not null default session_user
 );
-comment on table rollcall.migration is
-  'The migration files that the program applied. The Supabase CLI''s own history is never written to.';
+comment on table rollcall.migration is 'The migration files that the program applied. The Supabase CLI''s own history is never written to.';
 comment on column rollcall.migration.checksum is 'SHA-256 of the file, in hexadecimal.';
 
 -- Events ----------------------------------------------------------------------------------------------------------
@@ -126,8 +126,7 @@ create table if not exists rollcall.message (
 );
 create index if not exists message_incident_id_idx on rollcall.message (incident_id);
 create index if not exists message_unsent_idx on rollcall.message (id) where sent_at is null;
-comment on table rollcall.message is
-  'Messages about incidents. One that no topic has taken is offered to every next invocation, for a week.';
+comment on table rollcall.message is 'Messages about incidents. One that no topic has taken is offered to every next invocation, for a week.';
 comment on column rollcall.message.lease_owner is 'The invocation that publishes it now.';
 comment on column rollcall.message.leased_until is 'When that invocation has ended for certain, and another may publish it.';
 comment on index rollcall.message_incident_id_idx is 'The messages of an incident.';
@@ -186,8 +185,7 @@ create table if not exists rollcall.receipt (
 );
 -- hashes cannot be compressed
 alter table rollcall.receipt alter column receipts set storage external;
-comment on table rollcall.receipt is
-  'The profiles that each batch of a run created, with a hash of every row as it was then: what an undo compares.';
+comment on table rollcall.receipt is 'The profiles that each batch of a run created, with a hash of every row as it was then: what an undo compares.';
 
 create table if not exists rollcall.failure (
   user_id uuid primary key,

@@ -72,8 +72,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   )
   select id from t where kind <> 'd'
 $$;
-comment on function rollcall.base_type(oid) is
-  'The type under a domain, or the type itself.';
+comment on function rollcall.base_type(oid) is 'The type under a domain, or the type itself.';
 
 create or replace function rollcall.key_candidates(p_table regclass)
 returns table (column_name name, is_uuid boolean, references_users boolean, priority integer)
@@ -217,8 +216,7 @@ begin
   );
 end
 $$;
-comment on function rollcall.actual_profile() is
-  'Every profile that belongs to somebody, with the user''s id. For people and tests.';
+comment on function rollcall.actual_profile() is 'Every profile that belongs to somebody, with the user''s id. For people and tests.';
 
 create or replace function rollcall.key_as_uuid(p_key name, p_is_uuid boolean) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -228,8 +226,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     else format('case when t.%1$I::text ~* ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' then t.%1$I::text::uuid end', p_key)
   end
 $$;
-comment on function rollcall.key_as_uuid(name, boolean) is
-  'SQL text of the user''s id in a row t of the profile table.';
+comment on function rollcall.key_as_uuid(name, boolean) is 'SQL text of the user''s id in a row t of the profile table.';
 
 create or replace function rollcall.key_match(p_settings rollcall.settings, p_user_id text) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$

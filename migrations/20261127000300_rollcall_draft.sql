@@ -13,8 +13,23 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   where n.nspname !~ ('^(pg_.*|information_schema|rollcall|auth|storage|_?realtime|supabase_.*|_supabase|_supavisor|_analytics|extensions'
     '|cron|net|vault|graphql.*|pgsodium.*|pgbouncer|pgmq|pgtle|tiger.*|topology)$')
 $$;
-comment on function rollcall.application_schemas() is
-  'The schemas that are neither PostgreSQL''s, Supabase''s nor Rollcall''s.';
+comment on function rollcall.application_schemas() is 'The schemas that are neither PostgreSQL''s, Supabase''s nor Rollcall''s.';
+
+create or replace function rollcall.fires_at_signup(p_trigger oid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- a condition may ask whether a column changed that no signup changes: when (old.email is distinct from new.email)
+  select (cardinality(g.tgattr::smallint[]) = 0 or exists (
+      select from pg_attribute a where a.attrelid = g.tgrelid and a.attnum = any (g.tgattr::smallint[]) and a.attname ~ written.columns))
+    and coalesce(asked.changed !~ written.columns, false) is false
+  from pg_trigger g
+  cross join (values ('^(role|updated_at|confirmed_at|(email|phone)_confirmed_at)$')) written (columns)
+  cross join lateral (
+    select case when g.tgqual is not null and pg_get_triggerdef(g.oid) !~ ' OR ' then substring(pg_get_triggerdef(g.oid) from
+      '(?:old|new)\.(\w+)\)?(?:::[\w ]+)? (?:IS DISTINCT FROM|<>) \(?(?:old|new)\.\1\M') end as changed
+  ) asked
+  where g.oid = p_trigger
+$$;
+comment on function rollcall.fires_at_signup(oid) is 'Whether a signup or its confirmation fires this trigger on update of auth.users, or may.';
 
 create or replace function rollcall.signup_code(p_scope text default 'signup')
 returns table (kind text, object_id oid, source text)
@@ -45,8 +60,13 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
     where (p_scope <> 'profile' and exists (
         select from pg_trigger g
         where g.tgfoid = f.oid and not g.tgisinternal and (p_scope = 'all' or g.tgenabled in ('O', 'A'))
-          and g.tgrelid in (to_regclass('auth.users'), to_regclass('auth.identities'))
-          and g.tgtype::integer & 20 <> 0  -- insert or update
+          and (
+            p_scope = 'later' and g.tgtype::integer & 8 = 8  -- delete, which reaches every table that refers to the user
+            or g.tgrelid in (to_regclass('auth.users'), to_regclass('auth.identities')) and (
+              g.tgtype::integer & 4 = 4  -- insert
+              or g.tgtype::integer & 16 = 16 and (p_scope <> 'signup' or rollcall.fires_at_signup(g.oid))  -- update
+            )
+          )
       ))
       or (p_scope = 'all' and f.is_for_triggers and not exists (select from pg_trigger g where g.tgfoid = f.oid))
     -- the profile table, however it is written: by name, by dynamic SQL, by a repair
@@ -64,7 +84,7 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
       from pg_trigger g join functions f on f.oid = g.tgfoid
       where code.kind = 'table' and not g.tgisinternal
         and (g.tgrelid = code.object_id or g.tgrelid in (select r.relid from pg_partition_tree(code.object_id) r)) and g.tgenabled in ('O', 'A')
-        and g.tgtype::integer & 20 <> 0
+        and g.tgtype::integer & case when p_scope = 'later' then 28 else 20 end <> 0
       union all
       -- what an insert runs beside triggers: defaults and checks
       select 'table', t.oid, concat_ws(' ',
@@ -83,7 +103,7 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
   select c.kind, c.object_id, c.source from code c
 $$;
 comment on function rollcall.signup_code(text) is
-  'What a signup runs, as far as texts tell: the functions of its triggers, what they call, the tables they write (source: defaults and checks), and the triggers of those. profile: what an insert into the profile table runs. all: with disabled triggers and trigger functions that no trigger uses.';
+  'What a signup runs, as far as texts tell: the functions of its triggers, what they call, the tables they write (source: defaults and checks), and the triggers of those. later: what sign-ins, changes of the address and deletions run as well. profile: what an insert into the profile table runs. all: with disabled triggers and trigger functions that no trigger uses.';
 
 create or replace function rollcall.candidate_tables()
 returns table (table_name text, key_column name, reason text, rank integer, stands_out boolean)

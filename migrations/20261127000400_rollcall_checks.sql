@@ -102,6 +102,25 @@ $$;
 comment on function rollcall.recent_health(interval) is
   'Signups of the last so many minutes that must have a profile, and how many of them have none although the grace period is over.';
 
+create or replace function rollcall.signup_pace()
+returns table (minutes bigint, days bigint, longest_pause interval, newest timestamptz, stopped_below real)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
+begin
+  perform rollcall.refuse_api_roles();
+  return query
+    select count(p.minute), count(distinct p.minute::date), max(p.pause), max(p.minute), (select s.stopped_below from rollcall.settings s)
+    from (
+      -- an import makes many users in a minute
+      select m.minute, m.minute - lag(m.minute) over (order by m.minute) as pause
+      from (
+        select distinct date_trunc('minute', u.created_at) as minute
+        from auth.users u where u.created_at between now() - interval '14 days' and now()) m
+    ) p;
+end
+$$;
+comment on function rollcall.signup_pace() is
+  'Signups of the last 14 days: the minutes and the days that had some, the longest pause between two, the newest; and the setting.';
+
 create or replace function rollcall.audit_events(p_since timestamptz default null, p_user_id uuid default null)
 returns table (action text, user_id uuid, email text, created_at timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp set row_security = off rows 100000 as $$
@@ -369,25 +388,21 @@ comment on function rollcall.user_record(uuid) is
 create or replace function rollcall.forget_old() returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  -- a little at a time, oldest first
-  at_most constant integer := 1000;
   before constant timestamptz := (select now() - make_interval(days => s.keep_days) from rollcall.settings s);
+  r record;
 begin
   perform rollcall.refuse_api_roles();
-  delete from rollcall.event x where x.id in (
-    select o.id from rollcall.event o where o.created_at < before order by o.created_at limit at_most for update skip locked);
-  delete from rollcall.check_run x where x.id in (
-    select o.id from rollcall.check_run o where o.checked_at < before order by o.id limit at_most for update skip locked);
-  delete from rollcall.message x where x.id in (
-    select o.id from rollcall.message o where o.created_at < before order by o.id limit at_most for update skip locked);
-  delete from rollcall.incident x where x.id in (
-    select o.id from rollcall.incident o where o.resolved_at < before order by o.opened_at limit at_most for update skip locked);
-  delete from rollcall.failure x where x.user_id in (
-    select o.user_id from rollcall.failure o where o.last_failed_at < before order by o.user_id limit at_most for update skip locked);
-  delete from rollcall.run x where x.run_id in (
-    select o.run_id from rollcall.run o
-    where o.updated_at < before
-    order by o.created_at limit 10 for update skip locked);
+  -- a little at a time, oldest first
+  for r in
+    select * from (values
+      ('event', 'id', 'created_at', 1000), ('check_run', 'id', 'checked_at', 1000), ('message', 'id', 'created_at', 1000),
+      ('incident', 'id', 'resolved_at', 1000), ('failure', 'user_id', 'last_failed_at', 1000), ('run', 'run_id', 'updated_at', 10)
+    ) x (name, key, moment, at_most)
+  loop
+    execute format('delete from rollcall.%1$I x where x.%2$I in (
+      select o.%2$I from rollcall.%1$I o where o.%3$I < $1 order by o.%3$I limit %4$s for update skip locked)', r.name, r.key, r.moment, r.at_most)
+      using before;
+  end loop;
 end
 $$;
 comment on function rollcall.forget_old() is
@@ -403,8 +418,7 @@ begin
   perform rollcall.forget_old();
 end
 $$;
-comment on function rollcall.record_check(text, text, text[], jsonb) is
-  'Keeps what a scheduled check said just now.';
+comment on function rollcall.record_check(text, text, text[], jsonb) is 'Keeps what a scheduled check said just now.';
 
 create or replace function rollcall.check_history(p_check text, p_since timestamptz)
 returns table (checked_at timestamptz, verdict text, finding_ids text[], counts jsonb)
@@ -415,8 +429,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   order by r.checked_at desc
   limit 2000
 $$;
-comment on function rollcall.check_history(text, timestamptz) is
-  'Scheduled checks since a moment, newest first, at most 2,000.';
+comment on function rollcall.check_history(text, timestamptz) is 'Scheduled checks since a moment, newest first, at most 2,000.';
 
 create or replace function rollcall.recent_window(p_shortest interval) returns interval
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,7 +1,30 @@
 -- What the doctor cannot read in the catalog.
 --
--- Its checks are files of the program (shared/src/checks/doctor/) that read the catalog as the role that connects. Two things
--- need the owner's rights: counts of users and profiles, and the definition itself, read over made-up users.
+-- Its checks are files of the program (shared/src/checks/doctor/) that read the catalog as the role that connects. Counts of
+-- users and profiles need the owner's rights.
+
+create or replace function rollcall.newest_with_profile()
+returns table (user_id uuid, signed_up_at timestamptz, is_of_signup boolean, transactions_ago integer)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+begin
+  return query execute
+    'with newest as materialized (
+       select u.id, u.xmin as changed_by, u.created_at from auth.users u
+       where u.created_at < now() + interval ''5 minutes'' order by u.created_at desc limit 100
+     )
+     select n.id, n.created_at,
+       -- the transaction of the signup wrote it, and that of nobody else
+       (n.changed_by = t.xmin or exists (select from auth.identities i where i.user_id = n.id and i.xmin = t.xmin))
+         and not exists (select from newest o where o.changed_by = n.changed_by and o.id <> n.id),
+       age(t.xmin)
+     from newest n join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'n.id') || '
+     where not exists (select from rollcall.event v where v.user_id = n.id and v.kind = ''profile_backfilled'')';
+end
+$$;
+comment on function rollcall.newest_with_profile() is
+  'Of the 100 newest users those who have a profile that no repair created: whether the signup itself did, and how many transactions ago.';
 
 create or replace function rollcall.row_facts() returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
@@ -64,29 +87,22 @@ begin
          where not ' || rollcall.in_grace(s) || '
            and not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id)
        ),
-       newest as materialized (
-         select u.id, u.xmin as changed_by, u.created_at from auth.users u order by u.created_at desc nulls last limit 100
-       ),
-       with_profile as materialized (
-         select n.id, n.created_at,
-           -- the transaction of the signup wrote it, and that of nobody else
-           (n.changed_by = t.xmin or exists (select from auth.identities i where i.user_id = n.id and i.xmin = t.xmin))
-             and not exists (select from newest o where o.changed_by = n.changed_by and o.id <> n.id) as is_of_signup
-         from newest n join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'n.id') || '
-       )
+       with_profile as materialized (select * from rollcall.newest_with_profile())
        select (
          select jsonb_build_object(
-           ''has_anonymous'', bool_or(' || is_anonymous || '), ''has_no_email'', bool_or(u.email is null), ''has_no_phone'', bool_or(u.phone is null),
+           ''has_anonymous'', bool_or(' || is_anonymous || '),
+           ''expects_anonymous'', exists (select from (' || s.query || ') e join auth.users u on u.id = e._user_id where ' || is_anonymous || '),
+           ''has_no_email'', bool_or(u.email is null), ''has_no_phone'', bool_or(u.phone is null),
            ''null_tokens'', count(*) filter (where ' || coalesce(null_token, 'false') || '))
          from auth.users u where u.deleted_at is null
        ) || jsonb_build_object(
          ''missing'', (select count(*) from missing_user),
          ''missing_unconfirmed'', (select count(*) from missing_user m where m.is_unconfirmed and not m.is_anonymous),
          ''newest_is_missing'', (select max(m._signed_up_at) from missing_user m)
-           > coalesce((select max(p.created_at) from with_profile p), ''-infinity''),
+           > coalesce((select max(p.signed_up_at) from with_profile p), ''-infinity''),
          ''has_profiles'', exists (select from with_profile),
          ''has_profiles_of_signup'', exists (
-           select from (select * from with_profile p order by p.created_at desc nulls last limit 3) p where p.is_of_signup),
+           select from (select * from with_profile p order by p.signed_up_at desc nulls last limit 3) p where p.is_of_signup),
          -- Supabase Auth makes one user in a transaction
          ''loaded'', (
            select sum(l.users)
@@ -111,43 +127,3 @@ end
 $$;
 comment on function rollcall.row_facts() is
   'What the doctor''s checks need to know of rows, as one document: the definition''s table and key, whether it can be read and why not, counts of users, and in which functions signups failed in the last 24 hours. No value of a row.';
-
-create or replace function rollcall.sample_profiles()
-returns table (kind text, profile jsonb, is_expected boolean, failed_with text)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
-declare
-  s constant rollcall.settings := rollcall.require_definition();
-  of_users constant text := '(?<![\w"])"?auth"?\s*\.\s*"?users"?(?![\w"])';
-  query constant text := regexp_replace(
-    s.query, '("(?:[^"]|"")*"|''(?:[^'']|'''')*'')|--[^\n]*|/\*(?:[^*]|\*+[^*/])*\*+/', '\1 ', 'g');
-  has_alias constant boolean := query ~* (of_users || '\s+(as\s+)?(?!(as|where|join|left|right|inner|cross|full|natural|on|using|group|order'
-    '|having|limit|offset|fetch|union|except|intersect|window|tablesample|for)\M)["a-z_]');
-  typed_columns text;
-  sample record;
-begin
-  if (select count(*) from regexp_matches(query, of_users, 'gi')) <> 1 then
-    return;
-  end if;
-  select string_agg(format('e.%I::%s', c.column_name, c.target_type), ', ') into typed_columns
-  from rollcall.profile_columns() c where c.target_type is not null;
-  for sample in select u.kind, u.users_row from rollcall.sample_users() u loop
-    kind := sample.kind;
-    profile := null;
-    failed_with := null;
-    begin
-      execute
-        'select to_jsonb(c.*) from (select ' || typed_columns || ' from ('
-        || regexp_replace(query, of_users, '(select r.* from jsonb_populate_record(null::auth.users, $1) r)'
-          || case when has_alias then '' else ' users' end, 'i') || ') e) c'
-        into profile using sample.users_row;
-      is_expected := profile is not null;
-    exception when others then
-      is_expected := true;
-      failed_with := sqlstate;
-    end;
-    return next;
-  end loop;
-end
-$$;
-comment on function rollcall.sample_profiles() is
-  'What the definition gives for one made-up user of every kind: its text is read over that row instead of auth.users. No row where it reads auth.users more than once. failed_with: the SQLSTATE with which the profile cannot be computed; a value that is null shows as null. Nothing is written.';

@@ -50,8 +50,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     or exists (select from pg_class i where i.relname = p_name and i.relkind = 'i')
     or exists (select from pg_attribute a where a.attname = p_name and a.attnum > 0)
 $$;
-comment on function rollcall.known_name(text) is
-  'The name if it is one of a constraint, an index or a column, else null.';
+comment on function rollcall.known_name(text) is 'The name if it is one of a constraint, an index or a column, else null.';
 
 create or replace function rollcall.known_functions(p_context text) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -83,8 +82,7 @@ begin
   return answer;
 end
 $$;
-comment on function rollcall.is_expected(uuid) is
-  'Whether this user must have a profile.';
+comment on function rollcall.is_expected(uuid) is 'Whether this user must have a profile.';
 
 create or replace function rollcall.missing_among(p_user_ids uuid[]) returns setof uuid
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
@@ -98,8 +96,7 @@ begin
     using p_user_ids;
 end
 $$;
-comment on function rollcall.missing_among(uuid[]) is
-  'Those of these users who must have a profile and have none.';
+comment on function rollcall.missing_among(uuid[]) is 'Those of these users who must have a profile and have none.';
 
 create or replace function rollcall.count_missing(p_signed_up_before timestamptz default 'infinity') returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
@@ -502,8 +499,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   order by r.created_at desc, r.run_id
   limit p_limit
 $$;
-comment on function rollcall.run_reports(integer, text) is
-  'The newest runs, or those whose id begins so.';
+comment on function rollcall.run_reports(integer, text) is 'The newest runs, or those whose id begins so.';
 
 create or replace function rollcall.run_failures(p_run_id uuid, p_limit integer)
 returns table (user_id uuid, code text, constraint_name text, column_name text, functions text[], reason text)

@@ -249,5 +249,4 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
   insert into rollcall.event (user_id, kind, payload)
   select p_user_id, 'profile_bootstrap_error', jsonb_build_object('source', 'guard', 'sqlstate', left(p_sqlstate, 5)) from rollcall.refuse_api_roles()
 $$;
-comment on function rollcall.log_guarded_failure(uuid, text) is
-  'Keeps the failure of a guarded signup trigger as an event.';
+comment on function rollcall.log_guarded_failure(uuid, text) is 'Keeps the failure of a guarded signup trigger as an event.';

@@ -142,5 +142,4 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   order by i.opened_at desc
   limit 1000
 $$;
-comment on function rollcall.incidents(timestamptz) is
-  'Open incidents, and those opened since a moment, newest first, at most 1,000.';
+comment on function rollcall.incidents(timestamptz) is 'Open incidents, and those opened since a moment, newest first, at most 1,000.';

@@ -96,8 +96,7 @@ exception when others or assert_failure then
   perform rollcall.raise_without_values(sqlstate, sqlerrm);
 end
 $$;
-comment on function rollcall.get_user_signup_events(uuid) is
-  'Rollcall: what happened between a user''s signup and profile, oldest first.';
+comment on function rollcall.get_user_signup_events(uuid) is 'Rollcall: what happened between a user''s signup and profile, oldest first.';
 
 create or replace function rollcall.monitor_signup_health()
 returns table (check_time timestamptz, recent_signups_count bigint, signups_missing_profiles bigint, health_percentage numeric)
@@ -160,8 +159,7 @@ exception when others or assert_failure then
   perform rollcall.raise_without_values(sqlstate, sqlerrm);
 end
 $$;
-comment on function rollcall.list_signups() is
-  'The rows of the view signup_audit_summary.';
+comment on function rollcall.list_signups() is 'The rows of the view signup_audit_summary.';
 
 create or replace function rollcall.list_users()
 returns table (
@@ -179,8 +177,7 @@ exception when others or assert_failure then
   perform rollcall.raise_without_values(sqlstate, sqlerrm);
 end
 $$;
-comment on function rollcall.list_users() is
-  'The rows of the view auth_profile_mismatch.';
+comment on function rollcall.list_users() is 'The rows of the view auth_profile_mismatch.';
 
 create or replace function rollcall.backfill_user_profile(p_user_id uuid, p_email text default null, p_account_type text default null) returns jsonb
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$

@@ -44,8 +44,7 @@ grant execute on function rollcall.list_signups(), rollcall.list_users() to serv
 
 create or replace function rollcall.schema_version() returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$ select '20261127000990' $$;
-comment on function rollcall.schema_version() is
-  'The newest migration that was applied as a whole.';
+comment on function rollcall.schema_version() is 'The newest migration that was applied as a whole.';
 revoke all on function rollcall.schema_version() from public;
 
 grant execute on function
@@ -57,8 +56,9 @@ grant execute on function
   rollcall.count_missing(timestamptz), rollcall.is_expected(uuid), rollcall.missing_among(uuid[]),
   rollcall.probe_signup(text), rollcall.recent_errors(integer),
   rollcall.recent_health(interval), rollcall.recent_issues(interval, boolean), rollcall.recent_window(interval),
-  rollcall.record_check(text, text, text[], jsonb), rollcall.row_facts(), rollcall.sample_profiles(),
-  rollcall.sample_users(text, text[]), rollcall.schema_version(), rollcall.unfilled_columns(),
+  rollcall.record_check(text, text, text[], jsonb), rollcall.row_facts(),
+  rollcall.sample_users(text, text[]), rollcall.schema_version(), rollcall.application_schemas(), rollcall.fires_at_signup(oid),
+  rollcall.signup_code(text), rollcall.signup_pace(), rollcall.newest_with_profile(), rollcall.unfilled_columns(),
   rollcall.run_failures(uuid, integer), rollcall.run_reports(integer, text), rollcall.user_counts(),
   rollcall.user_events(uuid), rollcall.user_record(uuid)
 to rollcall_monitor;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rollcall::checks::UserCounts;
 use rollcall::checks::diagnosis::Diagnosis;
+use rollcall::checks::next_signup::{self, Asker};
 use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
@@ -13,7 +14,10 @@ use crate::table::{self, moment, or_dash};
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);
     let report = session
-        .run(async |database| Diagnosis::take(database).await)
+        .run(async |database| {
+            let report = Diagnosis::take(database).await?;
+            next_signup::look_ahead(database, report, Asker::Person).await
+        })
         .await
         .unwrap_or_else(|error| Diagnosis::unknown(&error, Timestamp::now()));
     output.data(&report, || text(&report))?;

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rollcall::checks::doctor::DoctorReport;
+use rollcall::checks::next_signup::{self, Asker};
 use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
@@ -11,7 +12,10 @@ use crate::output::{Output, verdict_and_findings_in_full};
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);
     let report = session
-        .run(async |database| DoctorReport::take(database).await)
+        .run(async |database| {
+            let report = DoctorReport::take(database).await?;
+            next_signup::look_ahead(database, report, Asker::Person).await
+        })
         .await
         .unwrap_or_else(|error| DoctorReport::unknown(&error, Timestamp::now()));
     output.data(&report, || text(&report))?;

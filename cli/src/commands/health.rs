@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rollcall::checks::health::HealthReport;
+use rollcall::checks::next_signup::{self, Asker};
 use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
@@ -12,7 +13,10 @@ use crate::table::{self, or_dash};
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);
     let report = session
-        .run(async |database| HealthReport::take(database).await)
+        .run(async |database| {
+            let report = HealthReport::take(database).await?;
+            next_signup::look_ahead(database, report, Asker::Person).await
+        })
         .await
         .unwrap_or_else(|error| HealthReport::unknown(&error, Timestamp::now()));
     output.data(&report, || text(&report))?;

@@ -1,6 +1,7 @@
 //! `rollcall recent`
 
 use jiff::Timestamp;
+use rollcall::checks::next_signup::{self, Asker};
 use rollcall::checks::recent::RecentReport;
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::wording::counted;
@@ -13,7 +14,10 @@ use crate::table::{self, moment, or_dash};
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);
     let report = session
-        .run(async |database| RecentReport::take(database).await)
+        .run(async |database| {
+            let report = RecentReport::take(database).await?;
+            next_signup::look_ahead(database, report, Asker::Person).await
+        })
         .await
         .unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
     output.data(&report, || text(&report))?;

@@ -2,15 +2,15 @@
 //!
 //! Takes any event, since a schedule has nothing to tell; answers with the report, and tells
 //! `ALERT_TOPIC_ARN` (else `CRITICAL_TOPIC_ARN`) when an incident opens, changes, lasts, or is over.
-//! It also tries a signup of every kind of user and takes it back, unless that would do what no rollback takes back, or
-//! `PROBE=off`.
+//! Where nothing has shown lately that a signup gets its profile, it also tries one of every kind of user and takes it back,
+//! unless that would do what no rollback takes back, or `PROBE=off`.
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::alert::Observation;
 use rollcall::checks::health::HealthReport;
-use rollcall::checks::probe::ProbeReport;
-use rollcall_lambda::function::{Function, end_of_work};
+use rollcall::checks::next_signup;
+use rollcall_lambda::function::{Function, asker, end_of_work};
 use rollcall_lambda::logging;
 use rollcall_lambda::metrics::Metrics;
 use serde::de::IgnoredAny;
@@ -30,11 +30,7 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
             session
                 .run(async |database| {
                     let report = HealthReport::take(database).await?;
-                    if probes() {
-                        Ok(report.with_probe(ProbeReport::take(database).await))
-                    } else {
-                        Ok(report)
-                    }
+                    next_signup::look_ahead(database, report, asker()).await
                 })
                 .await
         })
@@ -57,9 +53,4 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
     function.record(check_run, &event.context).await;
     metrics.print();
     Ok(answer)
-}
-
-/// `PROBE`: `auto`, the default, or `off`.
-fn probes() -> bool {
-    !std::env::var("PROBE").is_ok_and(|value| value.trim().eq_ignore_ascii_case("off"))
 }

@@ -2,12 +2,14 @@
 //!
 //! Takes any event, since a schedule has nothing to tell; answers with the report, and tells
 //! `CRITICAL_TOPIC_ARN` (else `ALERT_TOPIC_ARN`) when an incident opens, changes, lasts, or is over.
+//! Where the signup path was changed, it tries a signup as the hourly check does (`PROBE`).
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::alert::Observation;
+use rollcall::checks::next_signup;
 use rollcall::checks::recent::RecentReport;
-use rollcall_lambda::function::{Function, end_of_work};
+use rollcall_lambda::function::{Function, asker, end_of_work};
 use rollcall_lambda::logging;
 use rollcall_lambda::metrics::Metrics;
 use serde::de::IgnoredAny;
@@ -25,7 +27,10 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
     let outcome = function
         .with_session(end_of_work(&event.context), async |session| {
             session
-                .run(async |database| RecentReport::take_scheduled(database).await)
+                .run(async |database| {
+                    let report = RecentReport::take_scheduled(database).await?;
+                    next_signup::look_ahead(database, report, asker()).await
+                })
                 .await
         })
         .await;

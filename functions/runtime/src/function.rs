@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use lambda_runtime::Context;
 use rollcall::alert::Observation;
 use rollcall::checks::history::CheckRun;
+use rollcall::checks::next_signup::Asker;
 use rollcall::error::{Error, Result};
 use rollcall::session::Session;
 use serde::Serialize;
@@ -126,4 +127,11 @@ pub fn time_left(context: &Context) -> Duration {
         .deadline()
         .duration_since(SystemTime::now())
         .unwrap_or_default()
+}
+
+/// A scheduled check, as `PROBE` has it: `auto`, the default, or `off`.
+pub fn asker() -> Asker {
+    Asker::Schedule {
+        probes: !std::env::var("PROBE").is_ok_and(|value| value.trim().eq_ignore_ascii_case("off")),
+    }
 }

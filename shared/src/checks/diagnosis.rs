@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::doctor::Examination;
 use super::health::SignupHealth;
+use super::next_signup::{self, AboutSignups, Evidence};
 use super::{AuditLog, UserCounts};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
@@ -56,6 +57,18 @@ pub struct Diagnosis {
     pub signup_trigger: Option<String>,
     /// Newest errors, newest first.
     pub recent_errors: Option<Vec<RecentError>>,
+    /// What has shown that signups get their profiles.
+    pub evidence: Option<Evidence>,
+}
+
+impl AboutSignups for Diagnosis {
+    const SEES_PAUSES: bool = true;
+
+    fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
+        self.evidence = evidence;
+        next_signup::join(&mut self.findings, findings);
+        self.verdict = Verdict::from_findings(&self.findings);
+    }
 }
 
 impl Diagnosis {
@@ -114,6 +127,7 @@ impl Diagnosis {
                     audit_log: Some(audit_log),
                     signup_trigger: Some(examination.signup_trigger),
                     recent_errors: Some(recent_errors),
+                    evidence: None,
                 })
             })
             .await
@@ -139,6 +153,7 @@ impl Diagnosis {
             audit_log: None,
             signup_trigger: None,
             recent_errors: None,
+            evidence: None,
         }
     }
 }

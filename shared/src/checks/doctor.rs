@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
 use super::UserCounts;
+use super::next_signup::{self, AboutSignups, Evidence};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding, Severity};
@@ -57,9 +58,6 @@ const CHECKS: &[(&str, &str)] = sql_files![
     "recent_failures_in_function",
     "guard_overwritten",
     "unfilled_columns",
-    "definition_gives_null",
-    "definition_cannot_be_computed",
-    "definition_repeats_unique_value",
     "profile_key_references_other_table",
     "profile_email_taken",
     "profile_key_without_cascade",
@@ -93,7 +91,6 @@ const PRELUDE: &[(&str, &str)] = sql_files![
     "reading",
     "named",
     "lacking",
-    "sample",
     "orphan",
     "client_policy",
 ];
@@ -132,6 +129,20 @@ pub struct DoctorReport {
     pub check_time: Timestamp,
     /// How many checks looked; null where none could.
     pub checks: Option<usize>,
+    /// What has shown that signups get their profiles.
+    pub evidence: Option<Evidence>,
+}
+
+impl AboutSignups for DoctorReport {
+    const SEES_PAUSES: bool = true;
+
+    fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
+        self.evidence = evidence;
+        next_signup::join(&mut self.findings, findings);
+        self.findings
+            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        self.verdict = Verdict::from_findings(&self.findings);
+    }
 }
 
 impl DoctorReport {
@@ -163,6 +174,7 @@ impl DoctorReport {
                     findings,
                     check_time,
                     checks: Some(CHECKS.len()),
+                    evidence: None,
                 })
             })
             .await
@@ -175,6 +187,7 @@ impl DoctorReport {
             findings: vec![finding::check_failed(error)],
             check_time: now,
             checks: None,
+            evidence: None,
         }
     }
 }

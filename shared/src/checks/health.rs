@@ -9,7 +9,7 @@ use serde_json::json;
 use super::UserCounts;
 use super::doctor::Examination;
 use super::history::{CheckName, CheckRun};
-use super::probe::ProbeReport;
+use super::next_signup::{self, AboutSignups, Evidence};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
@@ -36,6 +36,18 @@ pub struct HealthReport {
     pub users: Option<UserCounts>,
     /// State of the signup trigger: `in_place`, `application`, `disabled` or `missing`.
     pub signup_trigger: Option<String>,
+    /// What has shown that signups get their profiles.
+    pub evidence: Option<Evidence>,
+}
+
+impl AboutSignups for HealthReport {
+    const SEES_PAUSES: bool = true;
+
+    fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
+        self.evidence = evidence;
+        next_signup::join(&mut self.findings, findings);
+        self.verdict = Verdict::from_findings(&self.findings);
+    }
 }
 
 /// Signups of the last hour.
@@ -113,23 +125,8 @@ impl HealthReport {
             health_percentage: Some(signups.health_percentage),
             users: Some(users),
             signup_trigger: Some(signup_trigger),
+            evidence: None,
         })
-    }
-
-    /// The same report with what a probe found beside it. Whether the probe could look is part of that, but not that it
-    /// was not begun since a signup calls other servers: that is no fault.
-    #[must_use]
-    pub fn with_probe(mut self, probe: Result<ProbeReport>) -> Self {
-        let probe = probe.unwrap_or_else(|error| ProbeReport::unknown(&error, self.check_time));
-        for finding in probe.findings {
-            if finding.id != "probe_refused"
-                && self.findings.iter().all(|known| known.id != finding.id)
-            {
-                self.findings.push(finding);
-            }
-        }
-        self.verdict = Verdict::from_findings(&self.findings);
-        self
     }
 
     /// What is kept of it.
@@ -145,6 +142,7 @@ impl HealthReport {
                 "health_percentage": self.health_percentage,
                 "expected": self.users.as_ref().map(|users| users.expected),
                 "missing": self.users.as_ref().map(|users| users.missing),
+                "evidence": self.evidence,
             }),
         )
     }
@@ -160,6 +158,7 @@ impl HealthReport {
             health_percentage: None,
             users: None,
             signup_trigger: None,
+            evidence: None,
         }
     }
 }

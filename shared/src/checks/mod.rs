@@ -7,6 +7,7 @@ pub mod explain;
 pub mod health;
 pub mod history;
 pub mod mismatches;
+pub mod next_signup;
 pub mod probe;
 pub mod recent;
 pub mod verification;

@@ -1,13 +1,16 @@
 //! Does a signup get its profile now? One of every kind of user is tried, and taken back.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio_postgres::types::Type;
 
 use super::doctor::Examination;
-use crate::database::{Database, column};
+use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
@@ -95,6 +98,21 @@ pub struct ProbedSignup {
     pub failed_functions: Vec<String>,
     /// Where it went wrong: whether users of this kind exist. Nobody sends odd metadata on purpose.
     pub is_in_use: Option<bool>,
+    /// Where it was blocked: `signup` or `confirmation`.
+    pub step: Option<String>,
+    /// What failed after a signup that passed: `sign_in`, `email_change` or `deletion`.
+    pub later: BTreeMap<String, LaterFailure>,
+    /// Other tables that have a row of the user now, each with the column that holds their id.
+    pub side_tables: BTreeMap<String, String>,
+}
+
+/// Why a step after the signup failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaterFailure {
+    /// SQLSTATE.
+    pub sqlstate: String,
+    /// Functions in which it failed, innermost first.
+    pub functions: Vec<String>,
 }
 
 impl ProbedSignup {
@@ -110,6 +128,9 @@ impl ProbedSignup {
             tables_written: Vec::new(),
             failed_functions: Vec::new(),
             is_in_use: None,
+            step: None,
+            later: BTreeMap::new(),
+            side_tables: BTreeMap::new(),
         }
     }
 
@@ -160,39 +181,13 @@ pub struct ProbeReport {
 }
 
 impl ProbeReport {
-    /// Tries one signup of every kind, each in a transaction of its own that is rolled back.
+    /// Tries one signup of every kind, in a transaction that is rolled back.
     ///
     /// # Errors
     /// What the database refuses; [`Self::unknown`] makes a report of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        let (check_time, kinds, beyond_rollback, mut findings) = database
-            .read(LIMIT, async |queries| {
-                let row = queries
-                    .row(
-                        "select now() as check_time, array(select u.kind from rollcall.sample_users() u) as kinds,
-                           array(select b from rollcall.beyond_rollback() b order by b) as beyond_rollback",
-                        &[],
-                    )
-                    .await?;
-                let kinds: Vec<String> = column(&row, "kinds")?;
-                let mut rights = Examination::take(queries).await?.without_warnings().findings;
-                rights.retain(|finding| RIGHTS.contains(&finding.id));
-                let beyond_rollback: Vec<String> = column(&row, "beyond_rollback")?;
-                Ok((column(&row, "check_time")?, kinds, beyond_rollback, rights))
-            })
-            .await?;
-        let mut signups = Vec::with_capacity(kinds.len());
-        let started = Instant::now();
-        for kind in kinds {
-            signups.push(if started.elapsed() < LIMIT_OF_ALL {
-                match probe(database, &kind).await {
-                    Err(Error::Timeout) if database.is_usable() => ProbedSignup::not_tried(kind),
-                    outcome => outcome?,
-                }
-            } else {
-                ProbedSignup::not_tried(kind)
-            });
-        }
+        let (check_time, signups, beyond_rollback, mut findings) =
+            database.try_out(LIMIT_OF_ALL + LIMIT, try_each).await?;
         findings.extend(judge(&signups, beyond_rollback));
         Ok(Self {
             verdict: Verdict::from_findings(&findings),
@@ -215,30 +210,82 @@ impl ProbeReport {
     }
 }
 
-async fn probe(database: &mut Database, kind: &str) -> Result<ProbedSignup> {
-    database
-        .try_out(LIMIT, async |queries| {
-            let row = queries
-                .row(
-                    "select p.outcome, p.code, p.constraint_name, p.column_name, coalesce(p.wrong_columns, '{}') as wrong_columns,
-                       p.tables_written, p.failed_functions, p.is_in_use
-                     from rollcall.probe_signup($1) p",
-                    &[(&kind, Type::TEXT)],
-                )
-                .await?;
-            Ok(ProbedSignup {
-                kind: kind.to_owned(),
-                outcome: ProbeOutcome::parse(column(&row, "outcome")?)?,
-                sqlstate: column(&row, "code")?,
-                constraint: column(&row, "constraint_name")?,
-                column: column(&row, "column_name")?,
-                wrong_columns: column(&row, "wrong_columns")?,
-                tables_written: column(&row, "tables_written")?,
-                failed_functions: column(&row, "failed_functions")?,
-                is_in_use: column(&row, "is_in_use")?,
-            })
-        })
-        .await
+/// When it began, what became of each kind, what kept it from being tried, and what the doctor says of rights.
+async fn try_each(
+    queries: &Queries<'_>,
+) -> Result<(Timestamp, Vec<ProbedSignup>, Vec<String>, Vec<Finding>)> {
+    let row = queries
+        .row(
+            "select now() as check_time, array(select u.kind from rollcall.sample_users() u) as kinds,
+               array(select b from rollcall.beyond_rollback() b order by b) as beyond_rollback",
+            &[],
+        )
+        .await?;
+    let kinds: Vec<String> = column(&row, "kinds")?;
+    let mut rights = Examination::take(queries)
+        .await?
+        .without_warnings()
+        .findings;
+    rights.retain(|finding| RIGHTS.contains(&finding.id));
+    queries
+        .script(&format!(
+            "set local statement_timeout = {}",
+            LIMIT.as_millis()
+        ))
+        .await?;
+    let mut signups = Vec::with_capacity(kinds.len());
+    let started = Instant::now();
+    for kind in kinds {
+        signups.push(if started.elapsed() < LIMIT_OF_ALL {
+            queries.script("savepoint kind").await?;
+            match probe(queries, &kind).await {
+                Err(Error::Timeout) => {
+                    queries.script("rollback to savepoint kind").await?;
+                    ProbedSignup::not_tried(kind)
+                }
+                outcome => outcome?,
+            }
+        } else {
+            ProbedSignup::not_tried(kind)
+        });
+    }
+    Ok((
+        column(&row, "check_time")?,
+        signups,
+        column(&row, "beyond_rollback")?,
+        rights,
+    ))
+}
+
+async fn probe(queries: &Queries<'_>, kind: &str) -> Result<ProbedSignup> {
+    let row = queries
+        .row(
+            "select p.outcome, p.code, p.constraint_name, p.column_name, coalesce(p.wrong_columns, '{}') as wrong_columns,
+               p.tables_written, p.failed_functions, p.is_in_use, p.step, coalesce(p.later, '{}') as later,
+               coalesce(p.side_tables, '{}') as side_tables
+             from rollcall.probe_signup($1) p",
+            &[(&kind, Type::TEXT)],
+        )
+        .await?;
+    let outcome = ProbeOutcome::parse(column(&row, "outcome")?)?;
+    Ok(ProbedSignup {
+        kind: kind.to_owned(),
+        outcome,
+        sqlstate: column(&row, "code")?,
+        constraint: column(&row, "constraint_name")?,
+        column: column(&row, "column_name")?,
+        wrong_columns: column(&row, "wrong_columns")?,
+        tables_written: column(&row, "tables_written")?,
+        failed_functions: column(&row, "failed_functions")?,
+        is_in_use: column(&row, "is_in_use")?,
+        step: column::<Option<String>>(&row, "step")?.filter(|_| outcome == ProbeOutcome::Blocked),
+        later: document(column(&row, "later")?)?,
+        side_tables: document(column(&row, "side_tables")?)?,
+    })
+}
+
+fn document<T: DeserializeOwned>(value: Value) -> Result<T> {
+    serde_json::from_value(value).map_err(|_| Error::UnexpectedAnswer)
 }
 
 /// One finding for each way in which signups went wrong.
@@ -249,7 +296,32 @@ fn judge(signups: &[ProbedSignup], beyond_rollback: Vec<String>) -> Vec<Finding>
     };
     let of =
         |outcome| described(&|signup| signup.outcome == outcome && signup.is_in_use != Some(false));
-    let mut blocked = of(ProbeOutcome::Blocked);
+    let blocked_in = |confirmation| {
+        described(&|signup| {
+            signup.outcome == ProbeOutcome::Blocked
+                && signup.is_in_use != Some(false)
+                && (signup.step.as_deref() == Some("confirmation")) == confirmation
+        })
+    };
+    let later = |step| -> Vec<String> {
+        signups
+            .iter()
+            // nobody sends odd metadata on purpose, and what needs a lock or more time has shown nothing
+            .filter(|signup| signup.kind != "odd_metadata")
+            .filter_map(|signup| Some((signup, signup.later.get(step)?)))
+            .filter(|(_, failure)| {
+                !matches!(failure.sqlstate.as_str(), "55P03" | "57014" | "P0001")
+            })
+            .map(|(signup, failure)| match failure.functions.first() {
+                Some(function) => format!(
+                    "{} (SQLSTATE {}, in {function}())",
+                    signup.kind, failure.sqlstate
+                ),
+                None => format!("{} (SQLSTATE {})", signup.kind, failure.sqlstate),
+            })
+            .collect()
+    };
+    let mut blocked = blocked_in(false);
     let mut refused_by_rule = of(ProbeOutcome::RefusedByRule);
     let is_discarded = |signup: &ProbedSignup| signup.sqlstate.as_deref() == Some(DISCARDED);
     if signups.iter().all(is_discarded) {
@@ -258,8 +330,9 @@ fn judge(signups: &[ProbedSignup], beyond_rollback: Vec<String>) -> Vec<Finding>
     }
     let unused = described(&|signup| signup.is_in_use == Some(false));
     type Maker = fn(&[String]) -> Finding;
-    let ways: [(Vec<String>, Maker); 6] = [
+    let ways: [(Vec<String>, Maker); 10] = [
         (blocked, finding::signups_blocked),
+        (blocked_in(true), finding::confirmations_blocked),
         (
             of(ProbeOutcome::NoProfile),
             finding::signups_without_profile,
@@ -268,6 +341,9 @@ fn judge(signups: &[ProbedSignup], beyond_rollback: Vec<String>) -> Vec<Finding>
             of(ProbeOutcome::WrongProfile),
             finding::signups_with_wrong_profile,
         ),
+        (later("sign_in"), finding::sign_ins_blocked),
+        (later("email_change"), finding::email_changes_blocked),
+        (later("deletion"), finding::deletions_blocked),
         (of(ProbeOutcome::Unknown), finding::probe_without_answer),
         (refused_by_rule, finding::probe_refused_by_rule),
         (unused, finding::unused_kinds_fail),

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::history::{CheckName, CheckRun};
+use super::next_signup::{self, AboutSignups, Evidence};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
@@ -79,6 +80,18 @@ pub struct RecentReport {
     /// Whether the audit log was searched for users who signed up in the window and are gone. A scheduled check leaves
     /// that out, since the log has no index.
     pub looked_for_vanished: bool,
+    /// What has shown that signups get their profiles.
+    pub evidence: Option<Evidence>,
+}
+
+impl AboutSignups for RecentReport {
+    const SEES_PAUSES: bool = false;
+
+    fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
+        self.evidence = evidence;
+        next_signup::join(&mut self.findings, findings);
+        self.verdict = Verdict::from_findings(&self.findings);
+    }
 }
 
 impl RecentReport {
@@ -160,6 +173,7 @@ impl RecentReport {
             signups_count: Some(signups_count),
             issues: Some(issues),
             looked_for_vanished: with_log,
+            evidence: None,
         })
     }
 
@@ -179,6 +193,7 @@ impl RecentReport {
             json!({
                 "window_minutes": self.window.minutes,
                 "missing": count("recent_missing_profiles").unwrap_or(0),
+                "evidence": self.evidence,
             }),
         )
     }
@@ -193,6 +208,7 @@ impl RecentReport {
             signups_count: None,
             issues: None,
             looked_for_vanished: false,
+            evidence: None,
         }
     }
 }

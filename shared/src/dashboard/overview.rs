@@ -8,6 +8,7 @@ use super::incidents::{self, OpenIncident};
 use super::repairs::{self, Repair};
 use crate::checks::doctor::{DoctorReport, check_ids};
 use crate::checks::health::HealthReport;
+use crate::checks::next_signup::{self, Asker};
 use crate::checks::recent::{RecentIssue, RecentReport, Window};
 use crate::database::Database;
 use crate::error::{Error, Result};
@@ -53,7 +54,9 @@ impl Overview {
     /// What the database refuses for the first, the check of everyone, and a connection that was lost;
     /// [`Self::unknown`] makes an overview of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        let mut health = HealthReport::take(database).await?;
+        let health = HealthReport::take(database).await?;
+        let shown = Asker::Schedule { probes: false };
+        let mut health = next_signup::look_ahead(database, health, shown).await?;
         let mut blind = Vec::new();
         let recent = seen(RecentReport::take_scheduled(database).await, &mut blind)?;
         let history = seen(History::read(database, health.check_time).await, &mut blind)?;

@@ -371,7 +371,6 @@ async fn a_definition_runs_nothing_that_a_reader_planted() -> Result<()> {
         for call in [
             "user_counts()",
             "row_facts()",
-            "sample_profiles()",
             "recent_health('1 hour')",
             "mismatches()",
             "definition_fault()",

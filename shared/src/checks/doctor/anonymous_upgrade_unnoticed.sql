@@ -8,8 +8,7 @@ select
   'Let a trigger after update of is_anonymous make the profile. Until then such users are counted as missing, and a repair makes it: rollcall backfill.',
   null
 from facts f
-where f.has_anonymous
-  and exists (select from sample p where p.kind = 'anonymous' and not p.is_expected)
+where f.has_anonymous and not f.expects_anonymous
   and not exists (
     select
     from place l

@@ -2,12 +2,7 @@
 trigger_state as materialized (
   select
     w.*,
-    case when w.is_by_definition then 'critical' else 'warning' end as severity,
-    case when w.is_by_definition then 'users of some kinds get no profile'
-      else 'a repair by the definition cannot make the profiles of some kinds of users' end as some_fail,
-    case when w.is_by_definition then 'Without a profile stay: ' else 'Signups go on as they do. A repair fails for: ' end as who_fails,
-    -- what nobody sends in earnest
-    case when w.is_by_definition then 'warning' else 'info' end as severity_of_odd
+    case when w.is_by_definition then 'critical' else 'warning' end as severity
   from (
     select
       case

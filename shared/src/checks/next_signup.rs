@@ -1,0 +1,334 @@
+//! Will the next signup get its profile? Counts cannot tell: a signup that was refused leaves no row.
+//!
+//! What tells it is evidence: a signup that got its profile since the signup path last changed, or one of every kind that
+//! was tried and rolled back. Each scheduled check keeps what it knows with its record.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_postgres::types::Type;
+
+use super::probe::{ProbeOutcome, ProbeReport};
+use crate::database::{Database, Queries, column};
+use crate::error::{Error, Result};
+use crate::finding::{self, Finding};
+use crate::verdict::Verdict;
+
+/// For the one statement that reads; trying a signup has limits of its own.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// After how long without a signup that got its profile one is tried.
+const PROOF_LASTS: SignedDuration = SignedDuration::from_hours(1);
+
+/// After how long every kind of user is tried again, since those who sign up may all be of one kind.
+const PROBE_LASTS: SignedDuration = SignedDuration::from_hours(24);
+
+/// For how long a changed signup path may stay unproven before the verdict is unknown.
+pub const UNPROVEN_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// From how many minutes with signups on, within two weeks, a pause can mean anything.
+const MIN_MINUTES: i64 = 20;
+
+/// On how many days there must have been some: an import takes a day or two.
+const MIN_DAYS: i64 = 3;
+
+/// How far a replica may be behind.
+const REPLICA_LAG: f64 = 60.0;
+
+/// How many tables are kept with a check.
+const MAX_SIDE_TABLES: usize = 20;
+
+/// Who wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Somebody at a terminal: where evidence is missing or old, a signup is tried, if that has no effect beyond a rollback.
+    Person,
+    /// A scheduled check, which keeps what it learns.
+    Schedule {
+        /// Whether it may try a signup, as a person may.
+        probes: bool,
+    },
+}
+
+/// A report that says whether the next signup gets its profile.
+pub trait AboutSignups {
+    /// Whether it also says that signups have stopped, which reads two weeks of users.
+    const SEES_PAUSES: bool;
+
+    /// Takes what is known of the next signup in.
+    fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>);
+}
+
+/// Adds to a report what is known of the next signup, trying one where that is due. A report without a definition stays
+/// as it is.
+///
+/// # Errors
+/// What may pass by itself: a lost connection, the time.
+pub async fn look_ahead<R: AboutSignups>(
+    database: &mut Database,
+    mut report: R,
+    asker: Asker,
+) -> Result<R> {
+    let read = database
+        .read(LIMIT, async |queries| {
+            NextSignup::read(queries, R::SEES_PAUSES).await
+        })
+        .await;
+    match read {
+        Ok(next) => {
+            let (evidence, findings) = next.conclude(database, asker).await;
+            report.add(Some(evidence), findings);
+        }
+        Err(Error::NoDefinition { .. }) => {}
+        Err(error) if error.is_retryable() || error.is_connection_lost() => return Err(error),
+        Err(error) => report.add(None, vec![finding::check_failed(&error)]),
+    }
+    Ok(report)
+}
+
+/// The findings of a report and those of the next signup, each once.
+pub(super) fn join(known: &mut Vec<Finding>, more: Vec<Finding>) {
+    for finding in more {
+        if known.iter().all(|other| other.id != finding.id) {
+            known.push(finding);
+        }
+    }
+}
+
+/// What showed that a signup gets its profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProvedBy {
+    /// A person signed up.
+    Signup,
+    /// A signup of every kind was tried and rolled back.
+    Probe,
+}
+
+/// What is known of the signup path: triggers, functions, tables and what belongs to them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// A fingerprint; another one means that something on the path was changed.
+    pub path: String,
+    /// When a check first saw the path like this.
+    pub path_since: Timestamp,
+    /// When a signup last got its profile on this path. None: nothing has shown it.
+    pub proved_at: Option<Timestamp>,
+    /// By what that was shown.
+    pub proved_by: Option<ProvedBy>,
+    /// When every kind of user was last tried on this path, and all was well.
+    pub probed_at: Option<Timestamp>,
+    /// The other tables that a signup was seen to write, each with its column that holds the user's id.
+    pub side_tables: BTreeMap<String, String>,
+}
+
+impl Evidence {
+    fn of_path(path: String, path_since: Timestamp) -> Self {
+        Self {
+            path,
+            path_since,
+            proved_at: None,
+            proved_by: None,
+            probed_at: None,
+            side_tables: BTreeMap::new(),
+        }
+    }
+
+    fn prove(&mut self, at: Timestamp, by: ProvedBy) {
+        if self.proved_at.is_none_or(|before| before < at) {
+            self.proved_at = Some(at);
+            self.proved_by = Some(by);
+        }
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        let older = |moment: Option<Timestamp>, age| {
+            moment.is_none_or(|moment| now.duration_since(moment) >= age)
+        };
+        older(self.proved_at, PROOF_LASTS) || older(self.probed_at, PROBE_LASTS)
+    }
+}
+
+/// Signups of the last two weeks.
+#[derive(Clone, Debug, PartialEq)]
+struct Pace {
+    /// Minutes that had one.
+    minutes: i64,
+    /// Days that had one.
+    days: i64,
+    /// The longest pause between two, in seconds.
+    longest_pause: f64,
+    /// The newest.
+    newest: Timestamp,
+    /// Below which probability a pause is a finding.
+    stopped_below: f64,
+}
+
+impl Pace {
+    /// Seconds since the newest signup, and how likely chance alone makes a pause as long, where that is a finding.
+    #[expect(clippy::cast_precision_loss, reason = "at most 20,160 minutes")]
+    fn stopped(&self, now: Timestamp) -> Option<(SignedDuration, f64)> {
+        const TWO_WEEKS: f64 = 14.0 * 24.0 * 3600.0;
+        let pause = now.duration_since(self.newest);
+        let probability = (-(self.minutes as f64) * pause.as_secs_f64() / TWO_WEEKS).exp();
+        (self.minutes >= MIN_MINUTES
+            && self.days >= MIN_DAYS
+            // nights and weekends come again
+            && pause.as_secs_f64() > self.longest_pause
+            && probability < self.stopped_below)
+            .then_some((pause, probability))
+    }
+}
+
+/// What the database tells, before anything is tried.
+#[derive(Clone, Debug)]
+struct NextSignup {
+    now: Timestamp,
+    evidence: Evidence,
+    /// A check has kept something of the path before.
+    is_remembered: bool,
+    pace: Option<Pace>,
+    replica_age: Option<f64>,
+}
+
+impl NextSignup {
+    /// Reads it; needs a definition. `with_pace`: two weeks of users, too.
+    async fn read(queries: &Queries<'_>, with_pace: bool) -> Result<Self> {
+        let row = queries
+            .row(
+                include_str!("next_signup/read.sql"),
+                &[(&with_pace, Type::BOOL)],
+            )
+            .await?;
+        let now: Timestamp = column(&row, "check_time")?;
+        let kept: Option<Value> = column(&row, "evidence")?;
+        let kept = kept.and_then(|kept| serde_json::from_value::<Evidence>(kept).ok());
+        let newest: Option<Timestamp> = column(&row, "newest_minute")?;
+        let pace = match newest {
+            Some(newest) => Some(Pace {
+                minutes: column(&row, "minutes")?,
+                days: column(&row, "days")?,
+                longest_pause: column::<Option<f64>>(&row, "longest_pause")?.unwrap_or(0.0),
+                newest,
+                stopped_below: column(&row, "stopped_below")?,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            is_remembered: kept.is_some(),
+            evidence: weigh(
+                kept,
+                column(&row, "path")?,
+                column(&row, "newest_signup")?,
+                column(&row, "newest_on_this_path")?,
+                now,
+            ),
+            now,
+            pace,
+            replica_age: column(&row, "replica_age")?,
+        })
+    }
+
+    /// Tries a signup where that is due, and says what all of it means.
+    async fn conclude(self, database: &mut Database, asker: Asker) -> (Evidence, Vec<Finding>) {
+        let probe =
+            if asker != (Asker::Schedule { probes: false }) && self.evidence.is_due(self.now) {
+                let now = self.now;
+                Some(
+                    ProbeReport::take(database)
+                        .await
+                        .unwrap_or_else(|error| ProbeReport::unknown(&error, now)),
+                )
+            } else {
+                None
+            };
+        self.judge(probe, asker)
+    }
+
+    fn judge(self, probe: Option<ProbeReport>, asker: Asker) -> (Evidence, Vec<Finding>) {
+        let Self {
+            now,
+            mut evidence,
+            is_remembered,
+            pace,
+            replica_age,
+        } = self;
+        let mut findings = Vec::new();
+        if let Some((pause, probability)) = pace.as_ref().and_then(|pace| pace.stopped(now)) {
+            findings.push(finding::signups_stopped(pause, probability));
+        }
+        if let Some(age) = replica_age.filter(|age| *age > REPLICA_LAG) {
+            findings.push(finding::replica_behind(age));
+        }
+        let mut refused_for = Vec::new();
+        let mut is_by_rule = false;
+        if let Some(probe) = probe {
+            let signups = probe.signups.as_deref().unwrap_or_default();
+            let has = |outcome| signups.iter().any(|signup| signup.outcome == outcome);
+            is_by_rule = !signups.is_empty()
+                && signups.iter().all(|signup| {
+                    matches!(
+                        signup.outcome,
+                        ProbeOutcome::RefusedByRule | ProbeOutcome::NotExpected
+                    ) || signup.is_in_use == Some(false)
+                });
+            if probe.verdict == Verdict::Consistent && has(ProbeOutcome::RightProfile) {
+                evidence.prove(now, ProvedBy::Probe);
+                evidence.probed_at = Some(now);
+                evidence.side_tables = signups
+                    .iter()
+                    .flat_map(|signup| signup.side_tables.clone())
+                    .take(MAX_SIDE_TABLES)
+                    .collect();
+            }
+            for finding in probe.findings {
+                if finding.id == "probe_refused" {
+                    refused_for = finding.evidence;
+                } else {
+                    findings.push(finding);
+                }
+            }
+            if Verdict::from_findings(&findings) == Verdict::Inconsistent {
+                // whoever got through before, the path is broken now
+                evidence = Evidence::of_path(evidence.path, evidence.path_since);
+            }
+        }
+        if evidence.proved_at.is_none() && Verdict::from_findings(&findings) == Verdict::Consistent
+        {
+            // a person who is the first to ask cannot wait for what the next day shows
+            let may_wait = is_by_rule
+                || (is_remembered || asker != Asker::Person)
+                    && now.duration_since(evidence.path_since) < UNPROVEN_FOR;
+            findings.push(finding::unproven(may_wait, is_by_rule, refused_for));
+        }
+        (evidence, findings)
+    }
+}
+
+/// What counts as evidence for the path as it is now.
+fn weigh(
+    kept: Option<Evidence>,
+    path: String,
+    newest_signup: Option<Timestamp>,
+    newest_on_this_path: Option<Timestamp>,
+    now: Timestamp,
+) -> Evidence {
+    let mut evidence = match kept {
+        // what is dated in the future was kept by a clock that was ahead
+        Some(kept) if kept.path == path => Evidence {
+            proved_at: kept.proved_at.filter(|at| *at <= now),
+            probed_at: kept.probed_at.filter(|at| *at <= now),
+            path_since: kept.path_since.min(now),
+            ..kept
+        },
+        _ => Evidence::of_path(path, now),
+    };
+    let newest_since = newest_signup.filter(|at| *at > evidence.path_since);
+    for at in [newest_on_this_path, newest_since].into_iter().flatten() {
+        evidence.prove(at.min(now), ProvedBy::Signup);
+    }
+    evidence
+}
