@@ -1,9 +1,7 @@
 -- The schema rollcall and everything it stores.
---
 -- Nine tables, all private. Nothing here refers to auth.* or to a table of the application's: ids and names are kept as
 -- text, so the application and Supabase Auth can alter and drop what is theirs at any time. No table holds an e-mail
 -- address, a phone number or any other value of a user's row.
---
 -- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 create schema if not exists rollcall;

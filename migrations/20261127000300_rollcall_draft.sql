@@ -1,8 +1,6 @@
 -- The first definition: which table holds the profiles, and where its columns come from.
---
 -- A draft is made from the catalog and the rows that are there, and from signups that were tried, where they may be: a query
 -- with comments that say what it was concluded from. A definition that a person has set is never replaced.
---
 -- Values that users can write (raw_user_meta_data) never choose a privilege: a role, a type, a plan or an enum is left to
 -- the column's default. Only the table that rollcall.create_profile_table() makes has an allow-list.
 

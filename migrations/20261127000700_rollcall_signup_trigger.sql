@@ -1,5 +1,4 @@
 -- Stance "make": a trigger of Rollcall's own on auth.users, asked for on purpose, after everybody else's.
---
 -- Nothing in this file touches auth.users until rollcall.install_signup_trigger() is called. The trigger makes the profile
 -- if it is expected and missing, keeps an event, and catches everything: it blocks no signup. It changes
 -- nothing that the application's own triggers do.

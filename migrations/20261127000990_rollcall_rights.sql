@@ -1,9 +1,7 @@
 -- Who may do what.
---
 --   service_role        the public API, and what stands behind its views
 --   rollcall_monitor    takes every report; sees no e-mail address and changes nothing but what it may record
 --   rollcall_repairer   takes every report, and creates missing profiles by the definition; can change nothing else
---
 -- The two roles reach the data through functions of the schema rollcall alone: neither has a right on auth.* or on the
 -- profile table. They are made without login; give one a password to use it (alter role rollcall_monitor login password …).
 -- Roles belong to the cluster: one that is there already keeps its password and its settings.
@@ -48,25 +46,22 @@ comment on function rollcall.schema_version() is 'The newest migration that was 
 revoke all on function rollcall.schema_version() from public;
 
 grant execute on function
-  rollcall.audit_counts(), rollcall.audit_log_state(), rollcall.beyond_rollback(text, boolean), rollcall.candidate_tables(),
-  rollcall.check_history(text, timestamptz), rollcall.definition_fault(), rollcall.email_mismatches(),
-  rollcall.incident_begin(text), rollcall.incident_record(text, timestamptz, jsonb, jsonb),
-  rollcall.incidents(timestamptz), rollcall.lease_message(text, uuid, interval),
-  rollcall.acknowledge_message(bigint, uuid, boolean), rollcall.mismatches(bigint, boolean),
-  rollcall.count_missing(timestamptz), rollcall.is_expected(uuid), rollcall.missing_among(uuid[]),
-  rollcall.probe_signup(text), rollcall.recent_errors(integer),
-  rollcall.recent_health(interval), rollcall.recent_issues(interval, boolean), rollcall.recent_window(interval),
-  rollcall.record_check(text, text, text[], jsonb), rollcall.row_facts(),
-  rollcall.sample_users(text, text[]), rollcall.schema_version(), rollcall.application_schemas(), rollcall.fires_at_signup(oid),
-  rollcall.signup_code(text), rollcall.signup_pace(), rollcall.newest_with_profile(), rollcall.unfilled_columns(),
-  rollcall.run_failures(uuid, integer), rollcall.run_reports(integer, text), rollcall.user_counts(),
+  rollcall.acknowledge_message(bigint, uuid, boolean), rollcall.application_schemas(), rollcall.audit_counts(), rollcall.audit_log_state(),
+  rollcall.beyond_rollback(text, boolean), rollcall.candidate_tables(), rollcall.check_history(text, timestamptz),
+  rollcall.count_missing(timestamptz), rollcall.definition_fault(), rollcall.email_mismatches(), rollcall.fires_at_signup(oid),
+  rollcall.incident_begin(text), rollcall.incident_record(text, timestamptz, jsonb, jsonb), rollcall.incidents(timestamptz),
+  rollcall.is_expected(uuid), rollcall.lease_message(text, uuid, interval), rollcall.mismatches(bigint, boolean), rollcall.missing_among(uuid[]),
+  rollcall.newest_with_profile(), rollcall.probe_signup(text), rollcall.recent_errors(integer), rollcall.recent_health(interval),
+  rollcall.recent_issues(interval, boolean), rollcall.recent_window(interval), rollcall.record_check(text, text, text[], jsonb),
+  rollcall.row_facts(), rollcall.run_failures(uuid, integer), rollcall.run_reports(integer, text), rollcall.sample_users(text, text[]),
+  rollcall.schema_version(), rollcall.signup_code(text), rollcall.signup_pace(), rollcall.unfilled_columns(), rollcall.user_counts(),
   rollcall.user_events(uuid), rollcall.user_record(uuid)
 to rollcall_monitor;
 
 grant execute on function
-  rollcall.advance_run(uuid, uuid, integer), rollcall.change_run(uuid, text), rollcall.hold_run(uuid, uuid, integer, text, text), rollcall.preview_users(uuid[], integer, jsonb, boolean, integer),
-  rollcall.repair_users(uuid[], text, jsonb), rollcall.start_run(text, jsonb, uuid),
-  rollcall.undo_batch(uuid, integer, boolean)
+  rollcall.advance_run(uuid, uuid, integer), rollcall.change_run(uuid, text), rollcall.hold_run(uuid, uuid, integer, text, text),
+  rollcall.preview_users(uuid[], integer, jsonb, boolean, integer), rollcall.repair_users(uuid[], text, jsonb),
+  rollcall.start_run(text, jsonb, uuid), rollcall.undo_batch(uuid, integer, boolean)
 to rollcall_repairer;
 
 -- A session can be set so that it is shown the values in the plans of what it calls, or that the text of the definition is

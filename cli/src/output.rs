@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use console::{Style, Term};
 use jiff::Timestamp;
+use rollcall::checks::next_signup::{Evidence, ProvedBy};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::database::Warning;
 use rollcall::error::Error;
@@ -12,6 +13,7 @@ use rollcall::finding::{self, Finding, Severity};
 use rollcall::masked::{Masked, PersonalData};
 use rollcall::stance::Stance;
 use rollcall::verdict::Verdict;
+use rollcall::wording::lasting;
 use serde::Serialize;
 use serde_json::json;
 use textwrap::{Options, WordSplitter};
@@ -348,6 +350,25 @@ pub(crate) fn audit_log_line(state: Option<&str>, cost: &str) -> String {
         Some(state) => format!("\nAudit log: {state}; {cost}.\n"),
         None => String::new(),
     }
+}
+
+/// What has shown that signups get their profiles, and how long ago. None where nobody could look.
+pub(crate) fn proof(evidence: Option<&Evidence>, now: Timestamp) -> Option<(&'static str, String)> {
+    let evidence = evidence?;
+    let ago = |moment: Timestamp| {
+        let age = now.duration_since(moment);
+        if age.as_mins() < 1 {
+            "just now".to_owned()
+        } else {
+            format!("{} ago", lasting(age))
+        }
+    };
+    let value = match (evidence.proved_at, evidence.proved_by) {
+        (Some(at), Some(ProvedBy::Probe)) => format!("tried {}", ago(at)),
+        (Some(at), _) => format!("a person signed up {}", ago(at)),
+        (None, _) => "not shown".to_owned(),
+    };
+    Some(("A signup gets its profile", value))
 }
 
 /// Names from the catalog may hold anything; nothing of it steers a terminal.

@@ -66,7 +66,7 @@ begin
   end loop;
   if to_regclass('rollcall.migration') is not null then
     delete from rollcall.migration m
-    where m.name in ('rollcall_checks', 'rollcall_probe', 'rollcall_doctor', 'rollcall_alerts', 'rollcall_public_api', 'rollcall_rights');
+    where m.name in ('rollcall_checks', 'rollcall_probe', 'rollcall_alerts', 'rollcall_public_api', 'rollcall_rights');
   end if;
   if functions = 0 and published = '{}' then
     raise notice 'rollcall: nothing to remove: the diagnostics are not installed';

@@ -4,6 +4,7 @@
 use jiff::SignedDuration;
 use serde::Serialize;
 
+use crate::checks::side_tables::SideTable;
 use crate::error::{Error, Result};
 use crate::verdict::Verdict;
 use crate::wording::{counted, lasting};
@@ -386,6 +387,45 @@ pub(crate) fn deletions_blocked(kinds: &[String]) -> Finding {
         format!("the database refuses the deletion of: {}", kinds.join(", ")),
         "Nothing to do if that is meant. Else let what refers to the user follow: on delete cascade.",
     )
+}
+
+/// Users with a profile have no row in other tables that a signup writes. None where everybody has theirs.
+pub(crate) fn side_rows_missing(tables: &[SideTable]) -> Option<Finding> {
+    let lacking: Vec<&SideTable> = tables
+        .iter()
+        .filter(|table| table.users_without > 0)
+        .collect();
+    let is_since = lacking.iter().any(|table| table.is_since);
+    let names: Vec<&str> = lacking.iter().map(|table| table.table.as_str()).collect();
+    (!lacking.is_empty()).then(|| Finding {
+        meaning: Some(
+            if is_since {
+                "A signup writes these tables, too. Some users who signed up since that was last changed have no row there, and others have."
+            } else {
+                "A signup writes these tables, too. The users without a row signed up before that was last changed, or their rows went again."
+            }
+            .to_owned(),
+        ),
+        evidence: lacking
+            .iter()
+            .map(|table| {
+                let newest = table.newest_without.map_or_else(String::new, |newest| {
+                    format!(", the newest signed up at {} UTC", newest.strftime("%Y-%m-%d %H:%M"))
+                });
+                format!("{}: {} without a row{newest}", table.table, counted(table.users_without, "user"))
+            })
+            .collect(),
+        ..Finding::new(
+            "side_rows_missing",
+            if is_since { Severity::Warning } else { Severity::Info },
+            format!("users with a profile have no row in {}", names.join(", ")),
+            if is_since {
+                "See what the signup function does when that insert fails, and whether somebody deleted the rows. Rollcall repairs profiles only."
+            } else {
+                "Nothing to do if your application can do without them. Rollcall repairs profiles only."
+            },
+        )
+    })
 }
 
 /// A probe: these kinds of users sign up and get no profile.

@@ -56,7 +56,6 @@ pub const ALL: &[Migration] = &[
     migration!("20261127000300", "rollcall_draft", look),
     migration!("20261127000400", "rollcall_checks", look),
     migration!("20261127000500", "rollcall_probe", look),
-    migration!("20261127000550", "rollcall_doctor", look),
     migration!("20261127000600", "rollcall_repair", look),
     migration!("20261127000700", "rollcall_signup_trigger"),
     migration!("20261127000800", "rollcall_alerts"),

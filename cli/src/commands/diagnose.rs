@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use rollcall::checks::UserCounts;
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::next_signup::{self, Asker};
+use rollcall::checks::side_tables;
 use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings};
+use crate::output::{Output, proof, verdict_and_findings};
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -16,7 +17,8 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
     let report = session
         .run(async |database| {
             let report = Diagnosis::take(database).await?;
-            next_signup::look_ahead(database, report, Asker::Person).await
+            let report = next_signup::look_ahead(database, report, Asker::Person).await?;
+            side_tables::add(database, report).await
         })
         .await
         .unwrap_or_else(|error| Diagnosis::unknown(&error, Timestamp::now()));
@@ -101,6 +103,11 @@ fn facts(report: &Diagnosis, users: &UserCounts) -> Vec<(&'static str, String)> 
         "Signup trigger",
         or_dash(report.signup_trigger.as_deref()).replace('_', " "),
     ));
+    facts.extend(proof(report.evidence.as_ref(), report.check_time));
+    for table in report.side_tables.iter().flatten() {
+        facts.push(("A signup also writes", table.table.clone()));
+        facts.push(("  users without a row", table.users_without.to_string()));
+    }
     if let Some(log) = &report.audit_log {
         let or_unavailable = |count: Option<i64>| {
             count.map_or_else(|| "not available".to_owned(), |count| count.to_string())

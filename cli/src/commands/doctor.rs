@@ -7,7 +7,7 @@ use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings_in_full};
+use crate::output::{Output, proof, verdict_and_findings_in_full};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);
@@ -28,6 +28,9 @@ fn text(report: &DoctorReport) -> String {
         text += &format!(
             "\n{checks} checks looked at the signup trigger, what it runs, the profile table and its rights.\n"
         );
+    }
+    if let Some((name, value)) = proof(report.evidence.as_ref(), report.check_time) {
+        text += &format!("{name}: {value}.\n");
     }
     text
 }

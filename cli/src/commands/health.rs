@@ -7,7 +7,7 @@ use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings};
+use crate::output::{Output, proof, verdict_and_findings};
 use crate::table::{self, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -29,31 +29,35 @@ fn text(report: &HealthReport) -> String {
         return text;
     }
     text += "\n";
-    text += &table::of_facts([
-        (
-            "Signups of the last hour",
-            or_dash(report.recent_signups_count),
-        ),
-        (
-            "  without a profile",
-            or_dash(report.signups_missing_profiles),
-        ),
-        (
-            "  healthy, %",
-            or_dash(report.health_percentage.map(|share| format!("{share:.2}"))),
-        ),
-        (
-            "Users who must have a profile",
-            or_dash(report.users.as_ref().map(|users| users.expected)),
-        ),
-        (
-            "  without one",
-            or_dash(report.users.as_ref().map(|users| users.missing)),
-        ),
-        (
-            "Signup trigger",
-            or_dash(report.signup_trigger.as_deref()).replace('_', " "),
-        ),
-    ]);
+    text += &table::of_facts(
+        [
+            (
+                "Signups of the last hour",
+                or_dash(report.recent_signups_count),
+            ),
+            (
+                "  without a profile",
+                or_dash(report.signups_missing_profiles),
+            ),
+            (
+                "  healthy, %",
+                or_dash(report.health_percentage.map(|share| format!("{share:.2}"))),
+            ),
+            (
+                "Users who must have a profile",
+                or_dash(report.users.as_ref().map(|users| users.expected)),
+            ),
+            (
+                "  without one",
+                or_dash(report.users.as_ref().map(|users| users.missing)),
+            ),
+            (
+                "Signup trigger",
+                or_dash(report.signup_trigger.as_deref()).replace('_', " "),
+            ),
+        ]
+        .into_iter()
+        .chain(proof(report.evidence.as_ref(), report.check_time)),
+    );
     text
 }

@@ -8,7 +8,7 @@ use rollcall::wording::counted;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings};
+use crate::output::{Output, proof, verdict_and_findings};
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -32,9 +32,13 @@ fn text(report: &RecentReport) -> String {
     };
     if issues.is_empty() {
         text += &format!(
-            "\n{} in the last {} minutes, each with its profile. A signup that was refused leaves no trace here: rollcall probe.\n",
+            "\n{} in the last {} minutes, each with its profile. {}.\n",
             counted(report.signups_count.unwrap_or(0), "signup"),
-            report.window.minutes
+            report.window.minutes,
+            proof(report.evidence.as_ref(), report.check_time).map_or_else(
+                || "A signup that was refused leaves no row: rollcall probe".to_owned(),
+                |(name, value)| format!("{name}: {value}")
+            )
         );
         return text;
     }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::doctor::Examination;
 use super::health::SignupHealth;
 use super::next_signup::{self, AboutSignups, Evidence};
+use super::side_tables::SideTable;
 use super::{AuditLog, UserCounts};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
@@ -59,6 +60,8 @@ pub struct Diagnosis {
     pub recent_errors: Option<Vec<RecentError>>,
     /// What has shown that signups get their profiles.
     pub evidence: Option<Evidence>,
+    /// The other tables that a signup writes, and who has no row there. See [`super::side_tables`].
+    pub side_tables: Option<Vec<SideTable>>,
 }
 
 impl AboutSignups for Diagnosis {
@@ -128,6 +131,7 @@ impl Diagnosis {
                     signup_trigger: Some(examination.signup_trigger),
                     recent_errors: Some(recent_errors),
                     evidence: None,
+                    side_tables: None,
                 })
             })
             .await
@@ -154,6 +158,7 @@ impl Diagnosis {
             signup_trigger: None,
             recent_errors: None,
             evidence: None,
+            side_tables: None,
         }
     }
 }

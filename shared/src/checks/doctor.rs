@@ -3,7 +3,7 @@
 //! A check is a query of six columns (severity, summary, meaning, evidence, next_step, fix) with one row a finding, in
 //! `doctor/<id>.sql`. Before it stand the common table expressions of `doctor/prelude/`, which read the catalog and the
 //! text of functions once for all checks. The role that connects needs rights to nothing but the few functions of
-//! `migrations/20261127000550_rollcall_doctor.sql`, which answer what stands in rows.
+//! `migrations/20261127000400_rollcall_checks.sql` that answer what stands in rows.
 
 use std::sync::LazyLock;
 use std::time::Duration;

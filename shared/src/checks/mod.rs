@@ -10,6 +10,7 @@ pub mod mismatches;
 pub mod next_signup;
 pub mod probe;
 pub mod recent;
+pub mod side_tables;
 pub mod verification;
 
 mod counts;

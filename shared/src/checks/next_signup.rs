@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use super::probe::{ProbeOutcome, ProbeReport};
 use crate::database::{Database, Queries, column};
@@ -123,6 +124,9 @@ pub struct Evidence {
     pub probed_at: Option<Timestamp>,
     /// The other tables that a signup was seen to write, each with its column that holds the user's id.
     pub side_tables: BTreeMap<String, String>,
+    /// Of the newest users, those whose signup wrote their profile on this path. Not kept.
+    #[serde(skip)]
+    pub on_this_path: Vec<Uuid>,
 }
 
 impl Evidence {
@@ -134,6 +138,7 @@ impl Evidence {
             proved_by: None,
             probed_at: None,
             side_tables: BTreeMap::new(),
+            on_this_path: Vec::new(),
         }
     }
 
@@ -217,15 +222,18 @@ impl NextSignup {
             }),
             None => None,
         };
+        let is_remembered = kept.is_some();
+        let mut evidence = weigh(
+            kept,
+            column(&row, "path")?,
+            column(&row, "newest_signup")?,
+            column(&row, "newest_on_this_path")?,
+            now,
+        );
+        evidence.on_this_path = column(&row, "on_this_path")?;
         Ok(Self {
-            is_remembered: kept.is_some(),
-            evidence: weigh(
-                kept,
-                column(&row, "path")?,
-                column(&row, "newest_signup")?,
-                column(&row, "newest_on_this_path")?,
-                now,
-            ),
+            evidence,
+            is_remembered,
             now,
             pace,
             replica_age: column(&row, "replica_age")?,

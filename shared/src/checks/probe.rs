@@ -25,7 +25,9 @@ const DISCARDED: &str = "RC002";
 const LIMIT_OF_ALL: Duration = Duration::from_secs(15);
 
 /// Checks of the doctor that see what the probe cannot: it runs as the owner of Rollcall's functions.
-const RIGHTS: [&str; 3] = [
+const RIGHTS: [&str; 5] = [
+    "triggers_skipped_by_role",
+    "signup_function_search_path",
     "signup_function_runs_as_caller",
     "signup_function_lacks_schema",
     "row_level_security_blocks_signup",
@@ -261,7 +263,7 @@ async fn probe(queries: &Queries<'_>, kind: &str) -> Result<ProbedSignup> {
     let row = queries
         .row(
             "select p.outcome, p.code, p.constraint_name, p.column_name, coalesce(p.wrong_columns, '{}') as wrong_columns,
-               p.tables_written, p.failed_functions, p.is_in_use, p.step, coalesce(p.later, '{}') as later,
+               p.tables_written, coalesce(p.failed_functions, '{}') as failed_functions, p.is_in_use, p.step, coalesce(p.later, '{}') as later,
                coalesce(p.side_tables, '{}') as side_tables
              from rollcall.probe_signup($1) p",
             &[(&kind, Type::TEXT)],

@@ -84,7 +84,7 @@ kept as materialized (
 )
 select
   now() as check_time, p.id as path, k.evidence,
-  s.newest as newest_signup, s.newest_on_this_path,
+  s.newest as newest_signup, s.newest_on_this_path, s.on_this_path,
   r.minutes, r.days, extract(epoch from r.longest_pause)::float8 as longest_pause, r.newest as newest_minute, r.stopped_below::float8 as stopped_below,
   case
     when not pg_is_in_recovery() then null
@@ -97,7 +97,9 @@ cross join lateral (
   select
     max(n.signed_up_at) as newest,
     -- written later than the newest part of the path
-    max(n.signed_up_at) filter (where n.is_of_signup and n.transactions_ago < p.changed_transactions_ago) as newest_on_this_path
+    max(n.signed_up_at) filter (where y.is_on_this_path) as newest_on_this_path,
+    coalesce(array_agg(n.user_id) filter (where y.is_on_this_path), '{}') as on_this_path
   from rollcall.newest_with_profile() n
+  cross join lateral (select n.is_of_signup and n.transactions_ago < p.changed_transactions_ago as is_on_this_path) y
 ) s
 left join lateral (select x.* from rollcall.signup_pace() x where $1::boolean) r on true
