@@ -59,7 +59,9 @@ def environment_is_complete_and_holds_no_secret(template: dict) -> Iterator[str]
         "HealthCheckFunction": {
             "ALERT_TOPIC_ARN": {"Ref": "AlertTopic"}, "PROBE": {"Ref": "ProbeSignups"}, **limits("HealthCheck")
         },
-        "RecentIssuesFunction": {"CRITICAL_TOPIC_ARN": {"Ref": "CriticalTopic"}, **limits("RecentIssues")},
+        "RecentIssuesFunction": {
+            "CRITICAL_TOPIC_ARN": {"Ref": "CriticalTopic"}, "PROBE": {"Ref": "ProbeSignups"}, **limits("RecentIssues")
+        },
         "BackfillFunction": {},
         "DashboardFunction": {"DASHBOARD_FRAME_ANCESTORS": {"Ref": "DashboardFrameAncestors"}},
     }

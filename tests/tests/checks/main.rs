@@ -3,6 +3,7 @@
 mod audit_payloads;
 mod blindness;
 mod look;
+mod next_signup;
 mod probe;
 mod recent_window;
 mod signup_flows;

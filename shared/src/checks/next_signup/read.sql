@@ -46,10 +46,10 @@ parts (part, written_by) as materialized (
   from pg_catalog.pg_type y
   where y.typtype in ('d', 'e') and y.oid in (select a.atttypid from pg_catalog.pg_attribute a join tables t on t.oid = a.attrelid)
   union all
-  -- whatever else functions name: sequences, views, helper functions' schemas
+  -- whatever else functions name
   select format('sequence %s', c.oid), c.xmin
   from pg_catalog.pg_class c
-  where c.relkind in ('S', 'v', 'm') and c.relnamespace = any ((select rollcall.application_schemas())::oid[])
+  where c.relkind = 'S' and c.relnamespace = any ((select rollcall.application_schemas())::oid[])
   union all
   select format('schema %s', n.oid), n.xmin
   from pg_catalog.pg_namespace n
