@@ -1,8 +1,12 @@
 //! Findings: what a check has to say, each with a stable id and the next step. Made by pure functions from counts;
 //! none holds a value of a row.
 
+mod replay;
+
 use jiff::SignedDuration;
 use serde::Serialize;
+
+pub use replay::replayed;
 
 use crate::checks::side_tables::SideTable;
 use crate::error::{Error, Result};

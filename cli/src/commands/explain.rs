@@ -10,7 +10,7 @@ use super::payload;
 use crate::arguments::{ExplainArguments, UserName};
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{JsonReport, Output, verdict_and_findings};
+use crate::output::{JsonReport, Output, verdict_and_findings_in_full};
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(
@@ -91,6 +91,7 @@ fn json<'a>(report: &'a Explanation, output: &Output) -> JsonReport<'a, Value> {
             "phone_only": facts.phone_only,
             "audit_log": facts.audit_log,
             "failure": facts.failure,
+            "replay": report.replay,
             "timeline": timeline,
         }),
     }
@@ -98,7 +99,7 @@ fn json<'a>(report: &'a Explanation, output: &Output) -> JsonReport<'a, Value> {
 
 fn text(report: &Explanation, output: &Output) -> String {
     let facts = &report.facts;
-    let mut text = verdict_and_findings(report.verdict, &report.findings);
+    let mut text = verdict_and_findings_in_full(report.verdict, &report.findings);
     let yes_no = |yes| if yes { "yes" } else { "no" }.to_owned();
     text += "\n";
     text += &table::of_facts([

@@ -1,6 +1,8 @@
 //! One user, from every source: what happened, what is wrong, what to do.
 
+mod handlers;
 mod record;
+mod replay;
 
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use self::record::Record;
+pub use self::replay::{Replay, ReplayError, ReplayOutcome};
 use super::events::EventPayload;
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
@@ -106,6 +109,8 @@ pub struct Explanation {
     pub facts: UserFacts,
     /// What happened, oldest first, the newest 200 entries.
     pub timeline: Vec<TimelineEntry>,
+    /// What came of replaying the signup of a user who has no profile and must have one; none for others.
+    pub replay: Option<Replay>,
 }
 
 /// The users who have an e-mail address or a phone number, at most 10: several where single sign-on is in use.
@@ -128,7 +133,7 @@ pub async fn users_by_contact(database: &mut Database, contact: &str) -> Result<
         .await
 }
 
-/// Explains one user.
+/// Explains one user. Where they have no profile and must have one, their signup is replayed and rolled back.
 ///
 /// # Errors
 /// What the database refuses.
@@ -146,18 +151,31 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<Explanati
         .await?;
     let facts = record.facts(Timestamp::now());
     let timeline = record.timeline();
-    let findings = conclude(&facts, !timeline.is_empty());
+    let replay = if facts.is_missing() {
+        Some(replay::replay(database, user_id).await)
+    } else {
+        None
+    };
+    let findings = conclude(&facts, !timeline.is_empty(), replay.as_ref());
     Ok(Explanation {
         verdict: Verdict::from_findings(&findings),
         findings,
         user_id,
         facts,
         timeline,
+        replay,
     })
 }
 
+impl UserFacts {
+    /// Whether they must have a profile by now, and have none.
+    fn is_missing(&self) -> bool {
+        self.is_user && self.is_expected && !self.has_profile && !self.is_in_grace
+    }
+}
+
 /// What the facts mean.
-fn conclude(facts: &UserFacts, is_on_record: bool) -> Vec<Finding> {
+fn conclude(facts: &UserFacts, is_on_record: bool, replay: Option<&Replay>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !facts.is_user {
         findings.push(if !is_on_record {
@@ -177,7 +195,7 @@ fn conclude(facts: &UserFacts, is_on_record: bool) -> Vec<Finding> {
     } else if !facts.has_profile && facts.is_in_grace {
         findings.push(finding::profile_may_still_come());
     } else if !facts.has_profile {
-        findings.push(finding::missing_profiles(1));
+        findings.push(missing(replay));
         findings.extend(facts.failure.as_ref().map(|failure| {
             finding::profile_refused(
                 &failure.sqlstate,
@@ -186,6 +204,7 @@ fn conclude(facts: &UserFacts, is_on_record: bool) -> Vec<Finding> {
                 &failure.functions,
             )
         }));
+        findings.extend(replay.map(finding::replayed));
     } else if facts.email_differs {
         findings.push(finding::email_mismatches(1));
     }
@@ -193,6 +212,22 @@ fn conclude(facts: &UserFacts, is_on_record: bool) -> Vec<Finding> {
         findings.push(finding::user_banned());
     }
     findings
+}
+
+/// That there is no profile. Where the signup said why, a repair is not the first step.
+fn missing(replay: Option<&Replay>) -> Finding {
+    let mut missing = finding::missing_profiles(1);
+    let next_step = match replay.map(|replay| replay.outcome) {
+        Some(ReplayOutcome::Refused | ReplayOutcome::Swallowed) => {
+            "Why is said below; a repair may fail on the same. See what it would do: rollcall backfill."
+        }
+        Some(ReplayOutcome::LeftOut) => {
+            "Whether that is meant is asked below. See what a repair would do: rollcall backfill."
+        }
+        _ => return missing,
+    };
+    next_step.clone_into(&mut missing.next_step);
+    missing
 }
 
 #[cfg(test)]
@@ -221,7 +256,7 @@ mod tests {
     }
 
     fn ids(facts: &UserFacts, is_on_record: bool) -> (Verdict, Vec<&'static str>) {
-        let findings = conclude(facts, is_on_record);
+        let findings = conclude(facts, is_on_record, None);
         (
             Verdict::from_findings(&findings),
             findings.iter().map(|finding| finding.id).collect(),
