@@ -89,7 +89,7 @@ pub(crate) enum DatabaseCommand {
     Verify,
     /// What is on record between a user's signup and profile
     Events(EventsArguments),
-    /// One user's timeline from every source, what is wrong, and what to do
+    /// One user's timeline from every source, why there is no profile, and what to do
     Explain(ExplainArguments),
     /// Serve a page of all this on 127.0.0.1 until Ctrl-C; with --format json its data, once
     Dashboard(DashboardArguments),

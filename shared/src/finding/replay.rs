@@ -106,7 +106,7 @@ fn not_replayed(reasons: &[String]) -> Finding {
         "signup_not_replayed",
         Severity::Info,
         format!(
-            "this user's signup was not replayed, which would say why: {}",
+            "this user's signup was not replayed: {}",
             reasons.join("; ")
         ),
         "Find the cause in the catalog: rollcall doctor.",

@@ -88,7 +88,7 @@ fn reports(user: &str) -> Vec<Vec<&str>> {
 }
 
 /// Reports that try what a signup or a repair would do, in a transaction that is rolled back: they lock what a signup locks.
-const TRIES: [&str; 3] = ["probe", "draft", "backfill"];
+const TRIES: [&str; 4] = ["probe", "draft", "backfill", "explain"];
 
 fn tries(report: &[&str]) -> bool {
     report.iter().any(|word| TRIES.contains(word))

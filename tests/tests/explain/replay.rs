@@ -489,7 +489,7 @@ fn unwrapped(finished: &Finished) -> String {
 }
 
 #[tokio::test]
-async fn it_reads_well_at_80_columns() -> Result<()> {
+async fn it_reads_well() -> Result<()> {
     let project = Project::watched().await?;
     project
         .connect()
@@ -500,27 +500,97 @@ async fn it_reads_well_at_80_columns() -> Result<()> {
         .await?;
     let missed = sign_up(&project).await?;
     let shown = explain(&project, &[&missed.to_string()]).await?;
-    let (findings, _) = shown
+    let findings = shown
         .stdout
-        .split_once("\nuser")
+        .split_once("Verdict")
+        .and_then(|(_, text)| text.split_once("\n\n┌"))
+        .map(|(findings, _)| findings)
         .with_context(|| shown.to_string())?;
     assert_eq!(
         findings,
-        "Verdict: inconsistent
+        ": inconsistent
 
 critical missing_profiles: 1 user without a profile
-    Why is said below; a repair may fail on the same. See what it would do:
-    rollcall backfill.
+    Why is said below; a repair may fail on the same. See what it would do: rollcall backfill.
 
-warning signup_hides_error: the application's code hides the error that leaves
-this user without a profile: a schema that it names does not exist (SQLSTATE
-3F000) in public.after_profile()
+warning signup_hides_error: the application's code hides the error that leaves this user without a
+profile: a schema that it names does not exist (SQLSTATE 3F000) in public.after_profile()
     This user's signup was replayed through your own triggers, and rolled back.
       seen: called by public.handle_new_user()
       seen: caught in public.handle_new_user()
-    Fix that; what the catalog shows of it: rollcall doctor. Then see what a
-    repair would do: rollcall backfill --replay.
-"
+    Fix that; what the catalog shows of it: rollcall doctor. Then see what a repair would do:
+    rollcall backfill --replay."
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lock_that_the_code_hides_says_nothing_of_the_user() -> Result<()> {
+    let project = Project::watched().await?;
+    project
+        .connect()
+        .await?
+        .batch_execute(
+            &("create table public.journal (id uuid);".to_owned()
+                + &swallowing()
+                + &on_profiles("insert into public.journal (id) values (new.id);")),
+        )
+        .await?;
+    add_missing(&project, 1, 1, &[]).await?;
+    let mut holder = project.connect().await?;
+    let transaction = holder.transaction().await?;
+    transaction
+        .batch_execute("lock table public.journal in exclusive mode")
+        .await?;
+    let (finding, _) = replayed(&project, user(1)).await?;
+    assert_eq!(finding["id"], "signup_not_replayed");
+    ensure!(
+        summary(&finding).contains("another transaction is in the way"),
+        "{finding}"
+    );
+    transaction.rollback().await?;
+    let (finding, _) = replayed(&project, user(1)).await?;
+    assert_eq!(finding["id"], "signup_would_succeed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handler_that_is_right_to_catch_goes_on_as_it_would() -> Result<()> {
+    let project = Project::watched().await?;
+    project
+        .connect()
+        .await?
+        .batch_execute(
+            &("alter table public.profiles add handle text unique, add constraint short check (length(handle) < 3);
+               insert into auth.users (id, email) values (gen_random_uuid(), 'first@example.com');
+               update public.profiles set handle = 'a';"
+                .to_owned()
+                + &signup(
+                    "declare n integer := 0;
+                     begin
+                       loop
+                         begin
+                           insert into public.profiles (id, email, handle)
+                           values (new.id, new.email, repeat('a', 1 + n * 9));
+                           exit;
+                         exception when unique_violation then n := n + 1;
+                         end;
+                       end loop;
+                       return new;
+                     exception when others then return new;
+                     end",
+                )),
+        )
+        .await?;
+    let missed = sign_up(&project).await?;
+    let (finding, replay) = replayed(&project, missed).await?;
+    // it went on after the first of them
+    let codes: Vec<&str> = replay["errors"]
+        .as_array()
+        .context("errors")?
+        .iter()
+        .filter_map(|error| error["sqlstate"].as_str())
+        .collect();
+    assert_eq!(codes, ["23514", "23505"], "{finding}");
     Ok(())
 }

@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// How many caught errors are reported; a loop that tries again catches the same one many times.
 const MAX_ERRORS: usize = 5;
 
+const IN_THE_WAY: &str = "another transaction is in the way; try again";
+
 /// What came of a replay. Nothing was changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Replay {
@@ -69,14 +71,43 @@ pub struct ReplayError {
     #[serde(default)]
     pub caught_in: Option<String>,
     /// Whether it names the profile table.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub is_about_profile: bool,
+    /// Whether a `raise` of the application's raised it.
+    #[serde(default, skip_serializing)]
+    is_raised: bool,
+    /// Whether a handler raised it for the error before it.
+    #[serde(skip)]
+    is_reworded: bool,
 }
 
-/// The row of `may_replay.sql`, `replayed_code.sql` and both answers of `rollcall.replay_signup()`.
+impl ReplayError {
+    /// Whether both are one error that was caught twice.
+    fn is_same(&self, other: &Self) -> bool {
+        (
+            &self.sqlstate,
+            &self.constraint,
+            &self.column,
+            &self.functions,
+        ) == (
+            &other.sqlstate,
+            &other.constraint,
+            &other.column,
+            &other.functions,
+        )
+    }
+
+    /// Another transaction was in the way, which says nothing of the user.
+    fn is_lock(&self) -> bool {
+        self.sqlstate == "55P03" || self.sqlstate.starts_with("40")
+    }
+}
+
+/// What was read and tried.
 struct Tried {
     code: Code,
     first: Answer,
+    /// Of a second try, with copies of functions that note what they catch.
     noted: Option<Answer>,
     unread: Vec<String>,
 }
@@ -203,20 +234,27 @@ fn document<T: serde::de::DeserializeOwned>(row: &tokio_postgres::Row, name: &st
     serde_json::from_value(column(row, name)?).map_err(|_| Error::UnexpectedAnswer)
 }
 
-/// The errors that copies of functions noted, each once, those that name the profile table first.
+/// The errors that copies of functions noted, each once, the likeliest cause first: of those that name the profile table
+/// the last, since code went on after the others, and rather the error itself than the words that a handler put on it.
 fn swallowed(notices: &[String]) -> Vec<ReplayError> {
     let mut errors: Vec<ReplayError> = Vec::new();
     for notice in notices {
-        let error = notice
+        let Some(mut error) = notice
             .strip_prefix("swallowed ")
-            .and_then(|document| serde_json::from_str(document).ok());
-        if let Some(error) = error
-            && !errors.contains(&error)
-        {
-            errors.push(error);
-        }
+            .and_then(|document| serde_json::from_str::<ReplayError>(document).ok())
+        else {
+            continue;
+        };
+        error.is_reworded = error.is_raised
+            && errors
+                .last()
+                .is_some_and(|last| last.caught_in.as_ref() == error.functions.first());
+        // raised again as it was, or met again in a loop: who caught it last, hid it
+        errors.retain(|earlier| !earlier.is_same(&error));
+        errors.push(error);
     }
-    errors.sort_by_key(|error| !error.is_about_profile);
+    errors.reverse();
+    errors.sort_by_key(|error| (!error.is_about_profile, error.is_reworded));
     errors.truncate(MAX_ERRORS);
     errors
 }
@@ -242,17 +280,28 @@ fn concluded(tried: Tried, swallowed: Vec<ReplayError>) -> Replay {
         noted,
         mut unread,
     } = tried;
-    let last = noted.unwrap_or(first);
+    let last = match noted {
+        // it did not before: the copies are to blame
+        Some(noted) if noted.outcome == Outcome::Failed => {
+            unread = code
+                .catching
+                .into_iter()
+                .map(|function| function.name)
+                .collect();
+            first
+        }
+        noted => noted.unwrap_or(first),
+    };
     unread.extend(last.unread);
+    let is_locked = swallowed.first().is_some_and(ReplayError::is_lock);
     let (outcome, errors) = match last.outcome {
         Outcome::Gone => {
             return not_tried(vec![
                 "meanwhile the user has a profile, or is gone".to_owned(),
             ]);
         }
-        Outcome::Locked => {
-            return not_tried(vec!["another transaction is in the way".to_owned()]);
-        }
+        Outcome::Locked => return not_tried(vec![IN_THE_WAY.to_owned()]),
+        Outcome::Nothing if is_locked => return not_tried(vec![IN_THE_WAY.to_owned()]),
         Outcome::Created => (ReplayOutcome::Created, Vec::new()),
         Outcome::Failed => (ReplayOutcome::Refused, last.error.into_iter().collect()),
         Outcome::Nothing if !swallowed.is_empty() => (ReplayOutcome::Swallowed, swallowed),

@@ -11,7 +11,8 @@ begin
   raise notice 'rollcall: swallowed %', jsonb_build_object(
     'sqlstate', p_sqlstate, 'constraint', rollcall.known_name(p_constraint), 'column', rollcall.known_name(p_column),
     'functions', rollcall.known_functions(p_context), 'reason', rollcall.failure_text(p_sqlstate, null, null),
-    'caught_in', (rollcall.known_functions(stack))[2], 'is_about_profile', (
+    'caught_in', (rollcall.known_functions(stack))[2], 'is_raised', p_context ~ '^PL/pgSQL function [^\n]* at RAISE(\n|$)',
+    'is_about_profile', (
       select strpos(lower(p_text), lower(c.relname)) > 0
       from rollcall.settings s join pg_class c on c.oid = to_regclass(s.target_table)));
   return p_sqlstate;
