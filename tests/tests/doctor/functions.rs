@@ -538,7 +538,9 @@ async fn signup_function_hides_errors() -> Result<()> {
     let report = examine(&project).await?;
     ensure!(
         report.findings.iter().any(|finding| {
-            finding.id == "signup_function_hides_errors" && finding.severity == Severity::Warning
+            finding.id == "signup_function_hides_errors"
+                && finding.severity == Severity::Warning
+                && finding.next_step.contains("rollcall explain USER")
         }),
         "{report:#?}"
     );

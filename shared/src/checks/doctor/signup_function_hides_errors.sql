@@ -4,7 +4,8 @@ select
   format('the function %s hides every error', e.function_name),
   'When the profile cannot be made, the user signs up without one, and neither Supabase Auth''s logs nor an event says why.',
   array['exception when others, and no error is raised again'] || min(e.way),
-  'Keep the error''s SQLSTATE where you look for it. Whether it works now for those who are missing: rollcall backfill --replay, which changes nothing.',
+  'Keep the error''s SQLSTATE where you look for it.'
+    || case when f.missing > 0 then ' What it hides now, for one who is missing: rollcall explain USER; ids: rollcall mismatches.' else '' end,
   null
 from examined e
 cross join facts f
