@@ -594,3 +594,60 @@ async fn a_handler_that_is_right_to_catch_goes_on_as_it_would() -> Result<()> {
     assert_eq!(codes, ["23514", "23505"], "{finding}");
     Ok(())
 }
+
+#[tokio::test]
+async fn nothing_that_an_error_quotes_is_repeated() -> Result<()> {
+    let quoting = "raise exception 'rollcall: %', new.email using errcode = 'XY001', detail = new.email, hint = new.email,
+        constraint = new.email, column = new.email, table = new.email, schema = new.email, datatype = new.email;";
+    for (body, id) in [
+        (
+            format!("begin {quoting} return new; end"),
+            "signup_refuses_user",
+        ),
+        (
+            format!(
+                "begin {quoting} return new;
+                 exception when others then raise warning 'rollcall: %', sqlerrm; return new; end"
+            ),
+            "signup_hides_error",
+        ),
+    ] {
+        let project = Project::watched().await?;
+        project
+            .connect()
+            .await?
+            .batch_execute(&signup(&body))
+            .await?;
+        add_missing(&project, 1, 1, &[]).await?;
+        for format in ["json", "table"] {
+            let finished = explain(&project, &[&user(1).to_string(), "--format", format]).await?;
+            ensure!(finished.stdout.contains(id), "{finished}");
+            ensure!(finished.stdout.contains("XY001"), "{finished}");
+            ensure!(!finished.to_string().contains("user1@"), "{finished}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_runs_with_the_rights_of_supabase_auth_is_not_promised() -> Result<()> {
+    let project = Project::watched().await?;
+    project
+        .connect()
+        .await?
+        .batch_execute("alter function public.handle_new_user() security invoker")
+        .await?;
+    add_missing(&project, 1, 1, &[]).await?;
+    let (finding, replay) = replayed(&project, user(1)).await?;
+    assert_eq!(
+        (&finding["id"], &replay["role"]),
+        (&json!("signup_would_succeed"), &json!("postgres"))
+    );
+    ensure!(
+        finding["meaning"]
+            .to_string()
+            .contains("The replay ran as postgres"),
+        "{finding}"
+    );
+    Ok(())
+}

@@ -10,13 +10,17 @@ code as materialized (
   join pg_language l on l.oid = p.prolang
 )
 select jsonb_build_object(
-  'role', current_user,
+  -- what makes a replay belongs to it
+  'role', (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'rollcall'),
   'auth_role', (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = to_regclass('auth.users')),
   'beyond_rollback', array(select b from rollcall.beyond_rollback() b order by b),
   'triggers', array(
     select format('trigger %s runs %s()', quote_ident(r.trigger_name), r.function_name) from rollcall.replay_triggers() r where r.skipped is null),
   -- with the rights of the one who signs up, which a replay has not
-  'as_caller', array(select c.name from code c where not c.prosecdef order by 1),
+  'as_caller', array(
+    select c.name from code c
+    where not c.prosecdef and exists (select from pg_trigger g where g.tgfoid = c.oid and g.tgrelid = to_regclass('auth.users'))
+    order by 1),
   'catching', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'function_id', c.oid::text, 'name', c.name, 'source', c.prosrc, 'is_open', c.is_open) order by c.oid), '[]')
