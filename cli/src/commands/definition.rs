@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::arguments::{DefinitionAction, DefinitionArguments, Format};
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, verdict_and_findings_in_full};
 use crate::table::{self, moment};
 
 pub(crate) async fn run(
@@ -182,7 +182,7 @@ async fn check(session: &mut Session, output: &Output) -> anyhow::Result<Exit> {
     {
         Ok(comparison) => {
             output.data(&comparison, || check_text(&comparison))?;
-            Ok(Exit::Success)
+            Ok(comparison.verdict.into())
         }
         Err(error) => output.blind(&error),
     }
@@ -192,6 +192,7 @@ fn check_text(comparison: &Comparison) -> String {
     if comparison.kinds.is_empty() {
         return "There are no users yet, so there is nothing to compare.\n".to_owned();
     }
+    let verdict = verdict_and_findings_in_full(comparison.verdict, &comparison.findings);
     let kinds = table::with_head(
         [
             "kind of user",
@@ -233,7 +234,7 @@ fn check_text(comparison: &Comparison) -> String {
         }),
     );
     format!(
-        "{kinds}\nProfiles there are, against what a repair would create:\n{columns}\n\
+        "{verdict}\n{kinds}\nProfiles there are, against what a repair would create:\n{columns}\n\
          Other values are no fault where users may edit them. A repair changes no profile that is there.\n"
     )
 }

@@ -1,17 +1,28 @@
 //! The definition against the rows there are: column by column, kind of user by kind of user. Counts only.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::database::{Database, column};
 use crate::error::Result;
+use crate::finding::{self, Finding};
+use crate::verdict::Verdict;
+use crate::wording::counted;
+
+/// Fewer profiles say nothing about a definition.
+const ENOUGH: i64 = 5;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// How the definition compares with the rows there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Comparison {
+    /// The conclusion: `unknown` where the definition expects nobody and profiles exist.
+    pub verdict: Verdict,
+    /// What led to it.
+    pub findings: Vec<Finding>,
     /// Every kind of user that exists, in the order email, phone, sso, anonymous, other.
     pub kinds: Vec<KindComparison>,
 }
@@ -82,7 +93,117 @@ pub async fn check(database: &mut Database) -> Result<Comparison> {
                     });
                 }
             }
-            Ok(Comparison { kinds })
+            let findings = judge(&kinds);
+            Ok(Comparison {
+                verdict: Verdict::from_findings(&findings),
+                findings,
+                kinds,
+            })
         })
         .await
+}
+
+/// Whether the rows bear the definition out: half of the profiles must have the values that a repair would give them, and
+/// half of the users of a kind a profile where one is expected, and none where none is.
+fn judge(kinds: &[KindComparison]) -> Vec<Finding> {
+    let sum = |of: fn(&KindComparison) -> i64| kinds.iter().map(of).sum::<i64>();
+    let profiles = sum(|kind| kind.with_profile + kind.unexpected);
+    if sum(|kind| kind.expected) == 0 && profiles > 0 {
+        return vec![finding::definition_expects_nobody(profiles)];
+    }
+    let is_little = |part: i64, whole: i64| whole >= ENOUGH && part * 2 < whole;
+    let mut unexplained = Vec::new();
+    let compared = sum(|kind| kind.with_profile);
+    let mut columns: BTreeMap<&str, i64> = BTreeMap::new();
+    for shares in kinds.iter().flat_map(|kind| &kind.columns) {
+        *columns.entry(&shares.column).or_default() += shares.same;
+    }
+    for (column, same) in columns {
+        if is_little(same, compared) {
+            unexplained.push(format!(
+                "column {column}: {same} of {} with the value that a repair would create",
+                counted(compared, "profile")
+            ));
+        }
+    }
+    for kind in kinds {
+        let name = &kind.kind;
+        if is_little(kind.with_profile, kind.expected) {
+            unexplained.push(format!(
+                "kind {name}: {} of {} who must have a profile with one",
+                kind.with_profile,
+                counted(kind.expected, "user")
+            ));
+        }
+        let not_expected = kind.users - kind.expected;
+        if is_little(not_expected - kind.unexpected, not_expected) {
+            unexplained.push(format!(
+                "kind {name}: {} of {} who need no profile with one all the same",
+                kind.unexpected,
+                counted(not_expected, "user")
+            ));
+        }
+    }
+    if unexplained.is_empty() {
+        Vec::new()
+    } else {
+        vec![finding::definition_explains_little(unexplained)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(
+        users: i64,
+        expected: i64,
+        with_profile: i64,
+        unexpected: i64,
+        same: i64,
+    ) -> KindComparison {
+        KindComparison {
+            kind: "email".to_owned(),
+            users,
+            expected,
+            with_profile,
+            unexpected,
+            columns: vec![Shares {
+                column: "name".to_owned(),
+                same,
+                only_profile: 0,
+                only_definition: 0,
+                other: with_profile - same,
+            }],
+        }
+    }
+
+    fn ids(kind: KindComparison) -> Vec<&'static str> {
+        judge(&[kind]).iter().map(|finding| finding.id).collect()
+    }
+
+    #[test]
+    fn a_definition_that_the_rows_bear_out_has_no_finding() {
+        assert!(judge(&[]).is_empty());
+        assert!(ids(kind(10, 10, 9, 0, 5)).is_empty());
+        assert!(ids(kind(10, 4, 4, 1, 0)).is_empty(), "too few to tell");
+    }
+
+    #[test]
+    fn one_that_explains_little_is_a_finding() {
+        for odd in [
+            kind(10, 10, 9, 0, 4),
+            kind(10, 10, 4, 0, 4),
+            kind(10, 4, 4, 4, 4),
+        ] {
+            assert_eq!(ids(odd), ["definition_explains_little"]);
+        }
+    }
+
+    #[test]
+    fn one_that_expects_nobody_is_a_finding_where_profiles_exist() {
+        let found = judge(&[kind(10, 0, 0, 3, 0)]);
+        assert_eq!(Verdict::from_findings(&found), Verdict::Unknown);
+        assert!(ids(kind(10, 0, 0, 0, 0)).is_empty());
+    }
 }
