@@ -4,6 +4,7 @@ mod audit_payloads;
 mod blindness;
 mod look;
 mod next_signup;
+mod no_false_alarm;
 mod probe;
 mod recent_window;
 mod signup_flows;
