@@ -31,10 +31,9 @@ comment on function rollcall.fires_at_signup(oid) is 'Whether a signup or its co
 
 create or replace function rollcall.signup_code(p_scope text default 'signup')
 returns table (kind text, object_id oid, source text)
-language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
   with recursive functions as materialized (
-    select
-      p.oid, lower(p.proname) as name,
+    select p.oid, lower(p.proname) as name,
       '\m' || regexp_replace(p.proname, '(\W)', '\\\1', 'g') || '"?\s*\(' as is_called,
       regexp_replace(regexp_replace(
         coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), '/\*.*?\*/', ' ', 'g'), '--[^\n]*', ' ', 'g') collate "C" as source,
@@ -45,8 +44,7 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
         or exists (select from pg_trigger g where g.tgfoid = p.oid and not g.tgisinternal))
   ),
   tables as materialized (
-    select
-      c.oid, lower(c.relname) as name,
+    select c.oid, lower(c.relname) as name,
       '\m(into|update|from)\s+(only\s+)?("?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(c.relname, '(\W)', '\\\1', 'g') || '"?(\W|$)'
         as is_written
     from pg_class c
@@ -98,7 +96,7 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
         or (code.kind = 'table' and code.source = '' and t.oid = code.object_id)
     ) x
   )
-  select c.kind, c.object_id, c.source from code c
+  select c.kind, c.object_id, c.source from rollcall.refuse_api_roles(), code c
 $$;
 comment on function rollcall.signup_code(text) is
   'What a signup runs, as far as texts tell: the functions of its triggers, what they call, the tables they write (source: defaults and checks), and the triggers of those. later: what sign-ins, changes of the address and deletions run as well. profile: what an insert into the profile table runs. all: with disabled triggers and trigger functions that no trigger uses.';

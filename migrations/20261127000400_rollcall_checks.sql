@@ -43,8 +43,7 @@ begin
      wanted as (select count(*) as users from (' || s.query || ') e),
      everybody as (select count(*) as users, count(*) filter (where u.deleted_at is not null) as soft_deleted from auth.users u),
      lost as (
-       select
-         count(*) as users, count(*) filter (where not m.is_in_grace) as missing,
+       select count(*) as users, count(*) filter (where not m.is_in_grace) as missing,
          count(*) filter (where not m.is_in_grace and (m.person ->> ''is_anonymous'')::boolean) as anonymous,
          count(*) filter (where not m.is_in_grace and m.person ->> ''email'' is null and m.person ->> ''phone'' is not null) as phone,
          count(*) filter (where not m.is_in_grace and (m.person ->> ''is_sso_user'')::boolean) as sso,
@@ -52,8 +51,7 @@ begin
            and not coalesce((m.person ->> ''is_anonymous'')::boolean, false)) as unconfirmed
        from missing m
      )
-     select
-       v.users, v.soft_deleted, w.users, (select count(*) from ' || s.target_table || '), w.users - l.users, l.missing,
+     select v.users, v.soft_deleted, w.users, (select count(*) from ' || s.target_table || '), w.users - l.users, l.missing,
        l.anonymous, l.phone, l.sso, l.unconfirmed, (select count(*) from unmatched m where m.user_id is null),
        array(
          select (m.person ->> ''id'')::uuid from missing m where not m.is_in_grace
@@ -126,8 +124,7 @@ begin
     return;
   end if;
   return query
-    select
-      parsed.action,
+    select parsed.action,
       -- an administrator acted on somebody else
       coalesce(about.id, nullif(actor.id, '00000000-0000-0000-0000-000000000000')),
       case when about.id is not null then nullif(parsed.traits ->> 'user_email', '') when parsed.actor_username like '%@%' then parsed.actor_username end,
@@ -190,8 +187,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 begin
   perform rollcall.refuse_api_roles();
   return query
-    select
-      count(*) filter (where l.signed_up),
+    select count(*) filter (where l.signed_up),
       count(*) filter (where l.signed_up and u.id is null),
       count(*) filter (where l.signed_up and l.deleted)
     from (
@@ -277,8 +273,7 @@ begin
        where not exists (select from auth.users u where u.id = l.user_id)
      ),
      listed as (select * from pair union all select * from gone)
-     select
-       w.user_id, case when $3 then l.email end, l.action, l.created_at,
+     select w.user_id, case when $3 then l.email end, l.action, l.created_at,
        u.id, case when $3 then u.email::text end, u.created_at,
        w.profile_id, case when $3 then w.profile_email end, w.profile_created_at, w.status,
        (select count(*) from pair where pair.status = ''auth_only''),
@@ -297,8 +292,7 @@ comment on function rollcall.mismatches(bigint, boolean) is
 create or replace function rollcall.recent_errors(p_limit integer default 10)
 returns table (created_at timestamptz, user_id uuid, kind text, sqlstate text, constraint_name text, column_name text, functions text[])
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select
-    e.created_at, e.user_id, e.kind, e.payload ->> 'sqlstate', e.payload ->> 'constraint', e.payload ->> 'column',
+  select e.created_at, e.user_id, e.kind, e.payload ->> 'sqlstate', e.payload ->> 'constraint', e.payload ->> 'column',
     case when jsonb_typeof(e.payload -> 'functions') = 'array' then array(select jsonb_array_elements_text(e.payload -> 'functions')) else '{}' end
   from rollcall.refuse_api_roles(), rollcall.event e
   where e.kind in ('profile_bootstrap_error', 'profile_backfill_error')

@@ -46,9 +46,9 @@ comment on function rollcall.schema_version() is 'The newest migration that was 
 revoke all on function rollcall.schema_version() from public;
 
 grant execute on function
-  rollcall.acknowledge_message(bigint, uuid, boolean), rollcall.application_schemas(), rollcall.audit_counts(), rollcall.audit_log_state(),
+  rollcall.acknowledge_message(bigint, uuid, boolean), rollcall.audit_counts(), rollcall.audit_log_state(),
   rollcall.beyond_rollback(text, boolean), rollcall.candidate_tables(), rollcall.check_history(text, timestamptz),
-  rollcall.count_missing(timestamptz), rollcall.definition_fault(), rollcall.email_mismatches(), rollcall.fires_at_signup(oid),
+  rollcall.count_missing(timestamptz), rollcall.definition_fault(), rollcall.email_mismatches(),
   rollcall.incident_begin(text), rollcall.incident_record(text, timestamptz, jsonb, jsonb), rollcall.incidents(timestamptz),
   rollcall.is_expected(uuid), rollcall.lease_message(text, uuid, interval), rollcall.mismatches(bigint, boolean), rollcall.missing_among(uuid[]),
   rollcall.newest_with_profile(), rollcall.probe_signup(text), rollcall.recent_errors(integer), rollcall.recent_health(interval),

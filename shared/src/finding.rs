@@ -125,6 +125,20 @@ pub fn definition_expects_nobody(profiles: i64) -> Finding {
     )
 }
 
+/// The rows that are there are not as the definition would make them; `unexplained` are columns and kinds of users.
+pub(crate) fn definition_explains_little(unexplained: Vec<String>) -> Finding {
+    Finding {
+        meaning: Some("A repair would create profiles unlike those that are there, or for others than those who have one.".to_owned()),
+        evidence: unexplained,
+        ..Finding::new(
+            "definition_explains_little",
+            Severity::Warning,
+            "less than half of what is there is as the definition says",
+            "Nothing to do where users edit these values. Else correct the definition (rollcall definition set FILE), or repair by the application's own code: rollcall backfill --replay.",
+        )
+    }
+}
+
 /// A command failed before it could look.
 pub fn failed(message: String) -> Finding {
     not_known(
@@ -316,7 +330,7 @@ pub(crate) fn unproven(may_wait: bool, is_by_rule: bool, reasons: Vec<String>) -
     let meaning = if is_by_rule {
         "A made-up signup was let in by none of your rules, or must have no profile; and nobody has signed up since the signup path last changed."
     } else if reasons.is_empty() {
-        "No signup was tried, and nobody has signed up since the signup path last changed, as far as is known."
+        "No signup could be tried, and nobody has signed up since the signup path last changed, as far as is known."
     } else {
         "No signup was tried, since a signup does what a rollback does not take back; and nobody has signed up since the signup path last changed, as far as is known."
     };

@@ -31,14 +31,17 @@ fn text(report: &RecentReport) -> String {
         return text;
     };
     if issues.is_empty() {
-        text += &format!(
-            "\n{} in the last {} minutes, each with its profile. {}.\n",
-            counted(report.signups_count.unwrap_or(0), "signup"),
-            report.window.minutes,
-            proof(report.evidence.as_ref(), report.check_time).map_or_else(
-                || "A signup that was refused leaves no row: rollcall probe".to_owned(),
-                |(name, value)| format!("{name}: {value}")
-            )
+        let minutes = report.window.minutes;
+        text += &match report.signups_count {
+            Some(signups @ 1..) => format!(
+                "\n{} in the last {minutes} minutes, each with its profile.",
+                counted(signups, "signup")
+            ),
+            _ => format!("\nNobody signed up in the last {minutes} minutes."),
+        };
+        text += &proof(report.evidence.as_ref(), report.check_time).map_or_else(
+            || " A signup that was refused leaves no row: rollcall probe.\n".to_owned(),
+            |(name, value)| format!(" {name}: {value}.\n"),
         );
         return text;
     }

@@ -65,7 +65,7 @@ pub struct Diagnosis {
 }
 
 impl AboutSignups for Diagnosis {
-    const SEES_PAUSES: bool = true;
+    const IS_WHOLE: bool = true;
 
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;

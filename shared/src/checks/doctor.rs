@@ -134,7 +134,7 @@ pub struct DoctorReport {
 }
 
 impl AboutSignups for DoctorReport {
-    const SEES_PAUSES: bool = true;
+    const IS_WHOLE: bool = true;
 
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;

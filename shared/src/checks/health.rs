@@ -41,7 +41,7 @@ pub struct HealthReport {
 }
 
 impl AboutSignups for HealthReport {
-    const SEES_PAUSES: bool = true;
+    const IS_WHOLE: bool = true;
 
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;

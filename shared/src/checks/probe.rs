@@ -15,19 +15,19 @@ use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
 
-/// For one kind of user. A signup takes milliseconds; triggers of the application may wait for locks.
+/// For one kind of user; after twice as long no further one is begun. A signup takes milliseconds; triggers of the
+/// application may wait for locks.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// For all of it.
+pub(super) const LIMIT_OF_ALL: Duration = Duration::from_secs(20);
 
 /// The SQLSTATE of a user whom a trigger discarded.
 const DISCARDED: &str = "RC002";
 
-/// When no further kind is begun.
-const LIMIT_OF_ALL: Duration = Duration::from_secs(15);
-
 /// Checks of the doctor that see what the probe cannot: it runs as the owner of Rollcall's functions.
-const RIGHTS: [&str; 5] = [
+const RIGHTS: [&str; 4] = [
     "triggers_skipped_by_role",
-    "signup_function_search_path",
     "signup_function_runs_as_caller",
     "signup_function_lacks_schema",
     "row_level_security_blocks_signup",
@@ -188,8 +188,16 @@ impl ProbeReport {
     /// # Errors
     /// What the database refuses; [`Self::unknown`] makes a report of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        let (check_time, signups, beyond_rollback, mut findings) =
-            database.try_out(LIMIT_OF_ALL + LIMIT, try_each).await?;
+        database
+            .try_out(LIMIT_OF_ALL, async |queries| {
+                Self::take_in(queries, Self::rights(queries).await?).await
+            })
+            .await
+    }
+
+    /// The same in a transaction that will be rolled back, beside what is known of rights.
+    pub(super) async fn take_in(queries: &Queries<'_>, mut findings: Vec<Finding>) -> Result<Self> {
+        let (check_time, signups, beyond_rollback) = try_each(queries).await?;
         findings.extend(judge(&signups, beyond_rollback));
         Ok(Self {
             verdict: Verdict::from_findings(&findings),
@@ -197,6 +205,23 @@ impl ProbeReport {
             check_time,
             signups: Some(signups),
             not_seen: NOT_SEEN,
+        })
+    }
+
+    /// What the doctor says of rights that a probe cannot see.
+    pub(super) async fn rights(queries: &Queries<'_>) -> Result<Vec<Finding>> {
+        let mut findings = Examination::take(queries)
+            .await?
+            .without_warnings()
+            .findings;
+        findings.retain(|finding| RIGHTS.contains(&finding.id));
+        Ok(findings)
+    }
+
+    /// Whether nothing was tried since another transaction held a lock.
+    pub(super) fn meets_locks_only(&self) -> bool {
+        self.signups.iter().flatten().all(|signup| {
+            signup.outcome != ProbeOutcome::Unknown || signup.sqlstate.as_deref() == Some("55P03")
         })
     }
 
@@ -212,10 +237,8 @@ impl ProbeReport {
     }
 }
 
-/// When it began, what became of each kind, what kept it from being tried, and what the doctor says of rights.
-async fn try_each(
-    queries: &Queries<'_>,
-) -> Result<(Timestamp, Vec<ProbedSignup>, Vec<String>, Vec<Finding>)> {
+/// When it began, what became of each kind, and what kept it from being tried.
+async fn try_each(queries: &Queries<'_>) -> Result<(Timestamp, Vec<ProbedSignup>, Vec<String>)> {
     let row = queries
         .row(
             "select now() as check_time, array(select u.kind from rollcall.sample_users() u) as kinds,
@@ -224,11 +247,6 @@ async fn try_each(
         )
         .await?;
     let kinds: Vec<String> = column(&row, "kinds")?;
-    let mut rights = Examination::take(queries)
-        .await?
-        .without_warnings()
-        .findings;
-    rights.retain(|finding| RIGHTS.contains(&finding.id));
     queries
         .script(&format!(
             "set local statement_timeout = {}",
@@ -238,7 +256,7 @@ async fn try_each(
     let mut signups = Vec::with_capacity(kinds.len());
     let started = Instant::now();
     for kind in kinds {
-        signups.push(if started.elapsed() < LIMIT_OF_ALL {
+        let signup = if started.elapsed() < 2 * LIMIT {
             queries.script("savepoint kind").await?;
             match probe(queries, &kind).await {
                 Err(Error::Timeout) => {
@@ -248,14 +266,15 @@ async fn try_each(
                 outcome => outcome?,
             }
         } else {
+            // whoever signs up meanwhile may wait for a sequence
             ProbedSignup::not_tried(kind)
-        });
+        };
+        signups.push(signup);
     }
     Ok((
         column(&row, "check_time")?,
         signups,
         column(&row, "beyond_rollback")?,
-        rights,
     ))
 }
 

@@ -85,7 +85,7 @@ pub struct RecentReport {
 }
 
 impl AboutSignups for RecentReport {
-    const SEES_PAUSES: bool = false;
+    const IS_WHOLE: bool = false;
 
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;

@@ -59,6 +59,7 @@ fn with_filters(assertions: impl FnOnce()) {
         "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
     );
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]");
+    settings.add_filter(r#""path": "[0-9a-f]{32}""#, r#""path": "[path]""#);
     settings.add_filter(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD hh:mm:ss");
     settings.add_filter(r"fresh_\d+", "fresh_N");
     // profiles as they would be stand in the order of ids, which is another each time

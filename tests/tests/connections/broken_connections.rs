@@ -151,8 +151,10 @@ async fn breaks_anywhere(binary: &'static str, truth: &'static str) -> Result<()
         let broken = async || {
             let answer = lambda.invoke(json!({})).await?;
             let is_true = is_true_or_unknown(&answer, truth)?;
+            // the invocation before may hold the message whose topic has taken it
+            let told = ["sent", "already_sent", "being_sent"];
             ensure!(
-                is_true || answer["alert"] == "sent" || answer["alert"] == "already_sent",
+                is_true || told.iter().any(|told| answer["alert"] == *told),
                 "nobody is told: {answer}"
             );
             Ok(())

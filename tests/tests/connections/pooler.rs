@@ -34,6 +34,9 @@ fn timeless(mut report: Value) -> Value {
                 "estimated_seconds",
                 "created_at",
                 "updated_at",
+                "path_since",
+                "proved_at",
+                "probed_at",
             ] {
                 fields.remove(moment);
             }

@@ -2,12 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use rollcall::finding::Severity;
-use rollcall_sandbox::SignupKind;
 use rollcall_tests::project::Project;
 
-use crate::walk::{
-    EMPTY, Maker, PROFILES, TOKENS, WALK, Walk, body, definition, examine, ids, signup_works,
-};
+use crate::walk::{EMPTY, Maker, PROFILES, TOKENS, WALK, Walk, body, examine, ids};
 
 /// What keeps Rollcall from making a profile is critical where it makes them, else a warning about repairs.
 const STANCES: [(Maker, Severity); 2] = [

@@ -96,7 +96,9 @@ async fn a_consistent_project_is_reported_and_nobody_is_alerted() -> Result<()> 
         auth.sign_up(kind, &Person::numbered(number)).await?;
     }
 
-    let health = start("health-check", &project).await?;
+    let url = project.url();
+    let health =
+        Lambda::start("health-check", &[("DATABASE_URL", &url), ("PROBE", "auto")]).await?;
     let answer = health.invoke(json!({})).await?;
     assert_eq!(answer["verdict"], "consistent", "{answer}");
     assert_eq!(answer["recent_signups_count"], 12);

@@ -28,6 +28,8 @@ pub(crate) async fn repair(stage: &mut Stage<'_>) -> Result<()> {
     if stage.target.is_none() || stage.shape.broken {
         return Ok(());
     }
+    // what pg_net's sequence gave to signups that were tried
+    stage.align_sequences().await?;
     let missing = come_past_the_triggers(stage).await?;
     let sequences = stage.subject.set_sequences().await?;
     expect_missing(stage, &missing).await?;

@@ -62,6 +62,7 @@ fn health(missing: i64, next_signup: Option<Finding>) -> Observation {
         health_percentage: Some(66.67),
         users: Some(users),
         signup_trigger: Some("in_place".to_owned()),
+        evidence: None,
     })
 }
 

@@ -21,6 +21,11 @@ roles as materialized (
   union
   select p.proowner from pg_catalog.pg_proc p join functions f on f.oid = p.oid
 ),
+schemas as materialized (
+  select c.relnamespace as oid from pg_catalog.pg_class c join tables t on t.oid = c.oid
+  union
+  select p.pronamespace from pg_catalog.pg_proc p join functions f on f.oid = p.oid
+),
 -- A row of the catalog is written anew by whoever changes the object, so its xmin stands for what it says.
 parts (part, written_by) as materialized (
   select format('function %s', p.oid), p.xmin from pg_catalog.pg_proc p join functions f on f.oid = p.oid
@@ -49,11 +54,12 @@ parts (part, written_by) as materialized (
   -- whatever else functions name
   select format('sequence %s', c.oid), c.xmin
   from pg_catalog.pg_class c
-  where c.relkind = 'S' and c.relnamespace = any ((select rollcall.application_schemas())::oid[])
+  join schemas s on s.oid = c.relnamespace
+  where c.relkind = 'S'
   union all
   select format('schema %s', n.oid), n.xmin
   from pg_catalog.pg_namespace n
-  where n.oid = any ((select rollcall.application_schemas())::oid[]) or n.nspname in ('auth', 'extensions', 'net')
+  where n.oid in (select s.oid from schemas s) or n.nspname in ('extensions', 'net')
   union all
   select format('extension %s', e.oid), e.xmin from pg_catalog.pg_extension e
   union all
@@ -101,5 +107,11 @@ cross join lateral (
     coalesce(array_agg(n.user_id) filter (where y.is_on_this_path), '{}') as on_this_path
   from rollcall.newest_with_profile() n
   cross join lateral (select n.is_of_signup and n.transactions_ago < p.changed_transactions_ago as is_on_this_path) y
+  -- evidence that is fresh needs no other, and the newest of many users take a while to find
+  where not exists (
+    select
+    from kept k join path q on k.evidence ->> 'path' = q.id
+    where k.evidence ->> 'proved_at' > to_char(now() at time zone 'utc' - interval '50 minutes', 'YYYY-MM-DD"T"HH24:MI:SS')
+      and k.evidence ->> 'probed_at' is not null)
 ) s
 left join lateral (select x.* from rollcall.signup_pace() x where $1::boolean) r on true

@@ -19,7 +19,7 @@ select
     c.oid::pg_catalog.regclass, a.attname, format_type(rollcall.base_type(a.atttypid), null), $3::text, $4::uuid[]::text, s.query, s.actual_query) as statement
 from unnest($1::text[], $2::text[]) x (name, column_name)
 join pg_catalog.pg_class c on c.oid = to_regclass(x.name) and c.relkind in ('r', 'p')
-  and c.relnamespace = any ((select rollcall.application_schemas())::oid[])
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^(pg_.*|information_schema|auth|rollcall)$'
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and quote_ident(a.attname) = x.column_name and a.attnum > 0 and not a.attisdropped
 cross join rollcall.require_definition() s
 order by 1

@@ -32,7 +32,7 @@ examined as materialized (
         when m.makes_profiles and (t.is_ours or v.tgrelid = l.target or m.blocks = 1) then 'no profile'
         else 'caught'
       end as what,
-      case when t.is_for_confirmation then 'confirm an address' else 'sign up' end as act,
+      case when t.is_for_sign_in then 'sign in' when t.is_for_confirmation then 'confirm an address' else 'sign up' end as act,
       t.is_conditional or r.text ~* '\m(if|case|loop)\M' as is_for_some
   ) then_it
   cross join lateral (
@@ -46,7 +46,7 @@ examined as materialized (
         else 'where it comes to that'
       end as consequence,
       case then_it.what
-        when 'fails' then case when t.is_for_confirmation
+        when 'fails' then case when t.is_for_sign_in then 'Supabase Auth notes each sign-in in auth.users, and answers with an error.' when t.is_for_confirmation
           then 'Supabase Auth answers with an error to those who follow the link, and the address stays unconfirmed.'
           else 'Supabase Auth answers "Database error saving new user", and keeps nothing of the signup.' end
         when 'no profile' then 'The error is caught: the signup passes, nobody sees why, and the profile is missing.'

@@ -1,4 +1,4 @@
--- The triggers that a signup or its confirmation fires, in the order in which they fire, with what they stand for.
+-- The triggers that a signup, its confirmation or a sign-in fires, in the order in which they fire, with what they stand for.
 path_trigger as materialized (
   select
     t.oid as trigger_id, t.tgname::text as name, t.tgrelid as relation, t.tgrelid::regclass::text as relation_name,
@@ -7,6 +7,9 @@ path_trigger as materialized (
     t.tgconstraint <> 0 as is_constraint, t.tgdeferrable and t.tginitdeferred as is_at_commit, t.tgtype::integer & 4 = 4 as is_on_insert,
     -- Supabase Auth updates the user within the signup, too
     t.tgtype::integer & 4 = 0 and (t.tgqual is not null or cardinality(t.tgattr::smallint[]) > 0) as is_for_confirmation,
+    t.tgtype::integer & 4 = 0 and cardinality(t.tgattr::smallint[]) = 1 and exists (
+      select from pg_catalog.pg_attribute a where a.attrelid = t.tgrelid and a.attnum = any (t.tgattr::smallint[]) and a.attname = 'last_sign_in_at'
+    ) as is_for_sign_in,
     r.is_ours, r.signature,
     row_number() over (
       order by t.tgdeferrable and t.tginitdeferred, t.tgtype::integer & 4 = 0, t.tgrelid <> l.users, t.tgtype::integer & 2 = 0,
