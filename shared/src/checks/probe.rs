@@ -1,7 +1,7 @@
 //! Does a signup get its profile now? One of every kind of user is tried, and taken back.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -15,12 +15,17 @@ use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
 
-/// For one kind of user; after twice as long no further one is begun. A signup takes milliseconds; triggers of the
-/// application may wait for locks.
+/// For one kind of user. A signup takes milliseconds; triggers of the application may wait for locks.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// For all of it.
 pub(super) const LIMIT_OF_ALL: Duration = Duration::from_secs(20);
+
+/// The SQLSTATE of a statement whose time was up.
+const TIME_IS_UP: &str = "57014";
+
+/// The SQLSTATE of a lock that another transaction holds.
+const LOCKED: &str = "55P03";
 
 /// The SQLSTATE of a user whom a trigger discarded.
 const DISCARDED: &str = "RC002";
@@ -118,12 +123,12 @@ pub struct LaterFailure {
 }
 
 impl ProbedSignup {
-    /// The time was up.
-    fn not_tried(kind: String) -> Self {
+    /// What this SQLSTATE speaks of was in the way.
+    fn not_tried(kind: String, code: &str) -> Self {
         Self {
             kind,
             outcome: ProbeOutcome::Unknown,
-            sqlstate: Some("57014".to_owned()),
+            sqlstate: Some(code.to_owned()),
             constraint: None,
             column: None,
             wrong_columns: Vec::new(),
@@ -221,7 +226,7 @@ impl ProbeReport {
     /// Whether nothing was tried since another transaction held a lock.
     pub(super) fn meets_locks_only(&self) -> bool {
         self.signups.iter().flatten().all(|signup| {
-            signup.outcome != ProbeOutcome::Unknown || signup.sqlstate.as_deref() == Some("55P03")
+            signup.outcome != ProbeOutcome::Unknown || signup.sqlstate.as_deref() == Some(LOCKED)
         })
     }
 
@@ -254,21 +259,28 @@ async fn try_each(queries: &Queries<'_>) -> Result<(Timestamp, Vec<ProbedSignup>
         ))
         .await?;
     let mut signups = Vec::with_capacity(kinds.len());
-    let started = Instant::now();
+    // what is in the way of one kind is in the way of the next, and whoever signs up meanwhile may wait for a sequence
+    let mut in_the_way: Option<String> = None;
     for kind in kinds {
-        let signup = if started.elapsed() < 2 * LIMIT {
-            queries.script("savepoint kind").await?;
-            match probe(queries, &kind).await {
-                Err(Error::Timeout) => {
-                    queries.script("rollback to savepoint kind").await?;
-                    ProbedSignup::not_tried(kind)
+        let signup = match &in_the_way {
+            Some(code) => ProbedSignup::not_tried(kind, code),
+            None => {
+                queries.script("savepoint kind").await?;
+                match probe(queries, &kind).await {
+                    Err(Error::Timeout) => {
+                        queries.script("rollback to savepoint kind").await?;
+                        ProbedSignup::not_tried(kind, TIME_IS_UP)
+                    }
+                    outcome => outcome?,
                 }
-                outcome => outcome?,
             }
-        } else {
-            // whoever signs up meanwhile may wait for a sequence
-            ProbedSignup::not_tried(kind)
         };
+        if signup.outcome == ProbeOutcome::Unknown {
+            in_the_way = signup
+                .sqlstate
+                .clone()
+                .filter(|code| [TIME_IS_UP, LOCKED].contains(&code.as_str()));
+        }
         signups.push(signup);
     }
     Ok((
@@ -331,7 +343,7 @@ fn judge(signups: &[ProbedSignup], beyond_rollback: Vec<String>) -> Vec<Finding>
             .filter(|signup| signup.kind != "odd_metadata")
             .filter_map(|signup| Some((signup, signup.later.get(step)?)))
             .filter(|(_, failure)| {
-                !matches!(failure.sqlstate.as_str(), "55P03" | "57014" | "P0001")
+                ![LOCKED, TIME_IS_UP, "P0001"].contains(&failure.sqlstate.as_str())
             })
             .map(|(signup, failure)| match failure.functions.first() {
                 Some(function) => format!(
