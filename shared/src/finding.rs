@@ -330,7 +330,7 @@ pub(crate) fn unproven(may_wait: bool, is_by_rule: bool, reasons: Vec<String>) -
     let meaning = if is_by_rule {
         "A made-up signup was let in by none of your rules, or must have no profile; and nobody has signed up since the signup path last changed."
     } else if reasons.is_empty() {
-        "No signup could be tried, and nobody has signed up since the signup path last changed, as far as is known."
+        "No signup was tried, and nobody has signed up since the signup path last changed, as far as is known."
     } else {
         "No signup was tried, since a signup does what a rollback does not take back; and nobody has signed up since the signup path last changed, as far as is known."
     };
