@@ -288,18 +288,20 @@ impl NextSignup {
                     .take(MAX_SIDE_TABLES)
                     .collect();
             }
-            for finding in probe.findings.clone() {
+            let is_broken = probe.verdict == Verdict::Inconsistent;
+            let meets_locks_only = probe.meets_locks_only();
+            for finding in probe.findings {
                 match finding.id {
                     "probe_refused" => refused_for = finding.evidence,
                     // a person who got through tells as much
                     "probe_without_answer" if evidence.proved_at.is_some() => {}
                     // nobody signs up while somebody alters these tables, and nothing is wrong
-                    "probe_without_answer" if probe.meets_locks_only() => is_locked = true,
+                    "probe_without_answer" if meets_locks_only => is_locked = true,
                     _ => findings.push(finding),
                 }
             }
-            if Verdict::from_findings(&findings) == Verdict::Inconsistent {
-                // whoever got through before, the path is broken now
+            if is_broken {
+                // signups that passed before show nothing: the path is broken now
                 evidence = Evidence::of_path(evidence.path, evidence.path_since);
             }
         }
