@@ -380,7 +380,7 @@ pub(crate) fn sign_ins_blocked(kinds: &[String]) -> Finding {
         "sign_ins_blocked",
         Severity::Critical,
         format!("the database refuses the sign-in of: {}", kinds.join(", ")),
-        "Supabase Auth notes each sign-in in auth.users, and a trigger on that update fails. Mend the function that is named.",
+        "Supabase Auth notes each sign-in in auth.users, and a trigger on that update fails. Fix the function that is named.",
     )
 }
 
@@ -393,7 +393,7 @@ pub(crate) fn email_changes_blocked(kinds: &[String]) -> Finding {
             "the database refuses a change of the e-mail address of: {}",
             kinds.join(", ")
         ),
-        "A trigger on update of auth.users fails. Mend the function that is named.",
+        "A trigger on update of auth.users fails. Fix the function that is named.",
     )
 }
 
