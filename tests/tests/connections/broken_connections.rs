@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rollcall_tests::{
+    at_once::at_once,
     command_line::rollcall,
     lambda::Lambda,
     project::{self, Project},
@@ -12,7 +13,6 @@ use rollcall_tests::{
     random, sql,
 };
 use serde_json::{Value, json};
-use tokio::task::{JoinSet, LocalSet};
 
 /// More steps than any check or repair here exchanges: an end for a loop that finds none.
 const MOST: usize = 2_000;
@@ -108,18 +108,8 @@ async fn all_at_once(
     number: usize,
     work: impl AsyncFn(usize) -> Result<usize> + Copy + 'static,
 ) -> Result<usize> {
-    let mut workers = JoinSet::new();
-    let sum = async {
-        for worker in 0..number {
-            workers.spawn_local(async move { work(worker).await });
-        }
-        let mut sum = 0;
-        while let Some(ended) = workers.join_next().await {
-            sum += ended??;
-        }
-        anyhow::Ok(sum)
-    };
-    LocalSet::new().run_until(sum).await
+    let sums = at_once((0..number).map(|worker| async move { work(worker).await })).await?;
+    Ok(sums.into_iter().sum())
 }
 
 /// Keeps P7.

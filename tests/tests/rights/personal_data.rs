@@ -392,7 +392,8 @@ async fn the_functions_tell_nothing_of_settings_that_do_not_work() -> Result<()>
             Ok(())
         }
     }))
-    .await
+    .await?;
+    Ok(())
 }
 
 #[tokio::test]
@@ -470,7 +471,8 @@ async fn no_error_tells_the_connection_string() -> Result<()> {
             Ok(())
         }
     }))
-    .await
+    .await?;
+    Ok(())
 }
 
 /// The definition of a consistent project is the team's own SQL, and may fail over a row.
@@ -480,7 +482,8 @@ async fn no_error_of_a_query_tells_the_row_it_failed_on() -> Result<()> {
     let states = [
         "42501", "42P01", "55000", "53200", "57014", "57P03", "08006", "40001", "P0001", "XX000",
     ];
-    at_once(states.into_iter().map(nothing_is_told_of_a_row)).await
+    at_once(states.into_iter().map(nothing_is_told_of_a_row)).await?;
+    Ok(())
 }
 
 /// Every check and repair fails with this SQLSTATE, over a row that the error quotes.
