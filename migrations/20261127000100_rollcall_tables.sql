@@ -2,11 +2,9 @@
 -- Nine tables, all private. Nothing here refers to auth.* or to a table of the application's: ids and names are kept as
 -- text, so the application and Supabase Auth can alter and drop what is theirs at any time. No table holds an e-mail
 -- address, a phone number or any other value of a user's row.
--- Runs as the role `postgres` of hosted Supabase. Safe to run twice.
 
 create schema if not exists rollcall;
 comment on schema rollcall is 'Rollcall: finds, explains and repairs signups without a profile. Private: never expose it through PostgREST.';
-revoke all on schema rollcall from public;
 
 -- Settings and the definition -------------------------------------------------------------------------------------
 
@@ -53,6 +51,16 @@ create table if not exists rollcall.migration (
 comment on table rollcall.migration is 'The migration files that the program applied. The Supabase CLI''s own history is never written to.';
 comment on column rollcall.migration.checksum is 'SHA-256 of the file, in hexadecimal.';
 
+-- Indexes are unique by the id at their end: a page of them has an order, and Supabase's advisor calls none of them unused.
+do $$
+begin
+  if to_regclass('rollcall.event_user_id_idx') is not null then  -- so did version 20261127000990 call them
+    drop index rollcall.event_user_id_idx, rollcall.event_created_at_idx, rollcall.check_run_newest_idx, rollcall.incident_opened_at_idx,
+      rollcall.message_incident_id_idx, rollcall.message_unsent_idx, rollcall.run_created_at_idx, rollcall.failure_run_id_idx;
+  end if;
+end
+$$;
+
 -- Events ----------------------------------------------------------------------------------------------------------
 
 create table if not exists rollcall.event (
@@ -63,14 +71,14 @@ create table if not exists rollcall.event (
   payload jsonb,
   created_at timestamptz not null default now()
 );
-create index if not exists event_user_id_idx on rollcall.event (user_id);
-create index if not exists event_created_at_idx on rollcall.event (created_at);
+create unique index if not exists event_user_idx on rollcall.event (user_id, id);
+create unique index if not exists event_time_idx on rollcall.event (created_at, id);
 comment on table rollcall.event is
   'What happened between a signup and its profile, where Rollcall was involved. Ids, error codes and names from the catalog only. Survives the user.';
 comment on column rollcall.event.payload is
   'source; for errors sqlstate, constraint, column and functions (where it failed), never a value of the row.';
-comment on index rollcall.event_user_id_idx is 'The events of one user.';
-comment on index rollcall.event_created_at_idx is 'The newest events, and those that are too old to keep.';
+comment on index rollcall.event_user_idx is 'The events of one user.';
+comment on index rollcall.event_time_idx is 'The newest events, and those that are too old to keep.';
 
 -- Checks, incidents, messages -------------------------------------------------------------------------------------
 
@@ -82,10 +90,10 @@ create table if not exists rollcall.check_run (
   finding_ids text[] not null,
   counts jsonb not null
 );
-create index if not exists check_run_newest_idx on rollcall.check_run (check_name, checked_at desc);
+create unique index if not exists check_run_time_idx on rollcall.check_run (check_name, checked_at desc, id);
 comment on table rollcall.check_run is
   'What scheduled checks said: counts and ids of findings. For the watermark of the recent signups and the history on the dashboard.';
-comment on index rollcall.check_run_newest_idx is 'The newest runs of a check, and those that are too old to keep.';
+comment on index rollcall.check_run_time_idx is 'The newest runs of a check, and those that are too old to keep.';
 
 create table if not exists rollcall.incident (
   id uuid primary key,
@@ -102,7 +110,6 @@ create table if not exists rollcall.incident (
   user_ids uuid[] not null check (cardinality(user_ids) <= 10)
 );
 create unique index if not exists incident_open_idx on rollcall.incident (check_name) where resolved_at is null;
-create index if not exists incident_opened_at_idx on rollcall.incident (opened_at);
 comment on table rollcall.incident is
   'Incidents: from the first report that something is wrong to the one that all is well. Ids, times and counts only.';
 comment on column rollcall.incident.id is 'Stable from the first message to the last: what a pager or a chat groups them by.';
@@ -110,7 +117,6 @@ comment on column rollcall.incident.severity is 'critical: signups fail right no
 comment on column rollcall.incident.good_since is 'Since when reports find nothing wrong, where that has yet to last.';
 comment on column rollcall.incident.told_at is 'When the newest message was decided on; never in the future.';
 comment on index rollcall.incident_open_idx is 'A check has one open incident at most.';
-comment on index rollcall.incident_opened_at_idx is 'The newest incidents, and those that are too old to keep.';
 
 create table if not exists rollcall.message (
   id bigint generated always as identity primary key,
@@ -122,13 +128,11 @@ create table if not exists rollcall.message (
   leased_until timestamptz,
   sent_at timestamptz
 );
-create index if not exists message_incident_id_idx on rollcall.message (incident_id);
-create index if not exists message_unsent_idx on rollcall.message (id) where sent_at is null;
+create unique index if not exists message_incident_idx on rollcall.message (incident_id, id);
 comment on table rollcall.message is 'Messages about incidents. One that no topic has taken is offered to every next invocation, for a week.';
 comment on column rollcall.message.lease_owner is 'The invocation that publishes it now.';
 comment on column rollcall.message.leased_until is 'When that invocation has ended for certain, and another may publish it.';
-comment on index rollcall.message_incident_id_idx is 'The messages of an incident.';
-comment on index rollcall.message_unsent_idx is 'The next message to send.';
+comment on index rollcall.message_incident_idx is 'The messages of an incident.';
 
 -- Repairs ---------------------------------------------------------------------------------------------------------
 
@@ -163,7 +167,6 @@ create table if not exists rollcall.run (
   finished_at timestamptz,
   undone_at timestamptz
 );
-create index if not exists run_created_at_idx on rollcall.run (created_at);
 comment on table rollcall.run is
   'Repairs, one row each. The cursor (pass, last_user_id) and the counters are written by the transaction that creates the profiles they count.';
 comment on column rollcall.run.signed_up_before is 'Users who signed up later are left to the next run.';
@@ -171,7 +174,6 @@ comment on column rollcall.run.pass is '0: users who never failed; 1: those who 
 comment on column rollcall.run.busy is 'Users of this round whom another transaction kept locked; the pass begins again for them.';
 comment on column rollcall.run.throttle is 'Share of the time that may be spent on batches; the rest is pause.';
 comment on column rollcall.run.leased_until is 'Until then only lease_owner continues the run; after that anyone.';
-comment on index rollcall.run_created_at_idx is 'The newest runs, and those that are too old to keep.';
 
 create table if not exists rollcall.receipt (
   run_id uuid not null references rollcall.run on delete cascade,
@@ -181,9 +183,11 @@ create table if not exists rollcall.receipt (
   created_at timestamptz not null default now(),
   primary key (run_id, batch)
 );
+alter table rollcall.receipt add column if not exists written_by xid8 not null default pg_current_xact_id();
 -- hashes cannot be compressed
 alter table rollcall.receipt alter column receipts set storage external;
 comment on table rollcall.receipt is 'The profiles that each batch of a run created, with a hash of every row as it was then: what an undo compares.';
+comment on column rollcall.receipt.written_by is 'The transaction; where the row says another (xmin), a dump was restored here, and nothing can be compared.';
 
 create table if not exists rollcall.failure (
   user_id uuid primary key,
@@ -196,9 +200,9 @@ create table if not exists rollcall.failure (
   first_failed_at timestamptz not null default now(),
   last_failed_at timestamptz not null default now()
 );
-create index if not exists failure_run_id_idx on rollcall.failure (run_id);
+create unique index if not exists failure_run_idx on rollcall.failure (run_id, user_id);
 comment on table rollcall.failure is
   'Users whose profile could not be created, and why, one row each. Later repairs come to them last, and log them again only when the reason changes.';
 comment on column rollcall.failure.run_id is 'The newest run that failed for this user.';
 comment on column rollcall.failure.functions is 'The functions in which it failed, innermost first: names from the catalog.';
-comment on index rollcall.failure_run_id_idx is 'The failures of a run.';
+comment on index rollcall.failure_run_idx is 'The failures of a run.';

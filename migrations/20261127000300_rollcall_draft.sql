@@ -659,8 +659,4 @@ $$;
 comment on function rollcall.create_profile_table() is
   'Makes public.profiles where there is none (id, email, account_type, timestamps; users see and change their own row, but not their account_type) and puts its definition in force. Never called by an install.';
 
-do $$
-begin
-  perform rollcall.adopt_draft();
-end
-$$;
+do $$ begin perform rollcall.adopt_draft(); end $$;

@@ -682,8 +682,7 @@ begin
                from unnest($1) w (user_id) join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'w.user_id')
               into made, receipts using made;
           -- a column without a binary form: then this batch cannot be undone
-          exception when undefined_function or feature_not_supported then
-            null;
+          exception when undefined_function or feature_not_supported then null;
           end;
         end if;
         insert into rollcall.receipt (run_id, batch, user_ids, receipts) values (p_run_id, r.batches, made, receipts);
@@ -783,10 +782,14 @@ begin
   )
   select string_agg(distinct c.id::regproc::text, ', ') into obstacle
   from code c where c.source ~* '\mauth"?\s*\.\s*"?users\M|\mexecute\M';
+  obstacle := case
+    when obstacle is not null then format('deleting a profile runs %s, which names auth.users or builds its SQL as it runs', obstacle)
+    when exists (select from rollcall.receipt b where b.run_id = p_run_id and b.xmin <> b.written_by::xid)
+      then 'this run was restored from a dump, and nothing shows whether its profiles are still as it made them'
+  end;
   if obstacle is not null then
-    raise exception 'rollcall: deleting a profile runs %, which names auth.users or builds its SQL as it runs', obstacle
+    raise exception 'rollcall: %, so nothing was deleted', obstacle
       using errcode = 'object_not_in_prerequisite_state',
-        detail = 'An undo could delete users with their profiles, so nothing was deleted.',
         hint = format('Delete them by hand where that is safe: select unnest(user_ids) from rollcall.receipt where run_id = %L;', p_run_id);
   end if;
 

@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     #[command(flatten)]
     OnDatabase(DatabaseCommand),
-    /// Write all migrations as one file, for `supabase db push`
+    /// Write all migrations as one file, for projects whose migrations `supabase db push` applies
     Export(ExportArguments),
     /// Print the script that lets a shell complete these commands
     Completions(CompletionsArguments),
@@ -141,6 +141,10 @@ pub(crate) struct ExportArguments {
     /// Where the file is written
     #[arg(value_name = "DIR", default_value = "supabase/migrations")]
     pub(crate) folder: PathBuf,
+
+    /// Only what is new since the exports that are there
+    #[arg(long)]
+    pub(crate) upgrade: bool,
 }
 
 #[derive(Debug, Args)]

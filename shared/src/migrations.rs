@@ -60,7 +60,7 @@ pub const ALL: &[Migration] = &[
     migration!("20261127000700", "rollcall_signup_trigger"),
     migration!("20261127000800", "rollcall_alerts"),
     migration!("20261127000900", "rollcall_public_api"),
-    migration!("20261127000990", "rollcall_rights"),
+    migration!("20261127001000", "rollcall_rights"),
 ];
 
 /// The newest version that this program knows.
@@ -81,7 +81,7 @@ impl Migration {
     }
 
     /// The names of the functions and tables that it makes in the schema `rollcall`.
-    fn objects(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &'static str> {
         const BEGINNINGS: [&str; 2] = [
             "create or replace function rollcall.",
             "create table if not exists rollcall.",
@@ -92,6 +92,21 @@ impl Migration {
                 .find_map(|begin| line.strip_prefix(begin))?;
             rest.split([' ', '(']).next()
         })
+    }
+
+    /// The functions that roles may call by it: `role`, and the function as `regprocedure` reads it.
+    pub(crate) fn grants(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.sql
+            .split("\ngrant execute on function")
+            .skip(1)
+            .filter_map(|rest| rest.split(';').next()?.trim().rsplit_once("to "))
+            .flat_map(|(functions, role)| {
+                functions
+                    .split_inclusive(')')
+                    .map(|function| function.trim_start_matches([',', ' ', '\n']).to_owned())
+                    .filter(|function| function.ends_with(')'))
+                    .map(move |function| (role, function))
+            })
     }
 }
 
@@ -162,6 +177,31 @@ mod tests {
         );
         let functions: Vec<&str> = ALL[1].objects().collect();
         assert!(functions.contains(&"define"), "{functions:?}");
+    }
+
+    #[test]
+    fn who_may_call_what_is_read_from_the_file() {
+        let grants: Vec<(&str, String)> = ALL.iter().flat_map(Migration::grants).collect();
+        for (role, function) in [
+            ("service_role", "rollcall.list_users()"),
+            (
+                "rollcall_monitor",
+                "rollcall.acknowledge_message(bigint, uuid, boolean)",
+            ),
+            ("rollcall_monitor", "rollcall.user_record(uuid)"),
+            (
+                "rollcall_repairer",
+                "rollcall.undo_batch(uuid, integer, boolean)",
+            ),
+        ] {
+            assert!(grants.contains(&(role, function.to_owned())), "{function}");
+        }
+        assert!(
+            grants
+                .iter()
+                .all(|(_, function)| function.starts_with("rollcall.")),
+            "{grants:?}"
+        );
     }
 
     #[test]

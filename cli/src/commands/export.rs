@@ -11,7 +11,7 @@ use crate::output::Output;
 
 pub(crate) fn run(arguments: &ExportArguments, output: &Output) -> anyhow::Result<Exit> {
     let folder = &arguments.folder;
-    let done = export::write(folder, Timestamp::now()).with_context(|| {
+    let done = export::write(folder, arguments.upgrade, Timestamp::now()).with_context(|| {
         format!(
             "nothing was written to {}: run this where the project's folder supabase is, or name the folder of the migrations",
             folder.display()
@@ -26,12 +26,15 @@ pub(crate) fn run(arguments: &ExportArguments, output: &Output) -> anyhow::Resul
         || {
             if is_written {
                 format!(
-                    "Wrote {}: Rollcall {}, as one migration.\nApply it as you do your own: supabase db push\n",
+                    "Wrote {}: Rollcall {}.\nApply it as you do your own: supabase db push\n",
                     path.display(),
                     migrations::newest()
                 )
             } else {
-                format!("Up to date: {} has the same text.\n", path.display())
+                format!(
+                    "Up to date: {} is the newest, and nothing is missing.\n",
+                    path.display()
+                )
             }
         },
     )?;

@@ -69,11 +69,14 @@ pub(crate) fn text(plan: &Plan, title: &str) -> String {
         if plan.files.iter().all(|file| file.state == FileState::New) {
             line("new", "schema rollcall, private");
         }
-        if !plan.missing.is_empty() {
-            line(
-                "again",
-                &format!("dropped since: {}", plan.missing.join(", ")),
-            );
+        for (label, names) in [
+            ("dropped since", &plan.missing),
+            ("changed since", &plan.changed),
+            ("rights on", &plan.rights),
+        ] {
+            if !names.is_empty() {
+                line("again", &format!("{label}: {}", names.join(", ")));
+            }
         }
         let roles: Vec<&str> = plan
             .roles

@@ -83,7 +83,7 @@ impl Diagnosis {
         database
             .read(LIMIT, async |queries| {
                 // An error ends the transaction, and this one needs no definition.
-                let examination = Examination::take(queries).await?.without_warnings();
+                let examination = Examination::take(queries).await?.for_every_report();
                 let mut findings = examination.findings;
                 let users = match UserCounts::read(queries).await {
                     Err(error @ Error::NoDefinition { .. }) => {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio_postgres::types::Type;
 
 use super::UserCounts;
@@ -17,7 +18,7 @@ use super::next_signup::{self, AboutSignups, Evidence};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding, Severity};
-use crate::migrations;
+use crate::migrations::{self, Migration};
 use crate::verdict::Verdict;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -98,19 +99,18 @@ const PRELUDE: &[(&str, &str)] = sql_files![
 /// All checks in one statement.
 static EVERY_CHECK: LazyLock<String> = LazyLock::new(|| statement(CHECKS));
 
-/// The names of what the migrations make in the schema `rollcall`, of which no second list exists.
-static OBJECTS: LazyLock<Vec<&str>> = LazyLock::new(|| {
-    migrations::ALL
+/// What the migrations make in the schema `rollcall`, and who may call what of it; no second list of either exists.
+static MADE: LazyLock<Value> = LazyLock::new(|| {
+    let objects: Vec<&str> = migrations::ALL
         .iter()
-        .flat_map(|migration| migration.sql.lines())
-        .filter_map(|line| {
-            let line = line
-                .strip_prefix("create or replace function rollcall.")
-                .or_else(|| line.strip_prefix("create table if not exists rollcall."))?;
-            line.split(|c: char| c != '_' && !c.is_ascii_alphanumeric())
-                .next()
-        })
-        .collect()
+        .flat_map(Migration::objects)
+        .collect();
+    let grants: Vec<Value> = migrations::ALL
+        .iter()
+        .flat_map(Migration::grants)
+        .map(|(role, function)| json!({ "role": role, "function": function }))
+        .collect();
+    json!({ "objects": objects, "grants": grants })
 });
 
 /// The ids of the checks, in the order of their findings.
@@ -238,10 +238,11 @@ impl Examination {
         Ok(whole)
     }
 
-    /// All but the warnings, which lock nobody out: what belongs into every report.
-    pub(super) fn without_warnings(mut self) -> Self {
-        self.findings
-            .retain(|finding| finding.severity != Severity::Warning);
+    /// What belongs into every report: all but the warnings, which lock nobody out, and what is amiss with Rollcall itself.
+    pub(super) fn for_every_report(mut self) -> Self {
+        self.findings.retain(|finding| {
+            finding.severity != Severity::Warning || finding.id == "migrations_incomplete"
+        });
         self
     }
 
@@ -250,7 +251,7 @@ impl Examination {
         sql: &str,
         checks: &[(&'static str, &str)],
     ) -> Result<Self> {
-        let row = queries.row(sql, &[(&*OBJECTS, Type::TEXT_ARRAY)]).await?;
+        let row = queries.row(sql, &[(&*MADE, Type::JSONB)]).await?;
         // one list a check; null where it found nothing
         let answers: Vec<Option<Vec<Answer>>> =
             serde_json::from_str(column(&row, "findings")?).map_err(|_| Error::UnexpectedAnswer)?;
@@ -292,7 +293,7 @@ impl Answer {
     }
 }
 
-/// One statement that runs these checks, each a subquery that is planned by itself: `$1` is [`OBJECTS`].
+/// One statement that runs these checks, each a subquery that is planned by itself: `$1` is [`MADE`].
 fn statement(checks: &[(&str, &str)]) -> String {
     let prelude: Vec<&str> = PRELUDE.iter().map(|(_, sql)| *sql).collect();
     let checks: Vec<String> = checks
@@ -305,7 +306,7 @@ fn statement(checks: &[(&str, &str)]) -> String {
         .collect();
     format!(
         "with recursive\n{}\nselect now() as check_time, s.state as signup_trigger, json_build_array(\n{}\n)::text as findings
-         from trigger_state s where $1::text[] is not null",
+         from trigger_state s where $1::jsonb is not null",
         prelude.join(",\n"),
         checks.join(",\n"),
     )

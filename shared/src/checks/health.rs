@@ -100,7 +100,7 @@ impl HealthReport {
 
     async fn read(queries: &Queries<'_>) -> Result<Self> {
         // A trigger that raises an error leaves no row to count. An error here ends the transaction; this needs no definition.
-        let examination = Examination::take(queries).await?.without_warnings();
+        let examination = Examination::take(queries).await?.for_every_report();
         let signup_trigger = examination.signup_trigger;
         let critical = examination.findings;
         let signups = match SignupHealth::read(queries).await {

@@ -217,7 +217,7 @@ impl ProbeReport {
     pub(super) async fn rights(queries: &Queries<'_>) -> Result<Vec<Finding>> {
         let mut findings = Examination::take(queries)
             .await?
-            .without_warnings()
+            .for_every_report()
             .findings;
         findings.retain(|finding| RIGHTS.contains(&finding.id));
         Ok(findings)

@@ -16,33 +16,51 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The migration that publishes the API under its names.
 const PUBLIC_API: &str = "rollcall_public_api";
 
-/// How long trying signups may take before the definition is drafted without them.
-const EXAMPLE_LIMIT: Duration = Duration::from_secs(6);
+/// How long trying signups may take, in milliseconds, before the definition is drafted without them.
+const EXAMPLE_LIMIT: &str = "set local statement_timeout = 6000";
 
-/// What [`apply`] would do: the migrations are applied in a transaction that is rolled back. Before, signups are tried and
-/// rolled back, too, for the draft of a definition.
+/// What [`apply`] would do: the migrations are applied in a transaction that is rolled back, with signups that are tried for
+/// the draft of a definition. "Up to date" says that all of it would change nothing.
 ///
 /// # Errors
 /// As [`apply`].
 pub async fn plan(database: &mut Database, replace_api: bool) -> Result<Plan> {
     patience::run(database, async |database| {
-        let example = example(database).await?;
-        forget_notices(database);
-        let (before, after) = database
-            .try_out(LIMIT, async |queries| {
-                install(queries, replace_api, example.as_ref()).await
-            })
-            .await?;
-        Ok(Plan {
-            example,
-            ..Plan::between(&before, &after, database.take_warnings())
-        })
+        match rehearse(database, replace_api, true).await {
+            // the application's own code takes too long, or fails in a way that a trial cannot catch
+            Err(Error::Timeout | Error::Statement { .. }) if database.is_usable() => {
+                rehearse(database, replace_api, false).await
+            }
+            plan => plan,
+        }
     })
     .await
 }
 
-/// Applies all migrations in one transaction, where one of them is new or changed or something of theirs is missing, and
-/// writes the history. With `replace_api`, names of the public API that the application uses are taken over.
+async fn rehearse(database: &mut Database, replace_api: bool, tries_signups: bool) -> Result<Plan> {
+    forget_notices(database);
+    let (before, after, example) = database
+        .try_out(LIMIT, async |queries| {
+            let (before, mut after) = install(queries, replace_api, None).await?;
+            let is_needed = tries_signups
+                && before.needs_example()
+                && !Plan::between(&before, &after, Vec::new()).is_up_to_date;
+            let mut example = None;
+            if is_needed {
+                queries.script(EXAMPLE_LIMIT).await?;
+                example = definition::example_in(queries, None).await?;
+                after = adopt(queries, example.as_ref(), after).await?;
+            }
+            Ok((before, after, example))
+        })
+        .await?;
+    Ok(Plan {
+        example,
+        ..Plan::between(&before, &after, database.take_warnings())
+    })
+}
+
+/// Applies all migrations in one transaction, where that would change something, and writes the history. With `replace_api`, names of the public API that the application uses are taken over.
 ///
 /// Only Rollcall's own objects are locked, and each of them for a moment; where one is in use, tries again.
 ///
@@ -50,8 +68,11 @@ pub async fn plan(database: &mut Database, replace_api: bool) -> Result<Plan> {
 /// [`Error::NotSupabase`], [`Error::AuthTooOld`], [`Error::SchemaTaken`], [`Error::OtherVersion`] for a database that is
 /// newer than the program, [`Error::InstallInProgress`], and what the server refuses; then nothing was changed.
 pub async fn apply(database: &mut Database, replace_api: bool) -> Result<Plan> {
-    let example = patience::run(database, example).await?;
-    write(database, replace_api, example.as_ref()).await
+    let plan = plan(database, replace_api).await?;
+    if plan.is_up_to_date {
+        return Ok(plan);
+    }
+    apply_planned(database, replace_api, &plan).await
 }
 
 /// The same, with what the plan has found out by trying signups. The answer is what was done.
@@ -63,49 +84,16 @@ pub async fn apply_planned(
     replace_api: bool,
     plan: &Plan,
 ) -> Result<Plan> {
-    write(database, replace_api, plan.example.as_ref()).await
-}
-
-async fn write(
-    database: &mut Database,
-    replace_api: bool,
-    example: Option<&Value>,
-) -> Result<Plan> {
     patience::run(database, async |database| {
         forget_notices(database);
         let (before, after) = database
             .write(LIMIT, async |queries| {
-                install(queries, replace_api, example).await
+                install(queries, replace_api, plan.example.as_ref()).await
             })
             .await?;
         Ok(Plan::between(&before, &after, database.take_warnings()))
     })
     .await
-}
-
-/// What signups that are tried and rolled back tell about the profile table; none where nothing is to be drafted, or
-/// nothing can be tried.
-async fn example(database: &mut Database) -> Result<Option<Value>> {
-    let tried = database
-        .try_out(EXAMPLE_LIMIT, async |queries| {
-            queries.lock_install().await?;
-            Situation::read(queries).await?.require_fitting()?;
-            let before = Facts::read(queries).await?;
-            if !before.needs_example() {
-                return Ok(None);
-            }
-            for migration in ALL {
-                queries.script(migration.sql).await?;
-            }
-            definition::example_in(queries, None).await
-        })
-        .await;
-    match tried {
-        Ok(example) => Ok(example),
-        // the application's own code takes too long, or fails in a way that a trial cannot catch
-        Err(Error::Timeout | Error::Statement { .. }) if database.is_usable() => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Those of a try before.
@@ -122,9 +110,6 @@ async fn install(
     queries.lock_install().await?;
     Situation::read(queries).await?.require_fitting()?;
     let before = Facts::read(queries).await?;
-    if !before.needs_work(replace_api) {
-        return Ok((before.clone(), before));
-    }
     queries
         .rows(
             "select pg_catalog.set_config('client_min_messages', 'warning', true),
@@ -148,14 +133,30 @@ async fn install(
             )
             .await?;
     }
-    if example.is_some() {
-        queries
-            .rows(
-                "select rollcall.adopt_draft($1)",
-                &[(&example, Type::JSONB)],
-            )
-            .await?;
-    }
+    queries
+        .rows(
+            "delete from rollcall.migration m where m.version <> all ($1)",
+            &[(&versions(), Type::TEXT_ARRAY)],
+        )
+        .await?;
     let after = Facts::read(queries).await?;
-    Ok((before, after))
+    Ok((before, adopt(queries, example, after).await?))
+}
+
+/// Lets the definition be drafted from an example, where there is one. Returns the facts as they are then.
+async fn adopt(queries: &Queries<'_>, example: Option<&Value>, facts: Facts) -> Result<Facts> {
+    if example.is_none() {
+        return Ok(facts);
+    }
+    queries
+        .rows(
+            "select rollcall.adopt_draft($1)",
+            &[(&example, Type::JSONB)],
+        )
+        .await?;
+    Facts::read(queries).await
+}
+
+fn versions() -> Vec<&'static str> {
+    ALL.iter().map(|migration| migration.version).collect()
 }

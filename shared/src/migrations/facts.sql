@@ -1,6 +1,5 @@
--- What an installation makes and what it leaves alone, from the catalog: asked before and after, the difference is what it
--- does. $1: the names of the public API. A function that the application deployed over one of ours keeps our comment,
--- not our body.
+-- Names of the public API ($1), the application's triggers, and what can be read of Rollcall's tables: asked before and after.
+-- A function that the application deployed over one of ours keeps our comment, not our body.
 with used (name, is_ours) as (
   select p.proname::text, coalesce(pg_catalog.obj_description(p.oid, 'pg_proc'), '') like 'Rollcall: %' and p.prosrc like case when p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype then '%from rollcall.settings x;%' else '%rollcall.%' end
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
@@ -12,27 +11,11 @@ with used (name, is_ours) as (
 )
 select
   array(
-    select p.proname::text
-    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = 'rollcall'
-    union
-    select c.relname::text
-    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = 'rollcall' and c.relkind = 'r'
-    union
-    select p.proname::text
-    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = 'public' and pg_catalog.obj_description(p.oid, 'pg_proc') like 'Rollcall: %' and p.prosrc like case when p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype then '%from rollcall.settings x;%' else '%rollcall.%' end
-  ) as objects,
-  array(
     select distinct used.name from used where used.name = any ($1) and used.is_ours
   ) as our_names,
   array(
     select distinct used.name from used where used.name = any ($1) and not used.is_ours
   ) as their_names,
-  array(
-    select r.rolname::text from pg_catalog.pg_roles r where r.rolname in ('rollcall_monitor', 'rollcall_repairer') order by 1
-  ) as roles,
   array(
     select pg_catalog.format('%I on %I.%I: %I.%I()', t.tgname, n.nspname, c.relname, fn.nspname, p.proname)
     from pg_catalog.pg_trigger t

@@ -1,5 +1,7 @@
 //! What an installation changes, and what stays as it is: the difference between what is read before and after.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::types::Type;
@@ -32,8 +34,12 @@ pub struct Plan {
     pub is_up_to_date: bool,
     /// Every migration file.
     pub files: Vec<FileChange>,
-    /// Functions and tables of Rollcall's that the history says are there, and that somebody dropped: they are made again.
+    /// Objects of Rollcall's that the history says are there, and that somebody dropped: they are made again.
     pub missing: Vec<String>,
+    /// Objects of Rollcall's that somebody changed: they are made as they were.
+    pub changed: Vec<String>,
+    /// Objects of Rollcall's on which rights were given or taken, as a restore or a branch does: they are put right.
+    pub rights: Vec<String>,
     /// The names of the public API in the schema `public`.
     pub names: Vec<NameChange>,
     /// The two roles, both without login.
@@ -130,15 +136,23 @@ pub enum DefinitionChange {
 /// What is read before and after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
-    objects: Vec<String>,
+    objects: BTreeMap<String, Object>,
     our_names: Vec<String>,
     pub(super) their_names: Vec<String>,
-    roles: Vec<String>,
     application_triggers: Vec<String>,
     /// Version and checksum.
     history: Vec<(String, String)>,
     definition: Option<Definition>,
     candidates: Vec<Candidate>,
+}
+
+/// An object of Rollcall's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Object {
+    /// A hash of what it is.
+    shape: String,
+    /// Who may do what with it.
+    rights: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,13 +171,20 @@ impl Facts {
             )
             .await?;
         let mut facts = Self {
-            objects: column(&row, "objects")?,
             our_names: column(&row, "our_names")?,
             their_names: column(&row, "their_names")?,
-            roles: column(&row, "roles")?,
             application_triggers: column(&row, "application_triggers")?,
             ..Self::default()
         };
+        for row in &queries.rows(include_str!("objects.sql"), &[]).await? {
+            facts.objects.insert(
+                column(row, "name")?,
+                Object {
+                    shape: column(row, "shape")?,
+                    rights: column(row, "rights")?,
+                },
+            );
+        }
         if column(&row, "has_history")? {
             let rows = queries
                 .rows(
@@ -190,15 +211,11 @@ impl Facts {
                     query: column(row, "query")?,
                     is_draft: column(row, "is_draft")?,
                 });
-            } else if facts.has_object("candidate_tables") {
+            } else if facts.objects.contains_key("rollcall.candidate_tables()") {
                 facts.candidates = definition::candidates_in(queries).await?;
             }
         }
         Ok(facts)
-    }
-
-    fn has_object(&self, name: &str) -> bool {
-        self.objects.iter().any(|object| object == name)
     }
 
     fn state_of(&self, file: &Migration) -> FileState {
@@ -219,33 +236,14 @@ impl Facts {
             .definition
             .as_ref()
             .is_some_and(|definition| !definition.is_draft);
-        !is_of_a_person && !self.application_triggers.is_empty() && self.needs_work(false)
+        !is_of_a_person && !self.application_triggers.is_empty()
     }
 
-    /// What the history says is there, and is not.
-    fn missing(&self) -> Vec<String> {
-        let is_recorded = |file: &&Migration| self.state_of(file) == FileState::Applied;
-        ALL.iter()
-            .filter(is_recorded)
-            .flat_map(Migration::objects)
-            .filter(|name| !self.has_object(name))
-            .map(ToOwned::to_owned)
-            .collect()
-    }
-
-    /// Whether applying the files would change something, as far as can be told before.
-    pub(super) fn needs_work(&self, replace_api: bool) -> bool {
-        let is_free = |name: &&str| {
-            let is_in = |names: &[String]| names.iter().any(|other| other == name);
-            !is_in(&self.our_names) && !is_in(&self.their_names)
-        };
-        ALL.iter().any(|file| self.state_of(file) != FileState::Applied)
-            || !self.missing().is_empty()
-            || self.roles.len() < 2
-            || API_NAMES.iter().any(is_free)
-            || (replace_api && !self.their_names.is_empty())
-            // one table may stand out meanwhile
-            || self.definition.is_none()
+    /// Those of the two roles that are there.
+    fn roles(&self) -> impl Iterator<Item = &str> {
+        self.objects
+            .keys()
+            .filter_map(|name| name.strip_prefix("role "))
     }
 }
 
@@ -260,33 +258,47 @@ impl Plan {
                 state: before.state_of(file),
             })
             .collect();
-        let missing = before.missing();
+        let is_applied = files.iter().all(|file| file.state == FileState::Applied);
+        // what a new version brings is no damage
+        let damaged = |is_so: fn(Option<&Object>, &Object) -> bool| -> Vec<String> {
+            after
+                .objects
+                .iter()
+                .filter(|(name, now)| is_applied && is_so(before.objects.get(*name), now))
+                .map(|(name, _)| name.clone())
+                .collect()
+        };
+        let missing = damaged(|was, _| was.is_none());
+        let changed = damaged(|was, now| was.is_some_and(|was| was.shape != now.shape));
+        let rights = damaged(|was, now| was.is_some_and(|was| was.rights != now.rights));
         let names = API_NAMES.map(|name| NameChange {
             name,
             state: name_state(name, before, after),
         });
-        let roles: Vec<RoleChange> = after
-            .roles
-            .iter()
+        let roles = after
+            .roles()
             .map(|name| RoleChange {
-                name: name.clone(),
-                is_new: !before.roles.contains(name),
+                name: name.to_owned(),
+                is_new: !before.roles().any(|other| other == name),
             })
             .collect();
-        let is_up_to_date = files.iter().all(|file| file.state == FileState::Applied)
-            && missing.is_empty()
+        let is_up_to_date = is_applied
+            && before.history.len() == ALL.len()
+            && before.objects == after.objects
             && names
                 .iter()
                 .all(|name| matches!(name.state, NameState::Kept | NameState::Taken))
-            && roles.iter().all(|role| !role.is_new)
-            && before.definition == after.definition;
+            // one table may stand out meanwhile
+            && before.definition.is_some() == after.definition.is_some();
         Self {
             is_up_to_date,
             files,
             missing,
+            changed,
+            rights,
             names: names.to_vec(),
             roles,
-            definition: definition_change(before, after),
+            definition: definition_change(before, if is_up_to_date { before } else { after }),
             application_triggers: after.application_triggers.clone(),
             warnings,
             example: None,
@@ -331,18 +343,23 @@ mod tests {
         Facts::default()
     }
 
+    fn object(shape: &str) -> Object {
+        Object {
+            shape: shape.to_owned(),
+            rights: "postgres".to_owned(),
+        }
+    }
+
     fn installed() -> Facts {
+        let names = [
+            "role rollcall_monitor",
+            "role rollcall_repairer",
+            "rollcall.define(text, text)",
+            "rollcall.settings",
+        ];
         Facts {
-            objects: ALL
-                .iter()
-                .flat_map(Migration::objects)
-                .map(ToOwned::to_owned)
-                .collect(),
+            objects: names.map(|name| (name.to_owned(), object("new"))).into(),
             our_names: API_NAMES.map(ToOwned::to_owned).to_vec(),
-            roles: vec![
-                "rollcall_monitor".to_owned(),
-                "rollcall_repairer".to_owned(),
-            ],
             history: ALL
                 .iter()
                 .map(|file| (file.version.to_owned(), file.checksum()))
@@ -385,7 +402,6 @@ mod tests {
     fn what_is_installed_is_up_to_date() {
         let plan = Plan::between(&installed(), &installed(), Vec::new());
         assert!(plan.is_up_to_date, "{plan:?}");
-        assert!(!installed().needs_work(false) && !installed().needs_work(true));
     }
 
     #[test]
@@ -397,7 +413,7 @@ mod tests {
         after.their_names.clone_from(&before.their_names);
         let plan = Plan::between(&before, &after, Vec::new());
         assert_eq!(of(&plan, "user_events"), NameState::Taken);
-        assert!(!after.needs_work(false) && after.needs_work(true));
+        assert!(Plan::between(&after, &after, Vec::new()).is_up_to_date);
 
         let plan = Plan::between(&before, &installed(), Vec::new());
         assert_eq!(of(&plan, "user_events"), NameState::Replaced);
@@ -408,26 +424,80 @@ mod tests {
         let mut before = installed();
         before.history[0].1 = "0".repeat(64);
         let plan = Plan::between(&before, &installed(), Vec::new());
-        assert!(!plan.is_up_to_date && before.needs_work(false));
+        assert!(!plan.is_up_to_date);
         assert_eq!(plan.files[0].state, FileState::Changed);
         assert_eq!(plan.files[1].state, FileState::Applied);
     }
 
     #[test]
-    fn a_function_that_was_dropped_is_missing() {
+    fn what_was_dropped_changed_or_opened_since_is_named() {
+        let function = "rollcall.define(text, text)";
         let mut before = installed();
-        before.objects.retain(|name| name != "define");
+        before.objects.remove(function);
         let plan = Plan::between(&before, &installed(), Vec::new());
-        assert!(!plan.is_up_to_date && before.needs_work(false));
-        assert_eq!(plan.missing, ["define"]);
+        assert!(!plan.is_up_to_date);
+        assert_eq!(
+            (
+                plan.missing.as_slice(),
+                plan.changed.len(),
+                plan.rights.len()
+            ),
+            ([function.to_owned()].as_slice(), 0, 0)
+        );
+
+        before.objects.insert(function.to_owned(), object("old"));
+        let plan = Plan::between(&before, &installed(), Vec::new());
+        assert!(!plan.is_up_to_date);
+        assert_eq!(
+            (
+                plan.missing.len(),
+                plan.changed.as_slice(),
+                plan.rights.len()
+            ),
+            (0, [function.to_owned()].as_slice(), 0)
+        );
+
+        let opened = Object {
+            rights: "postgres, anon".to_owned(),
+            ..object("new")
+        };
+        before.objects.insert(function.to_owned(), opened);
+        let plan = Plan::between(&before, &installed(), Vec::new());
+        assert!(!plan.is_up_to_date);
+        assert_eq!(
+            (
+                plan.missing.len(),
+                plan.changed.len(),
+                plan.rights.as_slice()
+            ),
+            (0, 0, [function.to_owned()].as_slice())
+        );
     }
 
     #[test]
-    fn an_empty_history_is_written_though_nothing_changes_otherwise() {
+    fn what_a_new_version_changes_is_no_damage() {
+        let mut before = installed();
+        before.history[0].1 = "0".repeat(64);
+        before
+            .objects
+            .insert("rollcall.settings".to_owned(), object("old"));
+        before.objects.remove("rollcall.define(text, text)");
+        let plan = Plan::between(&before, &installed(), Vec::new());
+        assert!(!plan.is_up_to_date && plan.missing.is_empty() && plan.changed.is_empty());
+    }
+
+    #[test]
+    fn a_history_that_is_empty_or_has_more_is_put_right_though_nothing_changes_otherwise() {
         let mut before = installed();
         before.history.clear();
         let plan = Plan::between(&before, &installed(), Vec::new());
-        assert!(!plan.is_up_to_date && before.needs_work(false) && plan.missing.is_empty());
+        assert!(!plan.is_up_to_date && plan.missing.is_empty());
+
+        let mut before = installed();
+        before
+            .history
+            .push(("20200101000000".to_owned(), String::new()));
+        assert!(!Plan::between(&before, &installed(), Vec::new()).is_up_to_date);
     }
 
     #[test]

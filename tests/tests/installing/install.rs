@@ -294,9 +294,14 @@ async fn what_was_dropped_is_made_again() -> Result<()> {
         .await?;
     let done = apply(&project, false).await?;
     ensure!(!done.is_up_to_date);
-    let mut missing = done.missing;
-    missing.sort();
-    assert_eq!(missing, ["monitor_signup_health", "receipt", "user_counts"]);
+    assert_eq!(
+        done.missing,
+        [
+            "public.monitor_signup_health()",
+            "rollcall.receipt",
+            "rollcall.user_counts()"
+        ]
+    );
     assert_eq!(difference(&before, &catalog(&client).await?), [""; 0]);
     ensure!(apply(&project, false).await?.is_up_to_date);
 

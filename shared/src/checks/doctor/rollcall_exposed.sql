@@ -5,7 +5,7 @@ select
   'everyone who has the public API key can use what is Rollcall''s: ' || string_agg(distinct o.name, ', '),
   'Some of it lists users with their e-mail addresses, or makes profiles for anybody. The functions refuse anon and authenticated by themselves, too.',
   array_agg(format('%s: %s', r.rolname, o.name) order by o.name, r.rolname),
-  'Take the rights away.',
+  'Take the rights away: rollcall migrate, or by hand:',
   string_agg(distinct format('revoke all on %s%s from public, anon, authenticated;', o.class, o.name), ' ')
 from place l
 cross join lateral (

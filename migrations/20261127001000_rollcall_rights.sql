@@ -17,8 +17,7 @@ begin
       execute format('alter role %I set statement_timeout = ''60s''', name);
       execute format('alter role %I set lock_timeout = ''2s''', name);
       execute format('alter role %I set idle_in_transaction_session_timeout = ''60s''', name);
-    exception when duplicate_object or unique_violation then
-      null;
+    exception when duplicate_object or unique_violation then null;
     end;
   end loop;
   comment on role rollcall_monitor is 'Rollcall: takes every report; sees no e-mail address. Made without login.';
@@ -28,6 +27,10 @@ exception when insufficient_privilege then
   raise warning 'rollcall: the roles rollcall_monitor and rollcall_repairer belong to somebody else, and stay as they are';
 end
 $$;
+
+create or replace function rollcall.schema_version() returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$ select '20261127001000' $$;
+comment on function rollcall.schema_version() is 'The newest migration that was applied as a whole.';
 
 -- closed by default
 revoke all on schema rollcall from public, anon, authenticated, service_role;
@@ -39,11 +42,6 @@ revoke all on all functions in schema rollcall from public, anon, authenticated,
 grant usage on schema rollcall to service_role, rollcall_monitor, rollcall_repairer;
 grant select on rollcall.event to service_role;
 grant execute on function rollcall.list_signups(), rollcall.list_users() to service_role;
-
-create or replace function rollcall.schema_version() returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$ select '20261127000990' $$;
-comment on function rollcall.schema_version() is 'The newest migration that was applied as a whole.';
-revoke all on function rollcall.schema_version() from public;
 
 grant execute on function
   rollcall.acknowledge_message(bigint, uuid, boolean), rollcall.audit_counts(), rollcall.audit_log_state(),
