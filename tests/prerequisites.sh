@@ -47,6 +47,7 @@ find_missing() {
     has_postgres || optional+=(postgresql)
     has_pgbouncer || optional+=(pgbouncer)
     has_browser || optional+=(chromium)
+    has npm || optional+=(npm)
 }
 
 # The tests start servers of their own. policy-rc.d is Debian's way to install one without starting it.
@@ -104,9 +105,26 @@ install_python_tools() {
     export ROLLCALL_TEST_PYTHON=$folder/python
 }
 
+# The Supabase CLI, 142 MB, into the target folder.
+install_supabase_cli() {
+    local folder=$PWD/target/test-tools/supabase version=3.1.0
+    if ! has npm; then
+        [[ ${CI:-} != true ]] || fail "missing: npm, which CI must not do without"
+        echo "No npm here: the tests with the Supabase CLI are skipped (or: apt-get install -y npm)." >&2
+        return
+    fi
+    if [[ ! -x $folder/$version/node_modules/.bin/supabase ]]; then
+        step "Installing the Supabase CLI"
+        rm -rf "$folder"
+        npm install --silent --no-audit --no-fund --prefix "$folder/$version" "supabase@$version" >&2
+    fi
+    export ROLLCALL_TEST_SUPABASE=$folder/$version/node_modules/.bin/supabase
+}
+
 has cargo || fail "missing: cargo; install Rust from https://rustup.rs"
 install_system_packages
 if has_openssl; then
     export OPENSSL_NO_VENDOR=1
 fi
 install_python_tools
+install_supabase_cli

@@ -79,6 +79,8 @@ pub(crate) enum DatabaseCommand {
     Doctor,
     /// Try a signup of every kind of user and take it back: does it get its profile?
     Probe,
+    /// The doctor's report for a deployment: always tries a signup, and annotates a run of GitHub Actions
+    Ci,
     /// Users without a profile, and users of the audit log who are gone
     Mismatches(MismatchesArguments),
     /// Signups of the last 10 minutes without a profile

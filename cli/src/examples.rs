@@ -30,7 +30,11 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     (
         "export",
-        &["rollcall export", "rollcall export db/migrations"],
+        &[
+            "rollcall export",
+            "rollcall export --upgrade",
+            "rollcall export db/migrations",
+        ],
     ),
     (
         "rollback",
@@ -90,6 +94,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "doctor",
         &["rollcall doctor", "rollcall doctor --format json"],
     ),
+    ("ci", &["rollcall ci", "rollcall ci --format json"]),
     ("probe", &["rollcall probe", "rollcall probe --format json"]),
     (
         "dashboard",

@@ -65,6 +65,7 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
         }
         DatabaseCommand::Diagnose => commands::diagnose::run(settings, output).await,
         DatabaseCommand::Doctor => commands::doctor::run(settings, output).await,
+        DatabaseCommand::Ci => commands::ci::run(settings, output).await,
         DatabaseCommand::Probe => commands::probe::run(settings, output).await,
         DatabaseCommand::Mismatches(mismatches) => {
             commands::mismatches::run(mismatches, settings, output).await

@@ -266,6 +266,8 @@ fn other_steps(next_step: &str) -> String {
         "rollcall mismatches"
     } else if has("diagnose") {
         "rollcall diagnose"
+    } else if has("doctor") || has("ci") {
+        "rollcall doctor"
     } else {
         return next_step.to_owned();
     };

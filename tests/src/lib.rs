@@ -8,6 +8,8 @@
 //! - [`project`] is a Supabase project: a real PostgreSQL with a fresh database for every test.
 //! - [`pooler`] puts PgBouncer before such a database.
 //! - [`proxy`] is a network between a program and its database that fails where a test says.
+//! - [`dump`] carries a database to another one.
+//! - [`supabase_cli`] is the real Supabase CLI.
 //! - [`sql`] asks a database for values, and for all that it holds.
 //! - [`command_line`] runs `rollcall` to its end.
 //! - [`browser`] is a real headless Chromium.
@@ -28,6 +30,7 @@ pub mod backfills;
 pub mod browser;
 pub mod command_line;
 pub mod dashboard;
+pub mod dump;
 pub mod fake_sns;
 pub mod function_process;
 pub mod http;
@@ -45,3 +48,4 @@ pub mod proxy;
 pub mod random;
 pub mod runtime_api;
 pub mod sql;
+pub mod supabase_cli;

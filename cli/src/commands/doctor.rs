@@ -4,25 +4,36 @@ use jiff::Timestamp;
 use rollcall::checks::doctor::DoctorReport;
 use rollcall::checks::next_signup::{self, Asker};
 use rollcall::connection_string::ConnectionSettings;
+use rollcall::error::Result;
 
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, proof, verdict_and_findings_in_full};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
-    let mut session = connection::session(settings, output);
-    let report = session
-        .run(async |database| {
-            let report = DoctorReport::take(database).await?;
-            next_signup::look_ahead(database, report, Asker::Person).await
-        })
+    let report = take(settings, Asker::Person, output)
         .await
         .unwrap_or_else(|error| DoctorReport::unknown(&error, Timestamp::now()));
     output.data(&report, || text(&report))?;
     Ok(report.verdict.into())
 }
 
-fn text(report: &DoctorReport) -> String {
+/// Every check, and the next signup.
+pub(super) async fn take(
+    settings: ConnectionSettings,
+    asker: Asker,
+    output: &Output,
+) -> Result<DoctorReport> {
+    let mut session = connection::session(settings, output);
+    session
+        .run(async |database| {
+            let report = DoctorReport::take(database).await?;
+            next_signup::look_ahead(database, report, asker).await
+        })
+        .await
+}
+
+pub(super) fn text(report: &DoctorReport) -> String {
     let mut text = verdict_and_findings_in_full(report.verdict, &report.findings);
     if let Some(checks) = report.checks {
         text += &format!(

@@ -47,6 +47,8 @@ const MAX_SIDE_TABLES: usize = 20;
 pub enum Asker {
     /// Somebody at a terminal: where evidence is missing or old, a signup is tried, if that has no effect beyond a rollback.
     Person,
+    /// A deployment, which has changed something: a signup is tried in any case, if that has no effect beyond a rollback.
+    Deployment,
     /// A scheduled check, which keeps what it learns.
     Schedule {
         /// Whether it may try a signup, as a person may.
@@ -77,7 +79,12 @@ pub async fn look_ahead<R: AboutSignups>(
         .try_out(LIMIT + LIMIT_OF_ALL, async |queries| {
             let next = NextSignup::read(queries, R::IS_WHOLE).await?;
             let mut probe = None;
-            if asker != (Asker::Schedule { probes: false }) && next.evidence.is_due(next.now) {
+            let is_due = match asker {
+                Asker::Person | Asker::Schedule { probes: true } => next.evidence.is_due(next.now),
+                Asker::Deployment => true,
+                Asker::Schedule { probes: false } => false,
+            };
+            if is_due {
                 let rights = if R::IS_WHOLE {
                     Vec::new()
                 } else {
@@ -310,7 +317,7 @@ impl NextSignup {
             // a person who is the first to ask cannot wait for what the next day shows
             let may_wait = is_by_rule
                 || is_locked
-                || (is_remembered || asker != Asker::Person)
+                || (is_remembered || matches!(asker, Asker::Schedule { .. }))
                     && now.duration_since(evidence.path_since) < UNPROVEN_FOR;
             findings.push(finding::unproven(may_wait, is_by_rule, refused_for));
         }
