@@ -238,6 +238,7 @@ do $$
 begin
   if rollcall.is_ours(to_regprocedure('public.handle_new_user()')) then
     execute replace(pg_get_functiondef('rollcall.on_signup()'::regprocedure), 'FUNCTION rollcall.on_signup()', 'FUNCTION public.handle_new_user()');
+    revoke all on function public.handle_new_user() from public, anon, authenticated, service_role;
   end if;
 end
 $$;

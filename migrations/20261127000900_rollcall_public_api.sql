@@ -1,5 +1,4 @@
 -- The functions and views that people and supabase.rpc() call, under the names and with the columns they have always had.
--- Each is a thin layer over the schema rollcall, for service_role and the owner only.
 -- They are made in the schema rollcall and then published in public, each only where its name is free there. A name that the
 -- application uses is left alone; its owner still finds Rollcall's in the schema rollcall.
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use rollcall::checks::doctor::DoctorReport;
 use rollcall::checks::health::HealthReport;
-use rollcall::finding::Finding;
+use rollcall::finding::{Finding, Severity};
 use rollcall::migrations;
 use rollcall_sandbox::{Options, Server};
 use rollcall_tests::command_line::rollcall;
@@ -201,6 +201,33 @@ async fn a_project_made_from_a_dump_without_rights_and_roles_is_mended_by_migrat
     let (doctor, _) = ids(&copy).await?;
     ensure!(!doctor.contains(&"rollcall_exposed"), "{doctor:?}");
     undo_is_refused(&copy, &run_id).await
+}
+
+#[tokio::test]
+async fn a_copy_without_the_trigger_that_rollcall_had_is_told_how_to_get_it_back() -> Result<()> {
+    let project = Project::migrated().await?;
+    let client = project.connect().await?;
+    let admin = project.connect_as_superuser().await?;
+    admin
+        .batch_execute("drop trigger on_auth_user_created on auth.users")
+        .await?;
+    client
+        .batch_execute("grant execute on all functions in schema public to public, anon, authenticated, service_role")
+        .await?;
+    is_said_and_mended(&project, "rollcall_exposed").await?;
+    let report = DoctorReport::take(&mut project.rollcall().await?).await?;
+    let finding = report
+        .findings
+        .iter()
+        .find(|finding| finding.id == "signup_trigger_missing");
+    ensure!(
+        finding.is_some_and(|finding| finding
+            .next_step
+            .contains("rollcall trigger install --apply")
+            && finding.severity == Severity::Critical),
+        "{report:#?}"
+    );
+    Ok(())
 }
 
 #[tokio::test]
