@@ -522,7 +522,7 @@ const ADVICE: [(&str, &str, &str); 9] = [
            and not exists (
              select from pg_index i
              where i.indrelid = k.conrelid and i.indisvalid and (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey)",
-        "drop index rollcall.message_incident_id_idx",
+        "drop index rollcall.message_incident_idx",
     ),
     (
         "a table without a primary key",
@@ -536,7 +536,7 @@ const ADVICE: [(&str, &str, &str); 9] = [
         "select i.indrelid::regclass::text from pg_index i join pg_class c on c.oid = i.indrelid
          where c.relnamespace in ('rollcall'::regnamespace, 'public'::regnamespace)
          group by i.indrelid, i.indkey::text, pg_get_expr(i.indpred, i.indrelid) having count(*) > 1",
-        "create index again on rollcall.event (user_id)",
+        "create index again on rollcall.event (user_id, id)",
     ),
 ];
 
