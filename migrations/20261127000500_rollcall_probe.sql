@@ -231,7 +231,7 @@ $$;
 comment on function rollcall.sign_up(jsonb, text) is
   'Does with a made-up user what Supabase Auth does: signup, confirmation, sign_in, email_change, deletion. Returns the application''s tables that were written. Only for callers that keep the sequences and roll it back.';
 
-create or replace function rollcall.probe_signup(p_kind text)
+create or replace function rollcall.probe_signup(p_kinds text[])
 returns table (
   kind text, outcome text, code text, constraint_name text, column_name text, wrong_columns text[], tables_written text[],
   failed_functions text[], is_in_use boolean, step text, later jsonb, side_tables jsonb
@@ -240,10 +240,12 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '500ms' as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
-  at_domain text := 'example.invalid';
+  is_beyond_rollback constant boolean := exists (select from rollcall.beyond_rollback());
+  at_domain text;
+  in_the_way text := case when not has_table_privilege('auth.users', 'insert') then '42501' end;
   person jsonb;
   person_id uuid;
-  is_as_it_was boolean := false;
+  is_as_it_was boolean;
   is_signed_up boolean;
   is_expected boolean;
   has_profile boolean;
@@ -264,15 +266,6 @@ declare
     join pg_attribute a on a.attrelid = to_regclass(s.target_table) and a.attname = c.column_name
     join pg_type y on y.oid = rollcall.base_type(a.atttypid) and y.typcategory <> 'D');
 begin
-  kind := p_kind;
-  tables_written := '{}';
-  failed_functions := '{}';
-  if not has_table_privilege('auth.users', 'insert') or exists (select from rollcall.beyond_rollback()) then
-    outcome := case when has_table_privilege('auth.users', 'insert') then 'refused' else 'unknown' end;
-    code := case when outcome = 'unknown' then '42501' end;
-    return next;
-    return;
-  end if;
   -- sequences are kept meanwhile, so nothing may read a large table from one end to the other
   if later_steps <> '{}' and not exists (
     select from pg_constraint k join pg_class c on c.oid = k.conrelid
@@ -281,127 +274,135 @@ begin
     later_steps := later_steps || 'deletion'::text;
   end if;
 
-  loop
-    select x.users_row, x.users_row ->> 'id' into person, person_id from rollcall.sample_users(at_domain) x where x.kind = p_kind;
-    if person is null then
-      raise exception 'rollcall: there is no such kind of user' using errcode = 'invalid_parameter_value';
-    elsif p_kind <> 'odd_metadata' then
-      person := jsonb_set(person, '{raw_user_meta_data}', (person -> 'raw_user_meta_data') || rollcall.usual_form(p_kind, is_as_it_was));
+  foreach kind in array p_kinds loop
+    select '{}', '{}', '{}', '{}', 'example.invalid', false into tables_written, failed_functions, later, side_tables, at_domain, is_as_it_was;
+    select in_the_way, null into code, constraint_name, column_name, wrong_columns, is_in_use, step;
+    -- what is in the way of one kind is in the way of the next, and whoever signs up meanwhile may wait for a sequence
+    if is_beyond_rollback or in_the_way is not null then
+      outcome := case when in_the_way is null then 'refused' else 'unknown' end;
+      return next;
+      continue;
     end if;
-    is_signed_up := false;
-    begin
-      perform rollcall.keep_sequences();
-      step := 'signup';
-      tables_written := rollcall.sign_up(person, step);
-      step := 'confirmation';
-      tables_written := array(select distinct t from unnest(tables_written || rollcall.sign_up(person, step)) t order by t);
-      is_signed_up := true;
-      execute 'select exists (select from (' || s.query || ') e where e._user_id = $1)' into is_expected using person_id;
-      execute format('select exists (select from %s t where %s)', s.target_table, rollcall.key_match(s, '$1'))
-        into has_profile using person_id;
-      if has_profile and is_expected then
-        execute 'select array_remove(array[' || differences || ']::text[], null) from (' || s.query || ') e join (' || s.query
-          || ') a on a._user_id = e._user_id join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'e._user_id')
-          || ' where e._user_id = $1'
-          into wrong_columns using person_id;
-      elsif is_expected then
-        -- Rollcall's trigger lets the signup through, and logs why
-        select v.payload ->> 'sqlstate', v.payload ->> 'constraint', v.payload ->> 'column', array(select jsonb_array_elements_text(v.payload -> 'functions'))
-        into code, constraint_name, column_name, failed_functions
-        from rollcall.event v where v.user_id = person_id and v.kind = 'profile_bootstrap_error' order by v.id desc limit 1;
+    loop
+      select x.users_row, x.users_row ->> 'id' into person, person_id from rollcall.sample_users(at_domain) x where x.kind = probe_signup.kind;
+      if person is null then
+        raise exception 'rollcall: there is no such kind of user' using errcode = 'invalid_parameter_value';
+      elsif kind <> 'odd_metadata' then
+        person := jsonb_set(person, '{raw_user_meta_data}', (person -> 'raw_user_meta_data') || rollcall.usual_form(kind, is_as_it_was));
       end if;
-      outcome := case
-        when not is_expected then 'not_expected'
-        when not has_profile then case when rollcall.error_kind(code) = 'lock' then 'unknown' else 'no_profile' end
-        -- a draft may be wrong about a column
-        when wrong_columns <> '{}' and not s.is_draft then 'wrong_profile'
-        else 'right_profile'
-      end;
-
-      -- the other tables that have a row of theirs
-      side_tables := '{}';
-      for place in
-        select w as name, quote_ident(a.attname) as key, rollcall.base_type(a.atttypid)::regtype as type
-        from unnest(tables_written) w
-        join pg_attribute a on a.attrelid = to_regclass(w) and a.attnum > 0 and not a.attisdropped
-          and rollcall.base_type(a.atttypid) in ('uuid'::regtype, 'text'::regtype)
-        join pg_class c on c.oid = a.attrelid and not c.relispartition and (
-          c.reltuples <= 20000 or exists (select from pg_index i where i.indrelid = c.oid and i.indkey[0] = a.attnum))
-        where c.oid <> to_regclass(s.target_table)
-        order by w, (select count(*) from pg_constraint k where k.conrelid = a.attrelid and k.contype = 'f' and k.conkey[1] = a.attnum) desc, a.attnum
-      loop
-        if not side_tables ? place.name then
-          execute format('select exists (select from %s t where t.%s = $1::text::%s)', place.name, place.key, place.type) into is_there using person_id;
-          if is_there then
-            side_tables := side_tables || jsonb_build_object(place.name, place.key);
-          end if;
+      is_signed_up := false;
+      begin
+        perform rollcall.keep_sequences();
+        step := 'signup';
+        tables_written := rollcall.sign_up(person, step);
+        step := 'confirmation';
+        tables_written := array(select distinct t from unnest(tables_written || rollcall.sign_up(person, step)) t order by t);
+        is_signed_up := true;
+        execute 'select exists (select from (' || s.query || ') e where e._user_id = $1)' into is_expected using person_id;
+        execute format('select exists (select from %s t where %s)', s.target_table, rollcall.key_match(s, '$1'))
+          into has_profile using person_id;
+        if has_profile and is_expected then
+          execute 'select array_remove(array[' || differences || ']::text[], null) from (' || s.query || ') e join (' || s.query
+            || ') a on a._user_id = e._user_id join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'e._user_id')
+            || ' where e._user_id = $1'
+            into wrong_columns using person_id;
+        elsif is_expected then
+          -- Rollcall's trigger lets the signup through, and logs why
+          select v.payload ->> 'sqlstate', v.payload ->> 'constraint', v.payload ->> 'column', array(select jsonb_array_elements_text(v.payload -> 'functions'))
+          into code, constraint_name, column_name, failed_functions
+          from rollcall.event v where v.user_id = person_id and v.kind = 'profile_bootstrap_error' order by v.id desc limit 1;
         end if;
-      end loop;
-      later := '{}';
-      foreach step in array later_steps loop
-        begin
-          perform rollcall.sign_up(person, step);
-        exception when others or query_canceled or assert_failure then
-          get stacked diagnostics context = pg_exception_context;
-          later := later || jsonb_build_object(step, jsonb_build_object('sqlstate', sqlstate, 'functions', rollcall.known_functions(context)));
-          -- a limit of time is over once
-          exit when sqlstate = '57014';
-        end;
-      end loop;
-      raise exception using errcode = 'RC001', message = 'rollcall: trial over';
-    exception
-      when sqlstate 'RC001' then
-        null;
-      -- "others" leaves out a cancelled query and a failed assertion; a trigger may meet either
-      when others or query_canceled or assert_failure then
-        get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name,
-          context = pg_exception_context;
-        constraint_name := rollcall.known_name(constraint_name);
-        column_name := rollcall.known_name(column_name);
-        failed_functions := rollcall.known_functions(context);
-        tables_written := '{}';
-        wrong_columns := null;
         outcome := case
-          when is_signed_up or rollcall.error_kind(code) <> 'row' or code in ('57014', '25006') then 'unknown'
-          when code = 'RC002' then 'refused_by_rule'
-          -- raised on purpose, and not by a handler that words a failure anew
-          when code = 'P0001' and not exists (
-            select from pg_proc p
-            where format('%I.%I', p.pronamespace::regnamespace, p.proname) = failed_functions[1]
-              and array_to_string((string_to_array(p.prosrc, E'\n'))[:substring(context from 'line (\d+) at RAISE')::integer], ' ')
-                ~* '\mexception\s+when\M'
-          ) then 'refused_by_rule'
-          else 'blocked'
+          when not is_expected then 'not_expected'
+          when not has_profile then case when rollcall.error_kind(code) = 'lock' then 'unknown' else 'no_profile' end
+          -- a draft may be wrong about a column
+          when wrong_columns <> '{}' and not s.is_draft then 'wrong_profile'
+          else 'right_profile'
         end;
-    end;
-    if outcome = 'blocked' and code ~ '^2[23]' and not is_as_it_was and p_kind <> 'odd_metadata' and rollcall.usual_form(p_kind, true) <> '{}' then
-      is_as_it_was := true;
-    elsif outcome = 'refused_by_rule' and at_domain = 'example.invalid' and person ->> 'email' is not null then
-      -- an address at a domain from which somebody could sign up before
-      at_domain := (
-        select split_part(u.email, '@', 2) from auth.users u
-        where u.email_confirmed_at is not null and u.email like '%@%' order by u.created_at desc nulls last limit 1);
-      exit when at_domain is null;
-    else
-      exit;
+
+        -- the other tables that have a row of theirs
+        for place in
+          select w as name, quote_ident(a.attname) as key, rollcall.base_type(a.atttypid)::regtype as type
+          from unnest(tables_written) w
+          join pg_attribute a on a.attrelid = to_regclass(w) and a.attnum > 0 and not a.attisdropped
+            and rollcall.base_type(a.atttypid) in ('uuid'::regtype, 'text'::regtype)
+          join pg_class c on c.oid = a.attrelid and not c.relispartition and (
+            c.reltuples <= 20000 or exists (select from pg_index i where i.indrelid = c.oid and i.indkey[0] = a.attnum))
+          where c.oid <> to_regclass(s.target_table)
+          order by w, (select count(*) from pg_constraint k where k.conrelid = a.attrelid and k.contype = 'f' and k.conkey[1] = a.attnum) desc, a.attnum
+        loop
+          if not side_tables ? place.name then
+            execute format('select exists (select from %s t where t.%s = $1::text::%s)', place.name, place.key, place.type) into is_there using person_id;
+            if is_there then
+              side_tables := side_tables || jsonb_build_object(place.name, place.key);
+            end if;
+          end if;
+        end loop;
+        foreach step in array later_steps loop
+          begin
+            perform rollcall.sign_up(person, step);
+          exception when others or query_canceled or assert_failure then
+            get stacked diagnostics context = pg_exception_context;
+            later := later || jsonb_build_object(step, jsonb_build_object('sqlstate', sqlstate, 'functions', rollcall.known_functions(context)));
+            -- a limit of time is over once
+            exit when sqlstate = '57014';
+          end;
+        end loop;
+        raise exception using errcode = 'RC001', message = 'rollcall: trial over';
+      exception
+        when sqlstate 'RC001' then null;
+        -- "others" leaves out a cancelled query and a failed assertion; a trigger may meet either
+        when others or query_canceled or assert_failure then
+          get stacked diagnostics code = returned_sqlstate, constraint_name = constraint_name, column_name = column_name,
+            context = pg_exception_context;
+          constraint_name := rollcall.known_name(constraint_name);
+          column_name := rollcall.known_name(column_name);
+          failed_functions := rollcall.known_functions(context);
+          tables_written := '{}';
+          wrong_columns := null;
+          outcome := case
+            when is_signed_up or rollcall.error_kind(code) <> 'row' or code in ('57014', '25006') then 'unknown'
+            when code = 'RC002' then 'refused_by_rule'
+            -- raised on purpose, and not by a handler that words a failure anew
+            when code = 'P0001' and not exists (
+              select from pg_proc p
+              where format('%I.%I', p.pronamespace::regnamespace, p.proname) = failed_functions[1]
+                and array_to_string((string_to_array(p.prosrc, E'\n'))[:substring(context from 'line (\d+) at RAISE')::integer], ' ')
+                  ~* '\mexception\s+when\M'
+            ) then 'refused_by_rule'
+            else 'blocked'
+          end;
+      end;
+      if outcome = 'blocked' and code ~ '^2[23]' and not is_as_it_was and kind <> 'odd_metadata' and rollcall.usual_form(kind, true) <> '{}' then
+        is_as_it_was := true;
+      elsif outcome = 'refused_by_rule' and at_domain = 'example.invalid' and person ->> 'email' is not null then
+        -- an address at a domain from which somebody could sign up before
+        at_domain := (
+          select split_part(u.email, '@', 2) from auth.users u
+          where u.email_confirmed_at is not null and u.email like '%@%' order by u.created_at desc nulls last limit 1);
+        exit when at_domain is null;
+      else
+        exit;
+      end if;
+      code := null;
+    end loop;
+    if is_as_it_was and code = '23505' then
+      -- somebody has this value already, and everything else was right
+      outcome := 'unknown';
     end if;
-    code := null;
+    if outcome in ('blocked', 'no_profile', 'wrong_profile') or (outcome = 'unknown' and kind = 'odd_metadata' and rollcall.error_kind(code) = 'row') then
+      is_in_use := kind in ('email', 'admin_created') or exists (
+        select from auth.users u
+        where case kind
+            when 'oauth' then u.raw_app_meta_data ->> 'provider' !~ '^(email|phone|web3|sso.*)$'
+            when 'phone' then u.phone is not null and u.email is null
+            when 'anonymous' then (to_jsonb(u) ->> 'is_anonymous')::boolean when 'sso' then (to_jsonb(u) ->> 'is_sso_user')::boolean
+            when 'web3' then u.raw_app_meta_data ->> 'provider' = 'web3' end);
+    end if;
+    in_the_way := case when outcome = 'unknown' and code in ('55P03', '57014') then code end;
+    return next;
   end loop;
-  if is_as_it_was and code = '23505' then
-    -- somebody has this value already, and everything else was right
-    outcome := 'unknown';
-  end if;
-  if outcome in ('blocked', 'no_profile', 'wrong_profile') or (outcome = 'unknown' and p_kind = 'odd_metadata' and rollcall.error_kind(code) = 'row') then
-    is_in_use := p_kind in ('email', 'admin_created') or exists (
-      select from auth.users u
-      where case p_kind
-          when 'oauth' then u.raw_app_meta_data ->> 'provider' !~ '^(email|phone|web3|sso.*)$'
-          when 'phone' then u.phone is not null and u.email is null
-          when 'anonymous' then (to_jsonb(u) ->> 'is_anonymous')::boolean when 'sso' then (to_jsonb(u) ->> 'is_sso_user')::boolean
-          when 'web3' then u.raw_app_meta_data ->> 'provider' = 'web3' end);
-  end if;
-  return next;
 end
 $$;
-comment on function rollcall.probe_signup(text) is
-  'Tries the signup of one made-up user of a kind, and what comes after it, and rolls it back: right_profile, wrong_profile (with the columns that differ from the definition), no_profile, blocked (with SQLSTATE, constraint, column and functions), refused_by_rule (a trigger refused it on purpose), not_expected, unknown (a lock, a right), refused (a signup does what cannot be rolled back: rollcall.beyond_rollback()). step: where it was blocked, in the signup or the confirmation; later: the sign-in, change of address and deletion that failed; side_tables: other tables with a row of the user, and the column with their id. Runs as its owner, so it does not see rights that only supabase_auth_admin lacks.';
+comment on function rollcall.probe_signup(text[]) is
+  'Tries the signup of one made-up user of each kind, and what comes after it, and rolls it back: right_profile, wrong_profile (with the columns that differ from the definition), no_profile, blocked (with SQLSTATE, constraint, column and functions), refused_by_rule (a trigger refused it on purpose), not_expected, unknown (a lock, a right), refused (a signup does what cannot be rolled back: rollcall.beyond_rollback()). step: where it was blocked, in the signup or the confirmation; later: the sign-in, change of address and deletion that failed; side_tables: other tables with a row of the user, and the column with their id. Runs as its owner, so it does not see rights that only supabase_auth_admin lacks.';

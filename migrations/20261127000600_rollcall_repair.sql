@@ -445,8 +445,7 @@ begin
             || rollcall.key_match(s, 'w.user_id')
           into profiles using array(select c from unnest(created) c order by c limit case when rollcall.is_trusted() then p_rows else 0 end);
         raise exception using errcode = 'RC001', message = 'rollcall: trial over';
-      exception when sqlstate 'RC001' then
-        null;
+      exception when sqlstate 'RC001' then null;
       end;
       failures := failures || failed;
       exit when cardinality(failed) = 0 or cardinality(users) = 0;

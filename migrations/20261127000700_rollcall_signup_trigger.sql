@@ -59,8 +59,7 @@ exception when others or query_canceled or assert_failure then
     get stacked diagnostics code = column_name;
     insert into rollcall.event (user_id, kind, payload)
     values (new.id, 'profile_bootstrap_error', jsonb_strip_nulls(reason || jsonb_build_object('column', rollcall.known_name(code))));
-  exception when others or query_canceled or assert_failure then
-    null;
+  exception when others or query_canceled or assert_failure then null;
   end;
   return new;
 end

@@ -3,14 +3,21 @@
 //! Supabase's pooler hands every transaction to another server connection, so nothing may depend on the session:
 //! statements are unnamed (`query_typed`), settings are `set local`. Results hold no enum and no domain, for which
 //! the driver would have to ask with a named statement.
+//!
+//! A function waits for round trips more than for anything else. So what begins a transaction is not waited for before its
+//! first queries are sent, and [`Queries::end_with`] sends the end of it right behind its last ones.
 
 use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
+use tokio::{join, try_join};
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
@@ -41,7 +48,11 @@ const INSTALL_WAIT: Duration = Duration::from_secs(30);
 /// How long a look may take to make its copy; it takes less than a second.
 const COPY_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a kept connection may take to show that it lives.
+/// How long a connection may be idle before it has to show that it lives: less than poolers and network address
+/// translation allow.
+const TRUSTED_IDLE: Duration = Duration::from_secs(30);
+
+/// How long it may take to show that. Beginning a transaction takes no time; what it asks may.
 const ALIVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// An open connection to the database.
@@ -56,6 +67,8 @@ pub struct Database {
     looks: bool,
     /// Nobody waits for an answer that is still to come: whatever comes next on this connection is not ours.
     given_up: bool,
+    /// When the server last answered.
+    last_used: Instant,
 }
 
 /// What becomes of a transaction.
@@ -129,22 +142,13 @@ impl Database {
             notices,
             looks: false,
             given_up: false,
+            last_used: Instant::now(),
         })
     }
 
     /// Whether the connection can still be used.
     pub fn is_usable(&self) -> bool {
         !self.given_up && !self.client.is_closed()
-    }
-
-    /// Whether the server still answers on this connection. Between the invocations of a function, a network may
-    /// have dropped it without a word.
-    pub async fn is_alive(&self) -> bool {
-        self.is_usable()
-            && matches!(
-                timeout(ALIVE_LIMIT, self.client.simple_query("")).await,
-                Ok(Ok(_))
-            )
     }
 
     /// Asks the server to end a statement whose answer nobody waits for any more, so that it holds no lock longer.
@@ -170,6 +174,11 @@ impl Database {
     /// What Rollcall's own SQL has said of its work since this was last asked.
     pub(crate) fn take_notices(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
+    }
+
+    /// Whether every transaction makes a copy of Rollcall's functions for itself.
+    pub(crate) fn looks(&self) -> bool {
+        self.looks
     }
 
     /// From now on every transaction makes a copy of Rollcall's functions for itself and is rolled back;
@@ -227,49 +236,67 @@ impl Database {
         }
         // stays so where the future is dropped on the way
         self.given_up = true;
-        let begun = if self.looks {
+        let outcome = if self.looks {
+            let begun = self.begin_looking(mode, limit);
+            match timeout(INSTALL_WAIT + COPY_LIMIT + GRACE, begun).await {
+                Ok(Ok(())) => {
+                    timeout(
+                        limit + GRACE,
+                        self.work(async { Ok(()) }, !self.looks && mode != Mode::Trial, work),
+                    )
+                    .await
+                }
+                Ok(Err(error)) => Ok(Err(error)),
+                Err(elapsed) => Err(elapsed),
+            }
+        } else {
             timeout(
-                INSTALL_WAIT + COPY_LIMIT + GRACE,
-                self.begin_looking(mode, limit),
+                limit + GRACE,
+                self.work(self.begin(mode, limit), mode != Mode::Trial, work),
             )
             .await
-        } else {
-            timeout(limit + GRACE, self.begin(mode, limit)).await
         };
-        let outcome = match begun {
-            Ok(Ok(())) => {
-                let is_kept = mode != Mode::Trial && !self.looks;
-                timeout(limit + GRACE, self.work(is_kept, work)).await
-            }
-            Ok(Err(error)) => Ok(Err(error)),
-            Err(elapsed) => Err(elapsed),
-        };
-        self.given_up = outcome.is_err();
+        self.given_up = matches!(outcome, Err(_) | Ok(Err(Error::ConnectionLost)));
+        self.last_used = Instant::now();
         outcome.unwrap_or(Err(Error::Timeout))
     }
 
+    /// Begins a transaction. A connection that was idle for long is lost unless it answers soon.
     async fn begin(&self, mode: Mode, limit: Duration) -> Result<()> {
         let begin = match mode {
             Mode::Read => "begin isolation level repeatable read read only",
             Mode::Write | Mode::Trial => "begin",
         };
-        self.open(&format!("{begin}; {}", settings(limit))).await
+        let begin = format!("{begin}; {}", settings(limit));
+        let begun = self.client.batch_execute(&begin);
+        if self.last_used.elapsed() < TRUSTED_IDLE {
+            return Ok(begun.await?);
+        }
+        Ok(timeout(ALIVE_LIMIT, begun)
+            .await
+            .map_err(|_| Error::ConnectionLost)??)
     }
 
-    /// Does the work of an open transaction, and ends it.
+    /// Begins a transaction, does its work, and ends it. The first queries are sent behind what begins it.
     async fn work<T>(
         &self,
+        begin: impl Future<Output = Result<()>>,
         is_kept: bool,
         work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
     ) -> Result<T> {
         let queries = Queries {
             client: &self.client,
+            end: if is_kept { "commit" } else { "rollback" },
+            has_ended: AtomicBool::new(false),
         };
-        let outcome = work(&queries).await;
-        if outcome.is_ok() && is_kept {
-            queries.script("commit").await?;
-        } else {
-            self.roll_back(outcome.is_ok()).await?;
+        let outcome = try_join!(begin, work(&queries)).map(|((), value)| value);
+        match &outcome {
+            // the connection is given up
+            Err(Error::ConnectionLost) => {}
+            _ if queries.has_ended() => {}
+            Ok(_) if is_kept => queries.script("commit").await?,
+            Ok(_) => self.roll_back(true).await?,
+            Err(_) => self.roll_back(false).await?,
         }
         outcome
     }
@@ -309,8 +336,8 @@ impl Database {
             match outcome {
                 Ok(Copied::Installed) => {
                     self.looks = false;
-                    self.begin(Mode::Read, COPY_LIMIT).await?;
-                    self.work(true, schema_version::require_in).await?;
+                    let begin = self.begin(Mode::Read, COPY_LIMIT);
+                    self.work(begin, true, schema_version::require_in).await?;
                     return self.begin(mode, limit).await;
                 }
                 Ok(Copied::Busy) => self.wait_for_install(until).await?,
@@ -333,6 +360,8 @@ impl Database {
     async fn copy(&self, mode: Mode, limit: Duration) -> Result<Copied> {
         let queries = Queries {
             client: &self.client,
+            end: "",
+            has_ended: AtomicBool::new(false),
         };
         let row = queries.row(include_str!("look.sql"), &[]).await?;
         if !column::<bool>(&row, "is_free")? {
@@ -362,9 +391,11 @@ impl Database {
         if left.is_zero() {
             return Err(Error::InstallInProgress);
         }
-        self.begin(Mode::Write, INSTALL_WAIT).await?;
-        self.work(false, async |queries| lock_install(queries, left).await)
-            .await
+        let begin = self.begin(Mode::Write, INSTALL_WAIT);
+        self.work(begin, false, async |queries| {
+            lock_install(queries, left).await
+        })
+        .await
     }
 }
 
@@ -443,6 +474,10 @@ async fn drive<S, T>(
 /// The queries of one transaction.
 pub struct Queries<'a> {
     client: &'a Client,
+    /// The statement that ends the transaction.
+    end: &'static str,
+    /// It was sent: what comes now would be outside.
+    has_ended: AtomicBool,
 }
 
 impl Queries<'_> {
@@ -451,6 +486,7 @@ impl Queries<'_> {
     /// # Errors
     /// What the server refuses.
     pub async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {
+        self.require_open()?;
         Ok(self.client.query_typed(sql, parameters).await?)
     }
 
@@ -471,7 +507,43 @@ impl Queries<'_> {
     /// # Errors
     /// What the server refuses.
     pub async fn script(&self, sql: &str) -> Result<()> {
+        self.require_open()?;
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Sends all that `work` asks, and right behind it the end of the transaction: one round trip. `work` must ask
+    /// everything before it waits for an answer; whatever it asks later is refused.
+    ///
+    /// # Errors
+    /// What `work` returns, and what ending the transaction does.
+    pub(crate) async fn end_with<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = pin!(work);
+        // a future of the driver's sends when it is first asked
+        let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+        self.has_ended.store(true, Ordering::Relaxed);
+        let end = match &begun {
+            Poll::Ready(Err(_)) => "rollback",
+            _ => self.end,
+        };
+        let end = self.client.batch_execute(end);
+        let (outcome, ended) = match begun {
+            Poll::Ready(outcome) => (outcome, end.await),
+            Poll::Pending => join!(work, end),
+        };
+        let value = outcome?;
+        ended?;
+        Ok(value)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
+    fn require_open(&self) -> Result<()> {
+        if self.has_ended() {
+            return Err(Error::UnexpectedAnswer);
+        }
+        Ok(())
     }
 
     /// Lets this transaction be the only one that installs, rolls back or looks, until it ends.

@@ -13,7 +13,11 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Error::NotMigrated`], [`Error::OtherVersion`], and what reading returns.
 pub async fn require(database: &mut Database) -> Result<()> {
-    database.read(LIMIT, require_in).await
+    database
+        .read(LIMIT, async |queries| {
+            queries.end_with(require_in(queries)).await
+        })
+        .await
 }
 
 /// The same in a transaction that is open.

@@ -1,9 +1,6 @@
 //! A connection that is opened when it is needed, kept as long as it lives, and opened once more when it was lost.
 
 use std::fmt;
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use crate::connection_string::ConnectionSettings;
 use crate::database::Database;
@@ -15,7 +12,6 @@ use crate::stance::{self, Stance};
 pub struct Session {
     settings: ConnectionSettings,
     database: Option<Database>,
-    last_used: Instant,
     was_connected: bool,
     on_stance: Option<Box<dyn Fn(Stance) + Send + Sync>>,
 }
@@ -29,17 +25,12 @@ impl fmt::Debug for Session {
     }
 }
 
-/// How long a connection may be idle before it has to show that it lives: less than poolers and network address
-/// translation allow.
-const TRUSTED_IDLE: Duration = Duration::from_secs(30);
-
 impl Session {
     /// A session that has not connected yet, for a database with this program's own migrations: others are refused.
     pub fn new(settings: ConnectionSettings) -> Self {
         Self {
             settings,
             database: None,
-            last_used: Instant::now(),
             was_connected: false,
             on_stance: None,
         }
@@ -91,17 +82,7 @@ impl Session {
     }
 
     async fn attempt<T>(&mut self, work: &impl AsyncFn(&mut Database) -> Result<T>) -> Result<T> {
-        let idle = self.last_used.elapsed();
-        if let Some(database) = &self.database {
-            let is_good = if idle < TRUSTED_IDLE {
-                database.is_usable()
-            } else {
-                database.is_alive().await
-            };
-            if !is_good {
-                self.database = None;
-            }
-        }
+        self.database.take_if(|database| !database.is_usable());
         let database = match &mut self.database {
             Some(database) => database,
             none => {
@@ -114,8 +95,6 @@ impl Session {
                 none.insert(opened)
             }
         };
-        let outcome = work(database).await;
-        self.last_used = Instant::now();
-        outcome
+        work(database).await
     }
 }

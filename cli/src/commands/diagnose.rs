@@ -16,8 +16,7 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
     let mut session = connection::session(settings, output);
     let report = session
         .run(async |database| {
-            let report = Diagnosis::take(database).await?;
-            let report = next_signup::look_ahead(database, report, Asker::Person).await?;
+            let report = next_signup::take(database, Asker::Person).await?;
             side_tables::add(database, report).await
         })
         .await

@@ -26,10 +26,7 @@ pub(super) async fn take(
 ) -> Result<DoctorReport> {
     let mut session = connection::session(settings, output);
     session
-        .run(async |database| {
-            let report = DoctorReport::take(database).await?;
-            next_signup::look_ahead(database, report, asker).await
-        })
+        .run(async |database| next_signup::take(database, asker).await)
         .await
 }
 

@@ -13,10 +13,7 @@ use crate::table::{self, or_dash};
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);
     let report = session
-        .run(async |database| {
-            let report = HealthReport::take(database).await?;
-            next_signup::look_ahead(database, report, Asker::Person).await
-        })
+        .run(async |database| next_signup::take(database, Asker::Person).await)
         .await
         .unwrap_or_else(|error| HealthReport::unknown(&error, Timestamp::now()));
     output.data(&report, || text(&report))?;

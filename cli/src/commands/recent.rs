@@ -14,10 +14,7 @@ use crate::table::{self, moment, or_dash};
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);
     let report = session
-        .run(async |database| {
-            let report = RecentReport::take(database).await?;
-            next_signup::look_ahead(database, report, Asker::Person).await
-        })
+        .run(async |database| next_signup::take(database, Asker::Person).await)
         .await
         .unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
     output.data(&report, || text(&report))?;

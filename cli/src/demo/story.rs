@@ -163,7 +163,7 @@ async fn application_code(database: &Database) -> anyhow::Result<String> {
 async fn alert(session: &mut Session, report: &HealthReport) -> anyhow::Result<Option<Notice>> {
     let observation = Observation::of_health(report);
     let (settings, lease_owner) = (Settings::default(), Uuid::new_v4());
-    let outcome = store::record(session, &observation, &settings, lease_owner, None).await?;
+    let outcome = store::record(session, &observation, None, &settings, lease_owner, None).await?;
     Ok(outcome.lease.map(|lease| lease.notice))
 }
 

@@ -25,13 +25,10 @@ async fn main() -> Result<(), Error> {
 
 async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Value, Error> {
     let mut metrics = Metrics::start();
-    let outcome = function
+    let outcome: Result<HealthReport, _> = function
         .with_session(end_of_work(&event.context), async |session| {
             session
-                .run(async |database| {
-                    let report = HealthReport::take(database).await?;
-                    next_signup::look_ahead(database, report, asker()).await
-                })
+                .run(async |database| next_signup::take(database, asker()).await)
                 .await
         })
         .await;
@@ -48,9 +45,14 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
     metrics.count("RecentMissing", report.signups_missing_profiles);
     metrics.percentage("HealthPercentage", report.health_percentage);
     let answer = function
-        .answer(&report, observation, is_reachable, &event.context)
+        .answer(
+            &report,
+            observation,
+            check_run,
+            is_reachable,
+            &event.context,
+        )
         .await?;
-    function.record(check_run, &event.context).await;
     metrics.print();
     Ok(answer)
 }

@@ -24,13 +24,10 @@ async fn main() -> Result<(), Error> {
 
 async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Value, Error> {
     let mut metrics = Metrics::start();
-    let outcome = function
+    let outcome: Result<RecentReport, _> = function
         .with_session(end_of_work(&event.context), async |session| {
             session
-                .run(async |database| {
-                    let report = RecentReport::take_scheduled(database).await?;
-                    next_signup::look_ahead(database, report, asker()).await
-                })
+                .run(async |database| next_signup::take(database, asker()).await)
                 .await
         })
         .await;
@@ -45,9 +42,14 @@ async fn check(function: &Function, event: LambdaEvent<IgnoredAny>) -> Result<Va
     metrics.count("RecentSignups", report.signups_count);
     metrics.count("RecentMissing", observation.missing);
     let answer = function
-        .answer(&report, observation, is_reachable, &event.context)
+        .answer(
+            &report,
+            observation,
+            check_run,
+            is_reachable,
+            &event.context,
+        )
         .await?;
-    function.record(check_run, &event.context).await;
     metrics.print();
     Ok(answer)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rollcall::alert::store::{self, Outcome};
 use rollcall::alert::{Incident, Kind, Notice, Observation, Previous, Settings, Severity, decide};
-use rollcall::checks::history::CheckName;
+use rollcall::checks::history::{CheckName, CheckRun};
 use rollcall::error::Result;
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -68,6 +68,8 @@ pub struct Told {
     pub outcome: AlertOutcome,
     /// Every message that was tried.
     pub attempts: Vec<Attempt>,
+    /// What the check said is kept in the database.
+    pub is_recorded: bool,
 }
 
 /// The topics of a check, when it tells people, and what this instance remembers.
@@ -119,12 +121,13 @@ impl Alerting {
         }
     }
 
-    /// Tells people what is new in `observation`, and what they could not be told before. Ends by `until`.
-    /// `is_reachable`: whether the database may be asked to keep it.
+    /// Tells people what is new in `observation`, and what they could not be told before. Ends by `until`. On the way, keeps
+    /// `check_run`. `is_reachable`: whether the database may be asked to keep anything.
     pub async fn tell(
         &self,
         function: &Function,
         observation: Observation,
+        check_run: Option<&CheckRun>,
         is_reachable: bool,
         until: Instant,
     ) -> Told {
@@ -136,6 +139,7 @@ impl Alerting {
                     store::record(
                         session,
                         &observation,
+                        check_run,
                         &self.settings,
                         lease_owner,
                         Some(limit),
@@ -176,14 +180,19 @@ impl Alerting {
         }
         let mut open = memory.open.is_some();
         let mut is_being_published = false;
+        let mut check_run = check_run;
         if let Some(outcome) = kept {
             open |= outcome.open.is_some();
             is_being_published = outcome.is_being_published;
+            if outcome.is_recorded {
+                check_run = None;
+            }
             let told = self
                 .publish_kept(
                     function,
                     observation.check,
                     outcome,
+                    &mut check_run,
                     lease_owner,
                     &mut memory.unacknowledged,
                     (publish_until, until),
@@ -203,15 +212,22 @@ impl Alerting {
             (false, true) => AlertOutcome::AlreadySent,
             (false, false) => AlertOutcome::NotNeeded,
         });
-        Told { outcome, attempts }
+        Told {
+            outcome,
+            attempts,
+            is_recorded: check_run.is_none(),
+        }
     }
 
-    /// Publishes the messages that are leased to this invocation, one after the other.
+    /// Publishes the messages that are leased to this invocation, one after the other. What the check said is kept, and
+    /// taken, with the first.
+    #[expect(clippy::too_many_arguments, reason = "called once")]
     async fn publish_kept(
         &self,
         function: &Function,
         check: CheckName,
         outcome: Outcome,
+        check_run: &mut Option<&CheckRun>,
         lease_owner: Uuid,
         unacknowledged: &mut HashSet<i64>,
         (publish_until, until): (Instant, Instant),
@@ -228,6 +244,7 @@ impl Alerting {
             if is_sent {
                 unacknowledged.insert(lease.message_id);
             }
+            let to_record = *check_run;
             let acknowledged = function
                 .with_session(until, async |session| {
                     session
@@ -238,6 +255,7 @@ impl Alerting {
                                 lease.message_id,
                                 lease_owner,
                                 is_sent,
+                                to_record,
                             )
                             .await
                         })
@@ -246,6 +264,7 @@ impl Alerting {
                 .await;
             match acknowledged {
                 Ok(following) => {
+                    *check_run = None;
                     unacknowledged.remove(&lease.message_id);
                     next = following;
                 }

@@ -68,8 +68,10 @@ impl Function {
         }
     }
 
-    /// Logs the report of a check, tells people what is new, and answers with the report and what they were told. The
-    /// log comes first, so that a failed alert hides nothing. `is_reachable`: whether the database can still be asked.
+    /// Logs the report of a check, tells people what is new, keeps what the check said, and answers with the report and what
+    /// they were told. The log comes first, so that a failed alert hides nothing. The record comes after the first message: a
+    /// check that ended before has not moved the watermark, so the next one looks back as far. A check that could not look
+    /// leaves a gap. `is_reachable`: whether the database can still be asked.
     ///
     /// # Errors
     /// If the report cannot be written as JSON.
@@ -77,6 +79,7 @@ impl Function {
         &self,
         report: &impl Serialize,
         observation: Observation,
+        check_run: Option<CheckRun>,
         is_reachable: bool,
         context: &Context,
     ) -> Result<Value, lambda_runtime::Error> {
@@ -85,8 +88,11 @@ impl Function {
         let until = Instant::now() + time_left(context).saturating_sub(ANSWER_RESERVE);
         let told = self
             .alerting
-            .tell(self, observation, is_reachable, until)
+            .tell(self, observation, check_run.as_ref(), is_reachable, until)
             .await;
+        if let Some(check_run) = check_run.filter(|_| !told.is_recorded) {
+            self.record(&check_run, until).await;
+        }
         if let Value::Object(fields) = &mut answer {
             fields.insert("alert".to_owned(), serde_json::to_value(told.outcome)?);
             fields.insert("alerts".to_owned(), serde_json::to_value(told.attempts)?);
@@ -94,11 +100,7 @@ impl Function {
         Ok(answer)
     }
 
-    /// Keeps what a check said, after its alert: a check that ended before has not moved the watermark, so the next one
-    /// looks back as far. A check that could not look leaves a gap.
-    pub async fn record(&self, check_run: Option<CheckRun>, context: &Context) {
-        let Some(check_run) = check_run else { return };
-        let until = Instant::now() + time_left(context).saturating_sub(ANSWER_RESERVE);
+    async fn record(&self, check_run: &CheckRun, until: Instant) {
         if let Err(error) = self
             .with_session(until, async |session| {
                 session

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::join;
 use tokio::time::Instant;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::incident::{Decision, Incident, Observation, Previous, Settings, decide};
 use super::notice::Notice;
-use crate::checks::history::CheckName;
+use crate::checks::history::{CheckName, CheckRun};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::patience;
@@ -44,10 +45,12 @@ pub struct Outcome {
     pub lease: Option<Lease>,
     /// Another invocation publishes a message now.
     pub is_being_published: bool,
+    /// What the check said is kept, too. Where there is a message to publish, that comes after it.
+    pub is_recorded: bool,
 }
 
 /// Decides what `observation` means, keeps that, and leases the first message to `lease_owner`, an id that no other
-/// invocation has. Safe to run twice with the same one. What may pass by itself, such as another invocation that decides
+/// invocation has. Where nothing is to be published, keeps `check_run`, too. Safe to run twice with the same one. What may pass by itself, such as another invocation that decides
 /// right now, is waited for until `until`.
 ///
 /// # Errors
@@ -55,48 +58,80 @@ pub struct Outcome {
 pub async fn record(
     session: &mut Session,
     observation: &Observation,
+    check_run: Option<&CheckRun>,
     settings: &Settings,
     lease_owner: Uuid,
     until: Option<Instant>,
 ) -> Result<Outcome> {
-    patience::run_on(session, until, async |database| {
-        database
-            .write(LIMIT, async |queries| {
-                record_in(queries, observation, settings, lease_owner).await
+    let mut record = async |check_run| {
+        patience::run_on(session, until, async |database| {
+            let (outcome, leased) = database
+                .write(LIMIT, async |queries| {
+                    record_in(queries, observation, check_run, settings, lease_owner).await
+                })
+                .await?;
+            let lease = readable(database, observation.check, lease_owner, leased).await?;
+            Ok(Outcome {
+                is_being_published: lease.is_none() && outcome.is_being_published,
+                lease,
+                ..outcome
             })
-            .await
-    })
-    .await
+        })
+        .await
+    };
+    match record(check_run).await {
+        // whatever keeps the record of the check from being written, people are told
+        Err(Error::Statement { .. }) if check_run.is_some() => record(None).await,
+        outcome => outcome,
+    }
 }
 
 async fn record_in(
     queries: &Queries<'_>,
     observation: &Observation,
+    check_run: Option<&CheckRun>,
     settings: &Settings,
     lease_owner: Uuid,
-) -> Result<Outcome> {
+) -> Result<(Outcome, Leased)> {
     let check = observation.check.as_str();
     let (previous, now) = begin(queries, check).await?;
     let decision = decide(&previous, observation, now, settings);
     let is_changed = decision.incident != previous.open || !decision.notices.is_empty();
-    if !decision.is_outdated {
-        keep(
-            queries,
-            check,
-            observation.at,
-            is_changed.then_some(&decision),
-        )
+    let has_messages = previous.has_unsent || !decision.notices.is_empty();
+    // what the check said comes after its first message
+    let check_run = check_run.filter(|_| !has_messages);
+    let leased = queries
+        .end_with(async {
+            let (kept, recorded, leased) = join!(
+                async {
+                    if decision.is_outdated {
+                        return Ok(());
+                    }
+                    let changed = is_changed.then_some(&decision);
+                    keep(queries, check, observation.at, changed).await
+                },
+                record_check(queries, check_run),
+                lease_in(queries, observation.check, lease_owner)
+            );
+            kept.and(recorded).and(leased)
+        })
         .await?;
-    }
-    let lease = lease_in(queries, observation.check, lease_owner).await?;
-    Ok(Outcome {
-        is_being_published: lease.is_none()
-            && (previous.has_unsent || !decision.notices.is_empty()),
-        lease,
+    let outcome = Outcome {
+        is_being_published: has_messages,
+        is_recorded: check_run.is_some(),
+        lease: None,
         open: decision
             .incident
             .filter(|incident| incident.resolved_at.is_none()),
-    })
+    };
+    Ok((outcome, leased))
+}
+
+async fn record_check(queries: &Queries<'_>, check_run: Option<&CheckRun>) -> Result<()> {
+    match check_run {
+        Some(check_run) => check_run.record_in(queries).await,
+        None => Ok(()),
+    }
 }
 
 async fn begin(queries: &Queries<'_>, check: &str) -> Result<(Previous, Timestamp)> {
@@ -150,37 +185,55 @@ async fn keep(
         .map(drop)
 }
 
-async fn lease_in(
-    queries: &Queries<'_>,
+/// What a lease was had of.
+enum Leased {
+    Nothing,
+    Message(Lease),
+    /// Nobody can read it, so it holds up nothing.
+    Unreadable(i64),
+}
+
+async fn lease_in(queries: &Queries<'_>, check: CheckName, lease_owner: Uuid) -> Result<Leased> {
+    let rows = queries
+        .rows(
+            "select c.message_id, c.notice from rollcall.lease_message($1, $2, make_interval(secs => $3)) c",
+            &[
+                (&check.as_str(), Type::TEXT),
+                (&lease_owner, Type::UUID),
+                (&LEASE_SECONDS, Type::FLOAT8),
+            ],
+        )
+        .await?;
+    let Some(row) = rows.first() else {
+        return Ok(Leased::Nothing);
+    };
+    let message_id = column(row, "message_id")?;
+    Ok(
+        match serde_json::from_value::<Notice>(column(row, "notice")?) {
+            Ok(notice) => Leased::Message(Lease {
+                message_id,
+                notice: notice.within_bounds(),
+            }),
+            Err(_) => Leased::Unreadable(message_id),
+        },
+    )
+}
+
+/// The first message that can be read, beginning with the one that was leased.
+async fn readable(
+    database: &mut Database,
     check: CheckName,
     lease_owner: Uuid,
+    mut leased: Leased,
 ) -> Result<Option<Lease>> {
     loop {
-        let rows = queries
-            .rows(
-                "select c.message_id, c.notice from rollcall.lease_message($1, $2, make_interval(secs => $3)) c",
-                &[
-                    (&check.as_str(), Type::TEXT),
-                    (&lease_owner, Type::UUID),
-                    (&LEASE_SECONDS, Type::FLOAT8),
-                ],
-            )
-            .await?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
-        };
-        let message_id = column(row, "message_id")?;
-        match serde_json::from_value::<Notice>(column(row, "notice")?) {
-            Ok(notice) => {
-                return Ok(Some(Lease {
-                    message_id,
-                    notice: notice.within_bounds(),
-                }));
-            }
-            // what nobody can read holds up nothing
-            Err(_) => {
+        match leased {
+            Leased::Nothing => return Ok(None),
+            Leased::Message(lease) => return Ok(Some(lease)),
+            Leased::Unreadable(message_id) => {
                 tracing::warn!(message_id, "a message cannot be read, and is left out");
-                acknowledge_in(queries, message_id, lease_owner, true).await?;
+                leased =
+                    acknowledge_one(database, check, message_id, lease_owner, true, None).await?;
             }
         }
     }
@@ -206,6 +259,7 @@ async fn acknowledge_in(
 }
 
 /// Ends the lease of a message: a topic took it, or the next invocation is to try. If it was taken, leases the next one.
+/// Keeps what the check said, too, which comes after its first message.
 ///
 /// # Errors
 /// What the database refuses.
@@ -215,15 +269,39 @@ pub async fn acknowledge(
     message_id: i64,
     lease_owner: Uuid,
     is_sent: bool,
+    check_run: Option<&CheckRun>,
 ) -> Result<Option<Lease>> {
+    let leased =
+        acknowledge_one(database, check, message_id, lease_owner, is_sent, check_run).await?;
+    readable(database, check, lease_owner, leased).await
+}
+
+async fn acknowledge_one(
+    database: &mut Database,
+    check: CheckName,
+    message_id: i64,
+    lease_owner: Uuid,
+    is_sent: bool,
+    check_run: Option<&CheckRun>,
+) -> Result<Leased> {
     database
         .write(LIMIT, async |queries| {
-            acknowledge_in(queries, message_id, lease_owner, is_sent).await?;
-            if is_sent {
-                lease_in(queries, check, lease_owner).await
-            } else {
-                Ok(None)
-            }
+            queries
+                .end_with(async {
+                    let (acknowledged, recorded, leased) = join!(
+                        acknowledge_in(queries, message_id, lease_owner, is_sent),
+                        record_check(queries, check_run),
+                        async {
+                            if is_sent {
+                                lease_in(queries, check, lease_owner).await
+                            } else {
+                                Ok(Leased::Nothing)
+                            }
+                        }
+                    );
+                    acknowledged.and(recorded).and(leased)
+                })
+                .await
         })
         .await
 }

@@ -99,21 +99,19 @@ impl AuditLog {
     }
 
     pub(super) async fn read(queries: &Queries<'_>) -> Result<Self> {
-        let state = Self::state(queries).await?;
-        if state == "off" {
-            return Ok(Self {
-                state,
-                signups: None,
-                audit_only: None,
-                recorded_deletions: None,
-            });
-        }
-        let row = queries.row("select c.signups, c.audit_only, c.recorded_deletions from rollcall.audit_counts() c", &[]).await?;
+        let row = queries
+            .row(
+                "select s.state, c.signups, c.audit_only, c.recorded_deletions
+                 from (select rollcall.audit_log_state() as state) s left join lateral rollcall.audit_counts() c on s.state <> 'off'",
+                &[],
+            )
+            .await?;
+        let state: String = column(&row, "state")?;
         Ok(Self {
             state,
-            signups: Some(column(&row, "signups")?),
-            audit_only: Some(column(&row, "audit_only")?),
-            recorded_deletions: Some(column(&row, "recorded_deletions")?),
+            signups: column(&row, "signups")?,
+            audit_only: column(&row, "audit_only")?,
+            recorded_deletions: column(&row, "recorded_deletions")?,
         })
     }
 }

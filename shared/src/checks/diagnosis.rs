@@ -4,19 +4,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::doctor::Examination;
 use super::health::SignupHealth;
-use super::next_signup::{self, AboutSignups, Evidence};
+use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
 use super::side_tables::SideTable;
 use super::{AuditLog, UserCounts};
-use crate::database::{Database, column};
+use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
-
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// A profile that could not be created, by its newest event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,6 +65,56 @@ pub struct Diagnosis {
 
 impl AboutSignups for Diagnosis {
     const IS_WHOLE: bool = true;
+    const LIMIT: Duration = Duration::from_secs(120);
+
+    async fn read(queries: &Queries<'_>, _asker: Asker, together: Together) -> Result<Self> {
+        // An error ends the transaction, and the first needs no definition.
+        let ((examination, users), (mismatches, (signups, (audit_log, errors)))) = together
+            .both(
+                together.both(
+                    Examination::take(queries, together),
+                    UserCounts::read(queries),
+                ),
+                together.both(
+                    queries.row("select rollcall.email_mismatches() as count", &[]),
+                    together.both(
+                        SignupHealth::read(queries),
+                        together.both(
+                            AuditLog::read(queries),
+                            queries.rows(include_str!("recent_errors.sql"), &[]),
+                        ),
+                    ),
+                ),
+            )
+            .await;
+        let examination = examination?.for_every_report();
+        let mut findings = examination.findings;
+        let users = match users {
+            Err(error @ Error::NoDefinition { .. }) if together == Together::No => {
+                return Ok(Self::without_definition(&error, findings));
+            }
+            users => users?,
+        };
+        findings.splice(0..0, users.findings());
+        let email_mismatches: Option<i64> = column(&mismatches?, "count")?;
+        if let Some(count @ 1..) = email_mismatches {
+            findings.push(finding::email_mismatches(count));
+        }
+        let signups = signups?;
+        Ok(Self {
+            verdict: Verdict::from_findings(&findings),
+            findings,
+            check_time: signups.check_time,
+            users: Some(users),
+            email_mismatches,
+            signups: Some(signups),
+            audit_log: Some(audit_log?),
+            signup_trigger: Some(examination.signup_trigger),
+            recent_errors: Some(errors?.iter().map(recent_error).collect::<Result<_>>()?),
+            evidence: None,
+            side_tables: None,
+        })
+    }
 
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;
@@ -81,58 +130,8 @@ impl Diagnosis {
     /// What the database refuses; [`Self::unknown`] makes a report of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
         database
-            .read(LIMIT, async |queries| {
-                // An error ends the transaction, and this one needs no definition.
-                let examination = Examination::take(queries).await?.for_every_report();
-                let mut findings = examination.findings;
-                let users = match UserCounts::read(queries).await {
-                    Err(error @ Error::NoDefinition { .. }) => {
-                        return Ok(Self::without_definition(&error, findings));
-                    }
-                    users => users?,
-                };
-                findings.splice(0..0, users.findings());
-                let email_mismatches: Option<i64> = column(
-                    &queries
-                        .row("select rollcall.email_mismatches() as count", &[])
-                        .await?,
-                    "count",
-                )?;
-                let signups = SignupHealth::read(queries).await?;
-                let audit_log = AuditLog::read(queries).await?;
-                let recent_errors = queries
-                    .rows(include_str!("recent_errors.sql"), &[])
-                    .await?
-                    .iter()
-                    .map(|row| {
-                        Ok(RecentError {
-                            created_at: column(row, "created_at")?,
-                            user_id: column(row, "user_id")?,
-                            kind: column(row, "kind")?,
-                            sqlstate: column(row, "sqlstate")?,
-                            constraint: column(row, "constraint_name")?,
-                            column: column(row, "column_name")?,
-                            functions: column(row, "functions")?,
-                        })
-                    })
-                    .collect::<Result<_>>()?;
-
-                if let Some(count @ 1..) = email_mismatches {
-                    findings.push(finding::email_mismatches(count));
-                }
-                Ok(Self {
-                    verdict: Verdict::from_findings(&findings),
-                    findings,
-                    check_time: signups.check_time,
-                    users: Some(users),
-                    email_mismatches,
-                    signups: Some(signups),
-                    audit_log: Some(audit_log),
-                    signup_trigger: Some(examination.signup_trigger),
-                    recent_errors: Some(recent_errors),
-                    evidence: None,
-                    side_tables: None,
-                })
+            .read(Self::LIMIT, async |queries| {
+                Self::read(queries, Asker::Person, Together::No).await
             })
             .await
     }
@@ -161,4 +160,16 @@ impl Diagnosis {
             side_tables: None,
         }
     }
+}
+
+fn recent_error(row: &Row) -> Result<RecentError> {
+    Ok(RecentError {
+        created_at: column(row, "created_at")?,
+        user_id: column(row, "user_id")?,
+        kind: column(row, "kind")?,
+        sqlstate: column(row, "sqlstate")?,
+        constraint: column(row, "constraint_name")?,
+        column: column(row, "column_name")?,
+        functions: column(row, "functions")?,
+    })
 }

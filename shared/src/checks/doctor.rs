@@ -14,14 +14,12 @@ use serde_json::{Value, json};
 use tokio_postgres::types::Type;
 
 use super::UserCounts;
-use super::next_signup::{self, AboutSignups, Evidence};
+use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding, Severity};
 use crate::migrations::{self, Migration};
 use crate::verdict::Verdict;
-
-const LIMIT: Duration = Duration::from_secs(20);
 
 macro_rules! sql_files {
     ($folder:literal, $($name:literal,)*) => {
@@ -135,6 +133,39 @@ pub struct DoctorReport {
 
 impl AboutSignups for DoctorReport {
     const IS_WHOLE: bool = true;
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    async fn read(queries: &Queries<'_>, _asker: Asker, together: Together) -> Result<Self> {
+        // An error ends the transaction, so the users come last.
+        let (examination, users) = together
+            .both(
+                Examination::take(queries, together),
+                UserCounts::read(queries),
+            )
+            .await;
+        let Examination {
+            check_time,
+            mut findings,
+            ..
+        } = examination?;
+        match users {
+            Ok(users) => {
+                findings.splice(0..0, users.findings());
+            }
+            Err(error) if error.is_retryable() || together == Together::Yes => return Err(error),
+            // the checks have said why
+            Err(_) if findings.iter().any(|f| UNREADABLE.contains(&f.id)) => {}
+            Err(error) => findings.push(finding::check_failed(&error)),
+        }
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        Ok(Self {
+            verdict: Verdict::from_findings(&findings),
+            findings,
+            check_time,
+            checks: Some(CHECKS.len()),
+            evidence: None,
+        })
+    }
 
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;
@@ -152,30 +183,8 @@ impl DoctorReport {
     /// What the database refuses; [`Self::unknown`] makes a report of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
         database
-            .read(LIMIT, async |queries| {
-                let Examination {
-                    check_time,
-                    mut findings,
-                    ..
-                } = Examination::take(queries).await?;
-                // An error ends the transaction, so this comes last.
-                match UserCounts::read(queries).await {
-                    Ok(users) => {
-                        findings.splice(0..0, users.findings());
-                    }
-                    Err(error) if error.is_retryable() => return Err(error),
-                    // the checks have said why
-                    Err(_) if findings.iter().any(|f| UNREADABLE.contains(&f.id)) => {}
-                    Err(error) => findings.push(finding::check_failed(&error)),
-                }
-                findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-                Ok(Self {
-                    verdict: Verdict::from_findings(&findings),
-                    findings,
-                    check_time,
-                    checks: Some(CHECKS.len()),
-                    evidence: None,
-                })
+            .read(Self::LIMIT, async |queries| {
+                Self::read(queries, Asker::Person, Together::No).await
             })
             .await
     }
@@ -204,11 +213,15 @@ pub(super) struct Examination {
 }
 
 impl Examination {
-    /// Runs every check in one round trip. One that fails by itself says so and hides no other.
+    /// Runs every check in one round trip. One that fails by itself says so and hides no other, where the queries are not
+    /// asked together with others.
     ///
     /// # Errors
     /// What the database refuses for reasons that are no check's: a lock, the time, a missing function of Rollcall's.
-    pub(super) async fn take(queries: &Queries<'_>) -> Result<Self> {
+    pub(super) async fn take(queries: &Queries<'_>, together: Together) -> Result<Self> {
+        if together == Together::Yes {
+            return Self::run(queries, &EVERY_CHECK, CHECKS).await;
+        }
         let (savepoint, examination) = tokio::join!(
             queries.script("savepoint doctor"),
             Self::run(queries, &EVERY_CHECK, CHECKS)
@@ -244,6 +257,28 @@ impl Examination {
             finding.severity != Severity::Warning || finding.id == "migrations_incomplete"
         });
         self
+    }
+
+    /// Those that see what a probe cannot: it runs as the owner of Rollcall's functions.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(super) async fn of_rights(queries: &Queries<'_>) -> Result<Vec<Finding>> {
+        const RIGHTS: [&str; 4] = [
+            "triggers_skipped_by_role",
+            "signup_function_runs_as_caller",
+            "signup_function_lacks_schema",
+            "row_level_security_blocks_signup",
+        ];
+        static CHECKS_OF_RIGHTS: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
+            let mut checks = CHECKS.to_vec();
+            checks.retain(|(id, _)| RIGHTS.contains(id));
+            checks
+        });
+        static SQL: LazyLock<String> = LazyLock::new(|| statement(&CHECKS_OF_RIGHTS));
+        let mut findings = Self::run(queries, &SQL, &CHECKS_OF_RIGHTS).await?.findings;
+        findings.retain(|finding| finding.severity != Severity::Warning);
+        Ok(findings)
     }
 
     async fn run(

@@ -9,13 +9,11 @@ use serde_json::json;
 use super::UserCounts;
 use super::doctor::Examination;
 use super::history::{CheckName, CheckRun};
-use super::next_signup::{self, AboutSignups, Evidence};
+use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
-
-const LIMIT: Duration = Duration::from_secs(40);
 
 /// The verdict on the whole project. What could not be looked at is null.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +40,44 @@ pub struct HealthReport {
 
 impl AboutSignups for HealthReport {
     const IS_WHOLE: bool = true;
+    const LIMIT: Duration = Duration::from_secs(40);
+
+    async fn read(queries: &Queries<'_>, _asker: Asker, together: Together) -> Result<Self> {
+        // A trigger that raises an error leaves no row to count. An error here ends the transaction; this needs no definition.
+        let (examination, (signups, users)) = together
+            .both(
+                Examination::take(queries, together),
+                together.both(SignupHealth::read(queries), UserCounts::read(queries)),
+            )
+            .await;
+        let examination = examination?.for_every_report();
+        let signup_trigger = examination.signup_trigger;
+        let critical = examination.findings;
+        let signups = match signups {
+            Err(error @ Error::NoDefinition { .. }) if together == Together::No => {
+                let mut report = Self::unknown(&error, Timestamp::now());
+                report.signup_trigger = Some(signup_trigger);
+                report.findings.extend(critical);
+                report.verdict = Verdict::from_findings(&report.findings);
+                return Ok(report);
+            }
+            signups => signups?,
+        };
+        let users = users?;
+        let mut findings = users.findings();
+        findings.extend(critical);
+        Ok(Self {
+            verdict: Verdict::from_findings(&findings),
+            findings,
+            check_time: signups.check_time,
+            recent_signups_count: Some(signups.recent_signups_count),
+            signups_missing_profiles: Some(signups.signups_missing_profiles),
+            health_percentage: Some(signups.health_percentage),
+            users: Some(users),
+            signup_trigger: Some(signup_trigger),
+            evidence: None,
+        })
+    }
 
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;
@@ -90,43 +126,17 @@ fn share(signups: i64, missing: i64) -> f64 {
 }
 
 impl HealthReport {
-    /// Takes the check: compares all users with all profiles, and looks at the catalog.
+    /// Takes the check: compares all users with all profiles, and looks at the catalog. [`next_signup::take`] also says
+    /// whether the next signup gets its profile.
     ///
     /// # Errors
     /// What the database refuses; [`Self::unknown`] makes a report of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        database.read(LIMIT, Self::read).await
-    }
-
-    async fn read(queries: &Queries<'_>) -> Result<Self> {
-        // A trigger that raises an error leaves no row to count. An error here ends the transaction; this needs no definition.
-        let examination = Examination::take(queries).await?.for_every_report();
-        let signup_trigger = examination.signup_trigger;
-        let critical = examination.findings;
-        let signups = match SignupHealth::read(queries).await {
-            Err(error @ Error::NoDefinition { .. }) => {
-                let mut report = Self::unknown(&error, Timestamp::now());
-                report.signup_trigger = Some(signup_trigger);
-                report.findings.extend(critical);
-                report.verdict = Verdict::from_findings(&report.findings);
-                return Ok(report);
-            }
-            signups => signups?,
-        };
-        let users = UserCounts::read(queries).await?;
-        let mut findings = users.findings();
-        findings.extend(critical);
-        Ok(Self {
-            verdict: Verdict::from_findings(&findings),
-            findings,
-            check_time: signups.check_time,
-            recent_signups_count: Some(signups.recent_signups_count),
-            signups_missing_profiles: Some(signups.signups_missing_profiles),
-            health_percentage: Some(signups.health_percentage),
-            users: Some(users),
-            signup_trigger: Some(signup_trigger),
-            evidence: None,
-        })
+        database
+            .read(Self::LIMIT, async |queries| {
+                Self::read(queries, Asker::Person, Together::No).await
+            })
+            .await
     }
 
     /// What is kept of it.

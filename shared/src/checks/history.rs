@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::types::Type;
 
-use crate::database::{Database, column};
+use crate::database::{Database, Queries, column};
 use crate::error::Result;
 use crate::finding::Finding;
 use crate::verdict::Verdict;
@@ -76,18 +76,23 @@ impl CheckRun {
     pub async fn record(&self, database: &mut Database) -> Result<()> {
         database
             .write(LIMIT, async |queries| {
-                queries
-                    .row(
-                        "select rollcall.record_check($1, $2, $3, $4)",
-                        &[
-                            (&self.check.as_str(), Type::TEXT),
-                            (&self.verdict.as_str(), Type::TEXT),
-                            (&self.finding_ids, Type::TEXT_ARRAY),
-                            (&self.counts, Type::JSONB),
-                        ],
-                    )
-                    .await
+                queries.end_with(self.record_in(queries)).await
             })
+            .await
+    }
+
+    /// The same in a transaction that is open.
+    pub(crate) async fn record_in(&self, queries: &Queries<'_>) -> Result<()> {
+        queries
+            .row(
+                "select rollcall.record_check($1, $2, $3, $4)",
+                &[
+                    (&self.check.as_str(), Type::TEXT),
+                    (&self.verdict.as_str(), Type::TEXT),
+                    (&self.finding_ids, Type::TEXT_ARRAY),
+                    (&self.counts, Type::JSONB),
+                ],
+            )
             .await
             .map(drop)
     }

@@ -9,9 +9,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::join;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::doctor::Examination;
 use super::probe::{LIMIT_OF_ALL, ProbeOutcome, ProbeReport};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -57,45 +59,128 @@ pub enum Asker {
 }
 
 /// A report that says whether the next signup gets its profile.
-pub trait AboutSignups {
+pub trait AboutSignups: Sized {
     /// Whether it is about everybody: it has asked the doctor, and also says that signups have stopped.
     const IS_WHOLE: bool;
+
+    /// For each statement that reads it.
+    const LIMIT: Duration;
+
+    /// Reads the rest of it, `together` by queries that are all sent before an answer is waited for.
+    fn read(
+        queries: &Queries<'_>,
+        asker: Asker,
+        together: Together,
+    ) -> impl Future<Output = Result<Self>>;
 
     /// Takes what is known of the next signup in.
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>);
 }
 
-/// Adds to a report what is known of the next signup, trying one where that is due. A report without a definition stays
-/// as it is.
+/// How several queries are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Together {
+    /// All are sent before an answer is waited for. An error of one is an error of all behind it.
+    Yes,
+    /// One after the other, so that an error of one can be answered by another query.
+    No,
+}
+
+impl Together {
+    /// Both answers.
+    pub(super) async fn both<A, B>(
+        self,
+        first: impl Future<Output = A>,
+        second: impl Future<Output = B>,
+    ) -> (A, B) {
+        // boxed, so that what is nested does not fill the stack
+        let (first, second) = (Box::pin(first), Box::pin(second));
+        match self {
+            Self::Yes => join!(first, second),
+            Self::No => (first.await, second.await),
+        }
+    }
+}
+
+/// Takes a report with what is known of the next signup, trying one where that is due. A report without a definition has
+/// nothing of that.
 ///
 /// # Errors
-/// What may pass by itself: a lost connection, the time.
-pub async fn look_ahead<R: AboutSignups>(
-    database: &mut Database,
-    mut report: R,
-    asker: Asker,
-) -> Result<R> {
-    let read = database
-        .try_out(LIMIT + LIMIT_OF_ALL, async |queries| {
-            let next = NextSignup::read(queries, R::IS_WHOLE).await?;
-            let mut probe = None;
-            let is_due = match asker {
-                Asker::Person | Asker::Schedule { probes: true } => next.evidence.is_due(next.now),
-                Asker::Deployment => true,
-                Asker::Schedule { probes: false } => false,
-            };
-            if is_due {
-                let rights = if R::IS_WHOLE {
-                    Vec::new()
-                } else {
-                    ProbeReport::rights(queries).await?
+/// What the database refuses to a report of this kind, and what may pass by itself: a lost connection, the time.
+pub async fn take<R: AboutSignups>(database: &mut Database, asker: Asker) -> Result<R> {
+    if database.looks() {
+        // the copy costs more than all queries: it is made once
+        return database
+            .try_out(R::LIMIT + LIMIT + LIMIT_OF_ALL, async |queries| {
+                let report = R::read(queries, asker, Together::No).await?;
+                let next = NextSignup::read(queries, R::IS_WHOLE).await;
+                let seen = match next {
+                    Ok(next) => {
+                        let probe = next.probe_if_due::<R>(queries, asker).await;
+                        probe.map(|probe| next.judge(probe, asker))
+                    }
+                    Err(error) => Err(error),
                 };
-                probe = Some(ProbeReport::take_in(queries, rights).await?);
+                with(report, seen)
+            })
+            .await;
+    }
+    let (report, next) = match at_once::<R>(database, asker).await {
+        Ok(seen) => seen,
+        Err(error) if error.is_retryable() || error.is_connection_lost() => return Err(error),
+        Err(_) => {
+            let report = database
+                .read(R::LIMIT, async |queries| {
+                    R::read(queries, asker, Together::No).await
+                })
+                .await?;
+            let next = database
+                .read(LIMIT, async |queries| {
+                    NextSignup::read(queries, R::IS_WHOLE).await
+                })
+                .await;
+            match next {
+                Ok(next) => (report, next),
+                Err(error) => return with(report, Err(error)),
             }
-            Ok(next.judge(probe, asker))
+        }
+    };
+    let probe = if next.is_due(asker) {
+        database
+            .try_out(LIMIT_OF_ALL, async |queries| {
+                next.probe_if_due::<R>(queries, asker).await
+            })
+            .await
+    } else {
+        Ok(None)
+    };
+    with(report, probe.map(|probe| next.judge(probe, asker)))
+}
+
+/// A report and the next signup, in one round trip.
+async fn at_once<R: AboutSignups>(
+    database: &mut Database,
+    asker: Asker,
+) -> Result<(R, NextSignup)> {
+    database
+        .read(R::LIMIT + LIMIT, async |queries| {
+            queries
+                .end_with(async {
+                    let (report, next) = Together::Yes
+                        .both(
+                            R::read(queries, asker, Together::Yes),
+                            NextSignup::read(queries, R::IS_WHOLE),
+                        )
+                        .await;
+                    Ok((report?, next?))
+                })
+                .await
         })
-        .await;
-    match read {
+        .await
+}
+
+fn with<R: AboutSignups>(mut report: R, seen: Result<(Evidence, Vec<Finding>)>) -> Result<R> {
+    match seen {
         Ok((evidence, findings)) => report.add(Some(evidence), findings),
         Err(Error::NoDefinition { .. }) => {}
         Err(error) if error.is_retryable() || error.is_connection_lost() => return Err(error),
@@ -256,6 +341,31 @@ impl NextSignup {
             pace,
             replica_age: column(&row, "replica_age")?,
         })
+    }
+
+    fn is_due(&self, asker: Asker) -> bool {
+        match asker {
+            Asker::Person | Asker::Schedule { probes: true } => self.evidence.is_due(self.now),
+            Asker::Deployment => true,
+            Asker::Schedule { probes: false } => false,
+        }
+    }
+
+    /// Tries a signup of every kind where that is due, in a transaction that will be rolled back.
+    async fn probe_if_due<R: AboutSignups>(
+        &self,
+        queries: &Queries<'_>,
+        asker: Asker,
+    ) -> Result<Option<ProbeReport>> {
+        if !self.is_due(asker) {
+            return Ok(None);
+        }
+        let rights = if R::IS_WHOLE {
+            Vec::new()
+        } else {
+            Examination::of_rights(queries).await?
+        };
+        Ok(Some(ProbeReport::take_in(queries, rights).await?))
     }
 
     /// Says what it means, with a probe where one was due.

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio_postgres::types::Type;
+use tokio::join;
+use tokio_postgres::Row;
 
 use super::doctor::Examination;
 use crate::database::{Database, Queries, column};
@@ -15,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
 
-/// For one kind of user. A signup takes milliseconds; triggers of the application may wait for locks.
-const LIMIT: Duration = Duration::from_secs(5);
+/// For all kinds of users, in milliseconds. A signup takes some; what triggers of the application wait for, others wait for.
+const LIMIT: &str = "set local statement_timeout = 8000";
 
 /// For all of it.
 pub(super) const LIMIT_OF_ALL: Duration = Duration::from_secs(20);
@@ -29,14 +30,6 @@ const LOCKED: &str = "55P03";
 
 /// The SQLSTATE of a user whom a trigger discarded.
 const DISCARDED: &str = "RC002";
-
-/// Checks of the doctor that see what the probe cannot: it runs as the owner of Rollcall's functions.
-const RIGHTS: [&str; 4] = [
-    "triggers_skipped_by_role",
-    "signup_function_runs_as_caller",
-    "signup_function_lacks_schema",
-    "row_level_security_blocks_signup",
-];
 
 /// What a probe cannot see, or roll back.
 pub const NOT_SEEN: [&str; 4] = [
@@ -123,24 +116,6 @@ pub struct LaterFailure {
 }
 
 impl ProbedSignup {
-    /// What this SQLSTATE speaks of was in the way.
-    fn not_tried(kind: String, code: &str) -> Self {
-        Self {
-            kind,
-            outcome: ProbeOutcome::Unknown,
-            sqlstate: Some(code.to_owned()),
-            constraint: None,
-            column: None,
-            wrong_columns: Vec::new(),
-            tables_written: Vec::new(),
-            failed_functions: Vec::new(),
-            is_in_use: None,
-            step: None,
-            later: BTreeMap::new(),
-            side_tables: BTreeMap::new(),
-        }
-    }
-
     /// The kind, and in brackets what is known of the reason: names from the catalog.
     fn described(&self) -> String {
         let reasons = [
@@ -195,7 +170,7 @@ impl ProbeReport {
     pub async fn take(database: &mut Database) -> Result<Self> {
         database
             .try_out(LIMIT_OF_ALL, async |queries| {
-                Self::take_in(queries, Self::rights(queries).await?).await
+                Self::take_in(queries, Examination::of_rights(queries).await?).await
             })
             .await
     }
@@ -211,16 +186,6 @@ impl ProbeReport {
             signups: Some(signups),
             not_seen: NOT_SEEN,
         })
-    }
-
-    /// What the doctor says of rights that a probe cannot see.
-    pub(super) async fn rights(queries: &Queries<'_>) -> Result<Vec<Finding>> {
-        let mut findings = Examination::take(queries)
-            .await?
-            .for_every_report()
-            .findings;
-        findings.retain(|finding| RIGHTS.contains(&finding.id));
-        Ok(findings)
     }
 
     /// Whether nothing was tried since another transaction held a lock.
@@ -244,76 +209,35 @@ impl ProbeReport {
 
 /// When it began, what became of each kind, and what kept it from being tried.
 async fn try_each(queries: &Queries<'_>) -> Result<(Timestamp, Vec<ProbedSignup>, Vec<String>)> {
-    let row = queries
-        .row(
-            "select now() as check_time, array(select u.kind from rollcall.sample_users() u) as kinds,
-               array(select b from rollcall.beyond_rollback() b order by b) as beyond_rollback",
-            &[],
-        )
-        .await?;
-    let kinds: Vec<String> = column(&row, "kinds")?;
-    queries
-        .script(&format!(
-            "set local statement_timeout = {}",
-            LIMIT.as_millis()
-        ))
-        .await?;
-    let mut signups = Vec::with_capacity(kinds.len());
-    // what is in the way of one kind is in the way of the next, and whoever signs up meanwhile may wait for a sequence
-    let mut in_the_way: Option<String> = None;
-    for kind in kinds {
-        let signup = match &in_the_way {
-            Some(code) => ProbedSignup::not_tried(kind, code),
-            None => {
-                queries.script("savepoint kind").await?;
-                match probe(queries, &kind).await {
-                    Err(Error::Timeout) => {
-                        queries.script("rollback to savepoint kind").await?;
-                        ProbedSignup::not_tried(kind, TIME_IS_UP)
-                    }
-                    outcome => outcome?,
-                }
-            }
-        };
-        if signup.outcome == ProbeOutcome::Unknown {
-            in_the_way = signup
-                .sqlstate
-                .clone()
-                .filter(|code| [TIME_IS_UP, LOCKED].contains(&code.as_str()));
-        }
-        signups.push(signup);
-    }
+    let (limited, rows) = join!(
+        queries.script(LIMIT),
+        queries.rows(include_str!("probe.sql"), &[])
+    );
+    limited?;
+    let rows = rows?;
+    let first = rows.first().ok_or(Error::UnexpectedAnswer)?;
     Ok((
-        column(&row, "check_time")?,
-        signups,
-        column(&row, "beyond_rollback")?,
+        column(first, "check_time")?,
+        rows.iter().map(probed).collect::<Result<_>>()?,
+        column(first, "beyond_rollback")?,
     ))
 }
 
-async fn probe(queries: &Queries<'_>, kind: &str) -> Result<ProbedSignup> {
-    let row = queries
-        .row(
-            "select p.outcome, p.code, p.constraint_name, p.column_name, coalesce(p.wrong_columns, '{}') as wrong_columns,
-               p.tables_written, coalesce(p.failed_functions, '{}') as failed_functions, p.is_in_use, p.step, coalesce(p.later, '{}') as later,
-               coalesce(p.side_tables, '{}') as side_tables
-             from rollcall.probe_signup($1) p",
-            &[(&kind, Type::TEXT)],
-        )
-        .await?;
-    let outcome = ProbeOutcome::parse(column(&row, "outcome")?)?;
+fn probed(row: &Row) -> Result<ProbedSignup> {
+    let outcome = ProbeOutcome::parse(column(row, "outcome")?)?;
     Ok(ProbedSignup {
-        kind: kind.to_owned(),
+        kind: column(row, "kind")?,
         outcome,
-        sqlstate: column(&row, "code")?,
-        constraint: column(&row, "constraint_name")?,
-        column: column(&row, "column_name")?,
-        wrong_columns: column(&row, "wrong_columns")?,
-        tables_written: column(&row, "tables_written")?,
-        failed_functions: column(&row, "failed_functions")?,
-        is_in_use: column(&row, "is_in_use")?,
-        step: column::<Option<String>>(&row, "step")?.filter(|_| outcome == ProbeOutcome::Blocked),
-        later: document(column(&row, "later")?)?,
-        side_tables: document(column(&row, "side_tables")?)?,
+        sqlstate: column(row, "code")?,
+        constraint: column(row, "constraint_name")?,
+        column: column(row, "column_name")?,
+        wrong_columns: column(row, "wrong_columns")?,
+        tables_written: column(row, "tables_written")?,
+        failed_functions: column(row, "failed_functions")?,
+        is_in_use: column(row, "is_in_use")?,
+        step: column::<Option<String>>(row, "step")?.filter(|_| outcome == ProbeOutcome::Blocked),
+        later: document(column(row, "later")?)?,
+        side_tables: document(column(row, "side_tables")?)?,
     })
 }
 

@@ -5,17 +5,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::history::{CheckName, CheckRun};
-use super::next_signup::{self, AboutSignups, Evidence};
+use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
-
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// How far back a signup is recent, at least.
 pub const WINDOW_MINUTES: i32 = 10;
@@ -86,6 +85,25 @@ pub struct RecentReport {
 
 impl AboutSignups for RecentReport {
     const IS_WHOLE: bool = false;
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A person is shown the last [`WINDOW_MINUTES`], with a look into the audit log for users who vanished. A schedule looks
+    /// back to where the last recorded check ended, so that what happened while it slept is seen, too; at most seven days,
+    /// which the check of everyone covers.
+    async fn read(queries: &Queries<'_>, asker: Asker, _together: Together) -> Result<Self> {
+        let is_scheduled = matches!(asker, Asker::Schedule { .. });
+        let rows = queries
+            .rows(
+                include_str!("recent_issues.sql"),
+                &[
+                    (&WINDOW_MINUTES, Type::INT4),
+                    (&MAX_ISSUES, Type::INT8),
+                    (&is_scheduled, Type::BOOL),
+                ],
+            )
+            .await?;
+        Self::of_rows(&rows, !is_scheduled)
+    }
 
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;
@@ -95,56 +113,40 @@ impl AboutSignups for RecentReport {
 }
 
 impl RecentReport {
-    /// Takes the check of the last [`WINDOW_MINUTES`], with a look into the audit log for users who vanished.
+    /// Takes the check for a person. [`next_signup::take`] also says whether the next signup gets its profile.
     ///
     /// # Errors
     /// What the database refuses; [`Self::unknown`] makes a report of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        database
-            .read(LIMIT, async |queries| {
-                Self::read(queries, WINDOW_MINUTES, true).await
-            })
-            .await
+        Self::take_for(database, Asker::Person).await
     }
 
-    /// Takes the check as a schedule does: of at least [`WINDOW_MINUTES`], and back to where the last recorded one ended,
-    /// so that what happened while the schedule slept is seen, too. At most seven days, which the check of everyone covers.
+    /// Takes the check as a schedule does.
     ///
     /// # Errors
     /// As [`Self::take`].
     pub async fn take_scheduled(database: &mut Database) -> Result<Self> {
+        Self::take_for(database, Asker::Schedule { probes: false }).await
+    }
+
+    async fn take_for(database: &mut Database, asker: Asker) -> Result<Self> {
         database
-            .read(LIMIT, async |queries| {
-                let window = queries
-                    .row(
-                        "select ceil(extract(epoch from rollcall.recent_window(make_interval(mins => $1))) / 60)::int4 as minutes",
-                        &[(&WINDOW_MINUTES, Type::INT4)],
-                    )
-                    .await?;
-                Self::read(queries, column(&window, "minutes")?, false).await
+            .read(Self::LIMIT, async |queries| {
+                Self::read(queries, asker, Together::No).await
             })
             .await
     }
 
-    async fn read(queries: &Queries<'_>, minutes: i32, with_log: bool) -> Result<Self> {
-        let rows = queries
-            .rows(
-                include_str!("recent_issues.sql"),
-                &[
-                    (&minutes, Type::INT4),
-                    (&MAX_ISSUES, Type::INT8),
-                    (&with_log, Type::BOOL),
-                ],
-            )
-            .await?;
+    fn of_rows(rows: &[Row], with_log: bool) -> Result<Self> {
         // the query answers with one row even where there is no issue
         let first = rows.first().ok_or(Error::UnexpectedAnswer)?;
         let check_time: Timestamp = column(first, "check_time")?;
+        let minutes: i32 = column(first, "minutes")?;
         let missing: i64 = column(first, "missing")?;
         let vanished: i64 = column(first, "vanished")?;
         let signups_count = column(first, "signups")?;
         let mut issues = Vec::new();
-        for row in &rows {
+        for row in rows {
             let Some(user_id) = column::<Option<Uuid>>(row, "user_id")? else {
                 continue;
             };

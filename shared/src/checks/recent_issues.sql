@@ -1,12 +1,16 @@
--- $1 window in minutes, $2 how many to list, $3 whether to read the audit log. The counts are of all; without any issue,
--- one row of nulls comes back.
-with issue as materialized (
+-- $1 window in minutes, $2 how many to list, $3 whether a schedule asks: then the window reaches back to the check before, and
+-- the audit log is not read, since it has no index. The counts are of all; without any issue, one row of nulls comes back.
+with looked_at (minutes) as materialized (
+  select case when $3 then ceil(extract(epoch from rollcall.recent_window(make_interval(mins => $1))) / 60)::int4 else $1 end
+),
+issue as materialized (
   select i.user_id, i.action, i.created_at, i.has_auth_user, i.has_profile
-  from rollcall.recent_issues(make_interval(mins => $1), $3) i
+  from looked_at w cross join rollcall.recent_issues(make_interval(mins => w.minutes), not $3) i
 )
 select
   now() as check_time,
-  (select h.signups from rollcall.recent_health(make_interval(mins => $1)) h) as signups,
+  (select w.minutes from looked_at w) as minutes,
+  (select h.signups from looked_at w cross join rollcall.recent_health(make_interval(mins => w.minutes)) h) as signups,
   counts.missing,
   counts.vanished,
   listed.user_id,

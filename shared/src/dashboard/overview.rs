@@ -54,9 +54,8 @@ impl Overview {
     /// What the database refuses for the first, the check of everyone, and a connection that was lost;
     /// [`Self::unknown`] makes an overview of it.
     pub async fn take(database: &mut Database) -> Result<Self> {
-        let health = HealthReport::take(database).await?;
         let shown = Asker::Schedule { probes: false };
-        let mut health = next_signup::look_ahead(database, health, shown).await?;
+        let mut health: HealthReport = next_signup::take(database, shown).await?;
         let mut blind = Vec::new();
         let recent = seen(RecentReport::take_scheduled(database).await, &mut blind)?;
         let history = seen(History::read(database, health.check_time).await, &mut blind)?;

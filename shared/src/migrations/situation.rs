@@ -32,7 +32,11 @@ impl Situation {
     /// # Errors
     /// What the server refuses.
     pub(crate) async fn of(database: &mut Database) -> Result<Self> {
-        database.read(LIMIT, Self::read).await
+        database
+            .read(LIMIT, async |queries| {
+                queries.end_with(Self::read(queries)).await
+            })
+            .await
     }
 
     /// Reads it.
@@ -41,19 +45,11 @@ impl Situation {
     /// What the server refuses.
     pub(crate) async fn read(queries: &Queries<'_>) -> Result<Self> {
         let row = queries.row(include_str!("situation.sql"), &[]).await?;
-        let version = if column(&row, "is_installed")? {
-            let row = queries
-                .row("select rollcall.schema_version() as version", &[])
-                .await?;
-            Some(column(&row, "version")?)
-        } else {
-            None
-        };
         Ok(Self {
             is_supabase: column(&row, "is_supabase")?,
             missing_columns: column(&row, "missing_columns")?,
             schema_is_taken: column(&row, "schema_is_taken")?,
-            version,
+            version: column(&row, "version")?,
             makes_profiles: column(&row, "makes_profiles")?,
             may_create: column(&row, "may_create")?,
             is_standby: column(&row, "is_standby")?,

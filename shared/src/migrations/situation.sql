@@ -23,10 +23,11 @@ select
     select from pg_catalog.pg_namespace n
     where n.nspname = 'rollcall' and coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '') not like 'Rollcall: %'
   ) as schema_is_taken,
-  exists (
-    select from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+  (
+    select coalesce(substring(p.prosrc from '[0-9]{14}'), '')
+    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'rollcall' and p.proname = 'schema_version' and p.pronargs = 0
-  ) as is_installed,
+  ) as version,
   exists (
     select from pg_catalog.pg_trigger t
     join pg_catalog.pg_class c on c.oid = t.tgrelid

@@ -231,11 +231,11 @@ async fn a_caller_who_commits_keeps_nothing_of_it() -> Result<()> {
     let client = project.connect().await?;
     let rows = contents(&client).await?;
     client
-        .batch_execute("begin; select rollcall.probe_signup('email'); commit")
+        .batch_execute("begin; select rollcall.probe_signup('{email}'); commit")
         .await?;
     assert_eq!(difference(&rows, &contents(&client).await?), [""; 0]);
     assert_eq!(
-        refusal(&client, "select rollcall.probe_signup('nobody')")
+        refusal(&client, "select rollcall.probe_signup('{nobody}')")
             .await
             .as_deref(),
         Some("22023")
