@@ -135,7 +135,7 @@ $$;
 comment on function rollcall.sample_users(text, text[]) is
   'One made-up user of every kind, as the row that Supabase Auth inserts: email, phone, oauth, sso, anonymous, web3, admin_created, odd_metadata; or with these metadata keys, each value one of its own. Nothing is written.';
 
-create or replace function rollcall.usual_form(p_kind text, p_as_it_was boolean) returns jsonb
+create or replace function rollcall.usual_form(p_kind text, p_keys text[], p_as_it_was boolean) returns jsonb
 language sql volatile set search_path = pg_catalog, pg_temp set jit = off as $$
   with filled as materialized (
     select case when jsonb_typeof(u.raw_user_meta_data) = 'object' then u.raw_user_meta_data else '{}' end as form
@@ -157,10 +157,7 @@ language sql volatile set search_path = pg_catalog, pg_temp set jit = off as $$
     select
       k.key, (array_agg(f.form -> k.key) filter (where f.form ? k.key))[1] as newest,
       count(f.form -> k.key) = count(distinct f.form -> k.key) as is_of_their_own
-    from (
-      select distinct m[1] as key
-      from rollcall.signup_code() c cross join lateral regexp_matches(c.source, '->>?\s*''(\w+)''', 'g') m
-    ) k
+    from unnest(p_keys) k (key)
     left join filled f on true
     where k.key not in ('email', 'sub', 'phone', 'provider')
     group by k.key
@@ -168,8 +165,17 @@ language sql volatile set search_path = pg_catalog, pg_temp set jit = off as $$
   -- what nobody filled in is not in the form; where nobody signed up yet, it may be
   where x.newest is not null or (p_as_it_was and p_kind not in ('oauth', 'sso', 'web3') and not exists (select from auth.users))
 $$;
-comment on function rollcall.usual_form(text, boolean) is
-  'What the newest users of a kind had filled in of the metadata that signup functions read: values that many share, dates and numbers as they were, all others made up (or all as they were).';
+comment on function rollcall.usual_form(text, text[], boolean) is
+  'What the newest users of a kind had filled in of these keys of their metadata: values that many share, dates and numbers as they were, all others made up (or all as they were).';
+
+create or replace function rollcall.writes() returns table (table_id oid, name text, writes bigint)
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select c.oid, format('%s.%I', c.relnamespace::regnamespace, c.relname),
+    pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid)
+  from pg_class c
+  where c.relkind in ('r', 'p') and c.relnamespace = any ((select rollcall.application_schemas())::oid[])
+$$;
+comment on function rollcall.writes() is 'How many rows of each of the application''s tables this transaction has written so far.';
 
 create or replace function rollcall.sign_up(p_user jsonb, p_step text) returns text[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
@@ -179,8 +185,7 @@ declare
   writes_before jsonb;
   r record;
 begin
-  select jsonb_object_agg(w.relid, w.n_tup_ins + w.n_tup_upd + w.n_tup_del) into writes_before from pg_stat_xact_user_tables w;
-
+  select jsonb_object_agg(w.table_id, w.writes) into writes_before from rollcall.writes() w;
   -- Supabase Auth's order of statements, and its search_path
   perform set_config('search_path', 'auth, pg_temp', true);
   for r in
@@ -219,19 +224,14 @@ begin
   end if;
   -- what the commit would do
   set constraints all immediate;
-
   return array(
-    select format('%I.%I', w.schemaname, w.relname)
-    from pg_stat_xact_user_tables w
-    where w.n_tup_ins + w.n_tup_upd + w.n_tup_del > coalesce((writes_before ->> w.relid::text)::bigint, 0)
-      and to_regnamespace(quote_ident(w.schemaname)) = any ((select rollcall.application_schemas())::oid[])
-    order by 1);
+    select w.name from rollcall.writes() w where w.writes > coalesce((writes_before ->> w.table_id::text)::bigint, 0) order by 1);
 end
 $$;
 comment on function rollcall.sign_up(jsonb, text) is
   'Does with a made-up user what Supabase Auth does: signup, confirmation, sign_in, email_change, deletion. Returns the application''s tables that were written. Only for callers that keep the sequences and roll it back.';
 
-create or replace function rollcall.probe_signup(p_kinds text[])
+create or replace function rollcall.probe_signup()
 returns table (
   kind text, outcome text, code text, constraint_name text, column_name text, wrong_columns text[], tables_written text[],
   failed_functions text[], is_in_use boolean, step text, later jsonb, side_tables jsonb
@@ -240,9 +240,12 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set jit = off set row_security = off set lock_timeout = '500ms' as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
+  keys constant text[] := array(
+    select distinct m[1] from rollcall.signup_code() c cross join lateral regexp_matches(c.source, '->>?\s*''(\w+)''', 'g') m);
   is_beyond_rollback constant boolean := exists (select from rollcall.beyond_rollback());
   at_domain text;
   in_the_way text := case when not has_table_privilege('auth.users', 'insert') then '42501' end;
+  template text;
   person jsonb;
   person_id uuid;
   is_as_it_was boolean;
@@ -273,8 +276,7 @@ begin
       and not exists (select from pg_index i where i.indrelid = k.conrelid and i.indkey[0] = k.conkey[1])) then
     later_steps := later_steps || 'deletion'::text;
   end if;
-
-  foreach kind in array p_kinds loop
+  for kind, template in select u.kind, u.users_row from rollcall.sample_users() u loop
     select '{}', '{}', '{}', '{}', 'example.invalid', false into tables_written, failed_functions, later, side_tables, at_domain, is_as_it_was;
     select in_the_way, null into code, constraint_name, column_name, wrong_columns, is_in_use, step;
     -- what is in the way of one kind is in the way of the next, and whoever signs up meanwhile may wait for a sequence
@@ -284,11 +286,10 @@ begin
       continue;
     end if;
     loop
-      select x.users_row, x.users_row ->> 'id' into person, person_id from rollcall.sample_users(at_domain) x where x.kind = probe_signup.kind;
-      if person is null then
-        raise exception 'rollcall: there is no such kind of user' using errcode = 'invalid_parameter_value';
-      elsif kind <> 'odd_metadata' then
-        person := jsonb_set(person, '{raw_user_meta_data}', (person -> 'raw_user_meta_data') || rollcall.usual_form(kind, is_as_it_was));
+      person := replace(template, '@example.invalid"', '@' || at_domain || '"');
+      person_id := person ->> 'id';
+      if kind <> 'odd_metadata' then
+        person := jsonb_set(person, '{raw_user_meta_data}', (person -> 'raw_user_meta_data') || rollcall.usual_form(kind, keys, is_as_it_was));
       end if;
       is_signed_up := false;
       begin
@@ -319,7 +320,6 @@ begin
           when wrong_columns <> '{}' and not s.is_draft then 'wrong_profile'
           else 'right_profile'
         end;
-
         -- the other tables that have a row of theirs
         for place in
           select w as name, quote_ident(a.attname) as key, rollcall.base_type(a.atttypid)::regtype as type
@@ -373,7 +373,7 @@ begin
             else 'blocked'
           end;
       end;
-      if outcome = 'blocked' and code ~ '^2[23]' and not is_as_it_was and kind <> 'odd_metadata' and rollcall.usual_form(kind, true) <> '{}' then
+      if outcome = 'blocked' and code ~ '^2[23]' and not is_as_it_was and kind <> 'odd_metadata' and rollcall.usual_form(kind, keys, true) <> '{}' then
         is_as_it_was := true;
       elsif outcome = 'refused_by_rule' and at_domain = 'example.invalid' and person ->> 'email' is not null then
         -- an address at a domain from which somebody could sign up before
@@ -404,5 +404,5 @@ begin
   end loop;
 end
 $$;
-comment on function rollcall.probe_signup(text[]) is
-  'Tries the signup of one made-up user of each kind, and what comes after it, and rolls it back: right_profile, wrong_profile (with the columns that differ from the definition), no_profile, blocked (with SQLSTATE, constraint, column and functions), refused_by_rule (a trigger refused it on purpose), not_expected, unknown (a lock, a right), refused (a signup does what cannot be rolled back: rollcall.beyond_rollback()). step: where it was blocked, in the signup or the confirmation; later: the sign-in, change of address and deletion that failed; side_tables: other tables with a row of the user, and the column with their id. Runs as its owner, so it does not see rights that only supabase_auth_admin lacks.';
+comment on function rollcall.probe_signup() is
+  'Tries the signup of one made-up user of every kind, and what comes after it, and rolls it back: right_profile, wrong_profile (with the columns that differ from the definition), no_profile, blocked (with SQLSTATE, constraint, column and functions), refused_by_rule (a trigger refused it on purpose), not_expected, unknown (a lock, a right), refused (a signup does what cannot be rolled back: rollcall.beyond_rollback()). step: where it was blocked, in the signup or the confirmation; later: the sign-in, change of address and deletion that failed; side_tables: other tables with a row of the user, and the column with their id. Runs as its owner, so it does not see rights that only supabase_auth_admin lacks.';

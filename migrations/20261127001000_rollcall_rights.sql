@@ -49,7 +49,7 @@ grant execute on function
   rollcall.count_missing(timestamptz), rollcall.definition_fault(), rollcall.email_mismatches(),
   rollcall.incident_begin(text), rollcall.incident_record(text, timestamptz, jsonb, jsonb), rollcall.incidents(timestamptz),
   rollcall.is_expected(uuid), rollcall.lease_message(text, uuid, interval), rollcall.mismatches(bigint, boolean), rollcall.missing_among(uuid[]),
-  rollcall.newest_with_profile(), rollcall.probe_signup(text[]), rollcall.recent_errors(integer), rollcall.recent_health(interval),
+  rollcall.newest_with_profile(), rollcall.probe_signup(), rollcall.recent_errors(integer), rollcall.recent_health(interval),
   rollcall.recent_issues(interval, boolean), rollcall.recent_window(interval), rollcall.record_check(text, text, text[], jsonb),
   rollcall.row_facts(), rollcall.run_failures(uuid, integer), rollcall.run_reports(integer, text), rollcall.sample_users(text, text[]),
   rollcall.schema_version(), rollcall.signup_code(text), rollcall.signup_pace(), rollcall.unfilled_columns(), rollcall.user_counts(),

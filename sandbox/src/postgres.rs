@@ -12,12 +12,17 @@ use crate::binaries::Binaries;
 
 /// The server's data is thrown away, so it need not survive a crash of the machine; it has to
 /// survive SIGKILL, which these settings do not weaken.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 13] = [
     ("listen_addresses", "127.0.0.1"),
     // Debian's default socket folder is closed to other users.
     ("unix_socket_directories", ""),
     ("fsync", "off"),
+    ("full_page_writes", "off"),
+    ("wal_level", "minimal"),
+    ("max_wal_senders", "0"),
     ("synchronous_commit", "on"),
+    // It goes from database to database, and a test has one of its own.
+    ("autovacuum", "off"),
     ("max_connections", "100"),
     ("shared_buffers", "32MB"),
     ("max_wal_size", "1GB"),

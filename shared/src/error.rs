@@ -260,6 +260,11 @@ impl Error {
         }
     }
 
+    /// Whether it only says that a query before, in the same transaction, has failed.
+    pub(crate) fn is_of_aborted_transaction(&self) -> bool {
+        matches!(self, Self::Statement { sqlstate, .. } if sqlstate == "25P02")
+    }
+
     /// The error of an attempt to connect.
     pub(crate) fn connecting(error: &tokio_postgres::Error) -> Self {
         if let Some(code) = error.code() {

@@ -90,7 +90,7 @@ impl AboutSignups for Diagnosis {
         let examination = examination?.for_every_report();
         let mut findings = examination.findings;
         let users = match users {
-            Err(error @ Error::NoDefinition { .. }) if together == Together::No => {
+            Err(error @ Error::NoDefinition { .. }) => {
                 return Ok(Self::without_definition(&error, findings));
             }
             users => users?,

@@ -152,6 +152,9 @@ impl AboutSignups for DoctorReport {
             Ok(users) => {
                 findings.splice(0..0, users.findings());
             }
+            Err(error @ Error::NoDefinition { .. }) if together == Together::Yes => {
+                findings.push(finding::check_failed(&error));
+            }
             Err(error) if error.is_retryable() || together == Together::Yes => return Err(error),
             // the checks have said why
             Err(_) if findings.iter().any(|f| UNREADABLE.contains(&f.id)) => {}

@@ -54,7 +54,7 @@ impl AboutSignups for HealthReport {
         let signup_trigger = examination.signup_trigger;
         let critical = examination.findings;
         let signups = match signups {
-            Err(error @ Error::NoDefinition { .. }) if together == Together::No => {
+            Err(error @ Error::NoDefinition { .. }) => {
                 let mut report = Self::unknown(&error, Timestamp::now());
                 report.signup_trigger = Some(signup_trigger);
                 report.findings.extend(critical);

@@ -112,7 +112,10 @@ pub async fn take<R: AboutSignups>(database: &mut Database, asker: Asker) -> Res
         // the copy costs more than all queries: it is made once
         return database
             .try_out(R::LIMIT + LIMIT + LIMIT_OF_ALL, async |queries| {
+                queries.script("savepoint report").await?;
                 let report = R::read(queries, asker, Together::No).await?;
+                // a report without a definition has ended on an error
+                queries.script("rollback to savepoint report").await?;
                 let next = NextSignup::read(queries, R::IS_WHOLE).await;
                 let seen = match next {
                     Ok(next) => {
@@ -126,9 +129,17 @@ pub async fn take<R: AboutSignups>(database: &mut Database, asker: Asker) -> Res
             .await;
     }
     let (report, next) = match at_once::<R>(database, asker).await {
-        Ok(seen) => seen,
-        Err(error) if error.is_retryable() || error.is_connection_lost() => return Err(error),
-        Err(_) => {
+        Ok((report, Err(error))) if error.is_of_aborted_transaction() => {
+            // the report is one without a definition
+            return Ok(report);
+        }
+        Ok((report, Ok(next))) => (report, Ok(next)),
+        Err(error @ Error::NoDefinition { .. }) => return Err(error),
+        Err(error) | Ok((_, Err(error))) if error.is_retryable() || error.is_connection_lost() => {
+            return Err(error);
+        }
+        // one query after the other, so that the report can say what failed
+        Err(_) | Ok(_) => {
             let report = database
                 .read(R::LIMIT, async |queries| {
                     R::read(queries, asker, Together::No).await
@@ -139,11 +150,12 @@ pub async fn take<R: AboutSignups>(database: &mut Database, asker: Asker) -> Res
                     NextSignup::read(queries, R::IS_WHOLE).await
                 })
                 .await;
-            match next {
-                Ok(next) => (report, next),
-                Err(error) => return with(report, Err(error)),
-            }
+            (report, next)
         }
+    };
+    let next = match next {
+        Ok(next) => next,
+        Err(error) => return with(report, Err(error)),
     };
     let probe = if next.is_due(asker) {
         database
@@ -161,7 +173,7 @@ pub async fn take<R: AboutSignups>(database: &mut Database, asker: Asker) -> Res
 async fn at_once<R: AboutSignups>(
     database: &mut Database,
     asker: Asker,
-) -> Result<(R, NextSignup)> {
+) -> Result<(R, Result<NextSignup>)> {
     database
         .read(R::LIMIT + LIMIT, async |queries| {
             queries
@@ -172,7 +184,7 @@ async fn at_once<R: AboutSignups>(
                             NextSignup::read(queries, R::IS_WHOLE),
                         )
                         .await;
-                    Ok((report?, next?))
+                    Ok((report?, next))
                 })
                 .await
         })

@@ -3,4 +3,5 @@
 mod broken_connections;
 mod outages;
 mod pooler;
+mod round_trips;
 mod tls;

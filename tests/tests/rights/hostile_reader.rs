@@ -83,7 +83,7 @@ async fn calls(client: &Client, subject: &Subject) -> Result<Vec<String>> {
                  when 'uuid[]' then 'array[''{missing}'']::pg_catalog.uuid[]'
                  when 'text' then case p.proname when 'start_run' then '''lambda''' when 'repair_users' then '''backfill'''
                    when 'run_reports' then '''''' else '''health''' end || '::pg_catalog.text'
-                 when 'text[]' then case when p.proname = 'probe_signup' then '''{{email}}''' else '''{{}}''' end || '::pg_catalog.text[]'
+                 when 'text[]' then '''{{}}''::pg_catalog.text[]'
                  when 'jsonb' then case when p.proname = 'incident_record' and a.position = 4 then '''[]''' else '''{{}}''' end || '::pg_catalog.jsonb'
                  when 'interval' then '''1 hour''::pg_catalog.interval'
                  when 'timestamp with time zone' then 'pg_catalog.now()'
@@ -400,9 +400,7 @@ async fn what_a_trigger_says_aloud_reaches_no_reader() -> Result<()> {
     let url = project.database.url_as("rollcall_repairer");
     let (reader, mut notices) = listening(&url).await?;
     reader
-        .batch_execute(
-            "select rollcall.preview_users(null, 5); select rollcall.probe_signup('{email}')",
-        )
+        .batch_execute("select rollcall.preview_users(null, 5); select rollcall.probe_signup()")
         .await?;
     let heard: Vec<String> = std::iter::from_fn(|| notices.try_recv().ok()).collect();
     ensure!(
