@@ -55,7 +55,7 @@ comment on column rollcall.migration.checksum is 'SHA-256 of the file, in hexade
 do $$
 begin
   if to_regclass('rollcall.event_user_id_idx') is not null then  -- of version 20261127000990
-    drop function rollcall.probe_signup(text);
+    drop function rollcall.probe_signup(text), rollcall.usual_form(text, boolean);
     drop index rollcall.event_user_id_idx, rollcall.event_created_at_idx, rollcall.check_run_newest_idx, rollcall.incident_opened_at_idx,
       rollcall.message_incident_id_idx, rollcall.message_unsent_idx, rollcall.run_created_at_idx, rollcall.failure_run_id_idx;
   end if;
