@@ -60,7 +60,8 @@ async fn rehearse(database: &mut Database, replace_api: bool, tries_signups: boo
     })
 }
 
-/// Applies all migrations in one transaction, where that would change something, and writes the history. With `replace_api`, names of the public API that the application uses are taken over.
+/// Applies all migrations in one transaction, where that would change something, and writes the history. With
+/// `replace_api`, names of the public API that the application uses are taken over.
 ///
 /// Only Rollcall's own objects are locked, and each of them for a moment; where one is in use, tries again.
 ///

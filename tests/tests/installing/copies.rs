@@ -203,17 +203,22 @@ async fn a_project_made_from_a_dump_without_rights_and_roles_is_mended_by_migrat
     undo_is_refused(&copy, &run_id).await
 }
 
+/// What a branch is like that was made through the Management API.
+async fn branch_off(project: &Project) -> Result<()> {
+    let client = project.connect_as_superuser().await?;
+    client
+        .batch_execute(
+            "drop trigger on_auth_user_created on auth.users;
+             grant execute on all functions in schema public to public, anon, authenticated, service_role",
+        )
+        .await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_copy_without_the_trigger_that_rollcall_had_is_told_how_to_get_it_back() -> Result<()> {
     let project = Project::migrated().await?;
-    let client = project.connect().await?;
-    let admin = project.connect_as_superuser().await?;
-    admin
-        .batch_execute("drop trigger on_auth_user_created on auth.users")
-        .await?;
-    client
-        .batch_execute("grant execute on all functions in schema public to public, anon, authenticated, service_role")
-        .await?;
+    branch_off(&project).await?;
     is_said_and_mended(&project, "rollcall_exposed").await?;
     let report = DoctorReport::take(&mut project.rollcall().await?).await?;
     let finding = report
@@ -234,14 +239,7 @@ async fn a_copy_without_the_trigger_that_rollcall_had_is_told_how_to_get_it_back
 async fn a_branch_without_the_signup_trigger_and_with_default_rights_is_told_and_refuses_anon()
 -> Result<()> {
     let project = Project::watched().await?;
-    let client = project.connect().await?;
-    let admin = project.connect_as_superuser().await?;
-    admin
-        .batch_execute("drop trigger on_auth_user_created on auth.users")
-        .await?;
-    client
-        .batch_execute("grant execute on all functions in schema public to public, anon, authenticated, service_role")
-        .await?;
+    branch_off(&project).await?;
     let url = project.url();
     let ci = rollcall(
         &[("DATABASE_URL", &url), ("GITHUB_ACTIONS", "true")],
