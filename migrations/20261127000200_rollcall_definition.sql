@@ -321,7 +321,7 @@ begin
       using errcode = 'invalid_table_definition', hint = 'Write every name with its schema, as auth.users. ' || hint;
   end;
   if (select count(*) from pg_attribute a
-    where a.attrelid = 'rollcall.definition_on_trial'::regclass and a.attnum > 0
+    where a.attrelid = to_regclass('rollcall.definition_on_trial') and a.attnum > 0
       and (a.attname, a.atttypid) in (('_user_id', 'uuid'::regtype), ('_signed_up_at', 'timestamptz'::regtype))) < 2
   then
     raise exception 'rollcall: the query of the definition lacks _user_id (uuid) or _signed_up_at (timestamptz)'
@@ -330,7 +330,7 @@ begin
   end if;
   select array_agg(a.attname order by a.attnum) into s.columns
   from pg_attribute a
-  where a.attrelid = 'rollcall.definition_on_trial'::regclass and a.attnum > 0 and a.attname not in ('_user_id', '_signed_up_at');
+  where a.attrelid = to_regclass('rollcall.definition_on_trial') and a.attnum > 0 and a.attname not in ('_user_id', '_signed_up_at');
 
   select string_agg(quote_ident(c), ', ') into wrong
   from unnest(s.columns) c

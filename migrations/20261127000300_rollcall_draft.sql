@@ -235,7 +235,7 @@ declare
   refuted jsonb := '{}';
   kinds jsonb;
   rest jsonb;
-  r record;
+  r jsonb;
 begin
   s.key_column := p_key;
   s.key_is_uuid := p_key_is_uuid;
@@ -286,9 +286,9 @@ begin
   for level in 1..3 loop
     for r in execute format(
       'with cell as materialized (%s)
-       select distinct on (m.col)
-         m.col, m.source, m.matching, m.present,
-         jsonb_agg(m.source) filter (where m.present >= 5 and m.matching * 2 < m.present) over (partition by m.col) as refuted
+       select distinct on (m.col) jsonb_build_object(
+         ''col'', m.col, ''source'', m.source, ''matching'', m.matching, ''present'', m.present, ''refuted'',
+         jsonb_agg(m.source) filter (where m.present >= 5 and m.matching * 2 < m.present) over (partition by m.col))
        from (
          select cell.col, x.i, $4[x.i] as source, count(*) filter (where cell.val = x.src) as matching, count(*) as present
          from cell cross join unnest(cell.src) with ordinality x (src, i)
@@ -302,11 +302,11 @@ begin
       pairs, case when p_is_trial then 'm.present - m.matching,' end)
       using p_user_ids, p_key, chosen, sources, unchosen, privileges, level = 1, usual
     loop
-      if level = 1 and r.refuted is not null then
-        refuted := refuted || jsonb_build_object(r.col, r.refuted);
+      if level = 1 and r ->> 'refuted' is not null then
+        refuted := refuted || jsonb_build_object(r ->> 'col', r -> 'refuted');
       end if;
-      if r.matching >= (case when p_is_trial then r.present else greatest(2, (r.present + 1) / 2) end) then
-        chosen := jsonb_set(chosen, array[r.col], coalesce(chosen -> r.col, '[]') || to_jsonb(r.source));
+      if (r ->> 'matching')::bigint >= (case when p_is_trial then (r ->> 'present')::bigint else greatest(2, ((r ->> 'present')::bigint + 1) / 2) end) then
+        chosen := jsonb_set(chosen, array[r ->> 'col'], coalesce(chosen -> (r ->> 'col'), '[]') || (r -> 'source'));
       end if;
     end loop;
   end loop;

@@ -278,7 +278,7 @@ begin
   end if;
   for kind, template in select u.kind, u.users_row from rollcall.sample_users() u loop
     select '{}', '{}', '{}', '{}', 'example.invalid', false into tables_written, failed_functions, later, side_tables, at_domain, is_as_it_was;
-    select in_the_way, null into code, constraint_name, column_name, wrong_columns, is_in_use, step;
+    select in_the_way, null, null, null, null, null into code, constraint_name, column_name, wrong_columns, is_in_use, step;
     -- what is in the way of one kind is in the way of the next, and whoever signs up meanwhile may wait for a sequence
     if is_beyond_rollback or in_the_way is not null then
       outcome := case when in_the_way is null then 'refused' else 'unknown' end;

@@ -32,6 +32,6 @@ fi
 export DATABASE_URL=${SUPABASE_DB_URL:-${DATABASE_URL:-}}
 rollcall=(rollcall)
 has_rollcall() { command -v rollcall >/dev/null; }
-has_rollcall || rollcall=(cargo run --quiet --manifest-path "$(dirname "$0")/../Cargo.toml" --)
+has_rollcall || rollcall=(cargo run --quiet --features tls --manifest-path "$(dirname "$0")/../Cargo.toml" --)
 
 exec "${rollcall[@]}" backfill "${options[@]}"

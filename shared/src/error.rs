@@ -5,6 +5,8 @@
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use crate::tls;
+
 /// SQLSTATE of Rollcall's own: there is no definition.
 const NO_DEFINITION: &str = "RC009";
 
@@ -34,6 +36,9 @@ pub enum Error {
     /// The server's certificate, or the server itself, does not allow a verified connection.
     #[error("no verified TLS connection: {0}")]
     Tls(String),
+    /// The server is on another machine, and this program was built for the demo, without TLS.
+    #[error("this program was built without TLS, so it reaches databases on this machine only")]
+    WithoutTls,
     /// The server knows neither the user nor the password.
     #[error("the database server refused the user or the password")]
     Authentication,
@@ -156,6 +161,7 @@ impl Error {
             Self::CaCertificate(_) => "ca_certificate_unusable",
             Self::Unreachable(_) => "database_unreachable",
             Self::Tls(_) => "tls_refused",
+            Self::WithoutTls => "built_without_tls",
             Self::Authentication => "authentication_failed",
             Self::Refused(_) => "session_refused",
             Self::ConnectionLost => "connection_lost",
@@ -195,6 +201,7 @@ impl Error {
             Self::Tls(_) => {
                 "Supabase's certificate is signed by its own authority: download it from the dashboard (Database settings, SSL configuration) and give it as sslrootcert or DATABASE_CA_CERT."
             }
+            Self::WithoutTls => "Build it with TLS: cargo install --locked --path cli --features tls.",
             Self::Authentication => "Check user and password; through Supabase's pooler the user is USER.PROJECT_REF.",
             Self::Refused(_) => "Check the database's name and its connection limit, then try again.",
             Self::ConnectionLost | Self::Timeout => "Try again; if it stays so, look at the database's load and status.",
@@ -289,7 +296,7 @@ impl Error {
         }
         let mut cause = std::error::Error::source(error);
         while let Some(inner) = cause {
-            if inner.is::<native_tls::Error>() {
+            if tls::is_error(inner) {
                 return Self::Tls(inner.to_string());
             }
             if let Some(io) = inner.downcast_ref::<std::io::Error>() {

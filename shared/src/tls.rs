@@ -1,10 +1,33 @@
 //! TLS to PostgreSQL: chain and host name verified, against a private authority or the system's.
 
+#[cfg(feature = "tls")]
 use native_tls::{Certificate, TlsConnector};
+#[cfg(feature = "tls")]
 use postgres_native_tls::MakeTlsConnector;
 
 use crate::connection_string::CaCertificate;
 use crate::error::{Error, Result};
+
+/// Built without TLS, nothing connects to another machine.
+///
+/// # Errors
+/// [`Error::WithoutTls`].
+#[cfg(not(feature = "tls"))]
+pub(crate) fn connector(_: &CaCertificate) -> Result<tokio_postgres::NoTls> {
+    Err(Error::WithoutTls)
+}
+
+/// Whether this is what the TLS library says of a handshake.
+#[cfg(feature = "tls")]
+pub(crate) fn is_error(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<native_tls::Error>()
+}
+
+/// Without a library, nothing is.
+#[cfg(not(feature = "tls"))]
+pub(crate) fn is_error(_: &(dyn std::error::Error + 'static)) -> bool {
+    false
+}
 
 /// A connector that trusts the given authority, and nothing else if it is a private one.
 ///
@@ -13,6 +36,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::CaCertificate`] if the file cannot be read or holds no certificate.
+#[cfg(feature = "tls")]
 pub(crate) fn connector(ca: &CaCertificate) -> Result<MakeTlsConnector> {
     let pem = match ca {
         CaCertificate::System => None,

@@ -5,3 +5,4 @@ mod dashboard_page;
 mod dashboard_server;
 mod demo;
 mod scripts;
+mod without_tls;
