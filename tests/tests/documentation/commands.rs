@@ -13,7 +13,7 @@ use rollcall_tests::project::Project;
 use crate::{GUIDE, blocks, document, documents, root, section};
 
 /// Commands that are not run here, and why.
-const NOT_HERE: [(&str, &str); 24] = [
+const NOT_HERE: [(&str, &str); 25] = [
     (
         "cargo run --release -p rollcall-bench",
         "minutes; tests/benchmark.rs runs a small one",
@@ -64,6 +64,10 @@ const NOT_HERE: [(&str, &str); 24] = [
     ),
     (".ci/run", "it runs tests/run"),
     ("INSTA_UPDATE=always tests/run", "it is what runs this test"),
+    (
+        "ROLLCALL_KEEP_VERSION=1 ",
+        "keeps what the tests compare with",
+    ),
     (
         "cargo run -p rollcall-tests --bin pictures",
         "changes the pictures that are compared here",

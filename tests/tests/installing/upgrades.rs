@@ -101,13 +101,15 @@ async fn this_version_is_kept_as_it_is() -> Result<()> {
     let newest = migrations::newest();
     let kept = kept()?;
     let dump = kept.get(newest).with_context(|| {
-        format!("{newest} is not kept: ROLLCALL_KEEP_VERSION=1 cargo test -p rollcall-tests --test installing upgrades")
+        format!(
+            "{newest} is not kept: ROLLCALL_KEEP_VERSION=1 tests/run -- --test installing upgrades"
+        )
     })?;
     for migration in migrations::ALL {
         ensure!(
             dump.contains(&migration.checksum()),
             "{} has changed since {newest} was kept. If that has landed, give the newest file of migrations/ another version; \
-             then: ROLLCALL_KEEP_VERSION=1 cargo test -p rollcall-tests --test installing upgrades",
+             then: ROLLCALL_KEEP_VERSION=1 tests/run -- --test installing upgrades",
             migration.name
         );
     }
