@@ -16,8 +16,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
-use tokio::{join, try_join};
+use tokio::{join, select};
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
@@ -240,21 +241,15 @@ impl Database {
             let begun = self.begin_looking(mode, limit);
             match timeout(INSTALL_WAIT + COPY_LIMIT + GRACE, begun).await {
                 Ok(Ok(())) => {
-                    timeout(
-                        limit + GRACE,
-                        self.work(async { Ok(()) }, !self.looks && mode != Mode::Trial, work),
-                    )
-                    .await
+                    let is_kept = !self.looks && mode != Mode::Trial;
+                    self.work(async { Ok(()) }, limit, is_kept, work).await
                 }
                 Ok(Err(error)) => Ok(Err(error)),
                 Err(elapsed) => Err(elapsed),
             }
         } else {
-            timeout(
-                limit + GRACE,
-                self.work(self.begin(mode, limit), mode != Mode::Trial, work),
-            )
-            .await
+            let begin = self.begin(mode, limit);
+            self.work(begin, limit, mode != Mode::Trial, work).await
         };
         self.given_up = matches!(outcome, Err(_) | Ok(Err(Error::ConnectionLost)));
         self.last_used = Instant::now();
@@ -277,28 +272,51 @@ impl Database {
             .map_err(|_| Error::ConnectionLost)??)
     }
 
-    /// Begins a transaction, does its work, and ends it. The first queries are sent behind what begins it.
+    /// Begins a transaction, does its work, and ends it. The first queries are sent behind what begins it; a pooler may let
+    /// that wait, so the time for the work counts from then on.
     async fn work<T>(
         &self,
         begin: impl Future<Output = Result<()>>,
+        limit: Duration,
         is_kept: bool,
         work: impl AsyncFnOnce(&Queries<'_>) -> Result<T>,
-    ) -> Result<T> {
+    ) -> Result<Result<T>, Elapsed> {
         let queries = Queries {
             client: &self.client,
             end: if is_kept { "commit" } else { "rollback" },
             has_ended: AtomicBool::new(false),
         };
-        let outcome = try_join!(begin, work(&queries)).map(|((), value)| value);
-        match &outcome {
-            // the connection is given up
-            Err(Error::ConnectionLost) => {}
-            _ if queries.has_ended() => {}
-            Ok(_) if is_kept => queries.script("commit").await?,
-            Ok(_) => self.roll_back(true).await?,
-            Err(_) => self.roll_back(false).await?,
+        let work = async {
+            let outcome = work(&queries).await;
+            match &outcome {
+                // the connection is given up
+                Err(Error::ConnectionLost) => {}
+                _ if queries.has_ended() => {}
+                Ok(_) if is_kept => queries.script("commit").await?,
+                Ok(_) => self.roll_back(true).await?,
+                Err(_) => self.roll_back(false).await?,
+            }
+            outcome
+        };
+        let (mut begin, mut work) = (pin!(begin), pin!(work));
+        let begun = timeout(limit + GRACE, async {
+            select! {
+                biased;
+                begun = &mut begin => begun.map(|()| None),
+                outcome = &mut work => outcome.map(Some),
+            }
+        })
+        .await?;
+        match begun {
+            Ok(None) => timeout(limit + GRACE, work).await,
+            Ok(Some(value)) => Ok(Ok(value)),
+            Err(error) => {
+                if !matches!(error, Error::ConnectionLost) {
+                    timeout(GRACE, self.roll_back(false)).await?.ok();
+                }
+                Ok(Err(error))
+            }
         }
-        outcome
     }
 
     /// Rolls back. Where something else has failed already, that is the news.
@@ -337,7 +355,9 @@ impl Database {
                 Ok(Copied::Installed) => {
                     self.looks = false;
                     let begin = self.begin(Mode::Read, COPY_LIMIT);
-                    self.work(begin, true, schema_version::require_in).await?;
+                    self.work(begin, COPY_LIMIT, true, schema_version::require_in)
+                        .await
+                        .unwrap_or(Err(Error::Timeout))?;
                     return self.begin(mode, limit).await;
                 }
                 Ok(Copied::Busy) => self.wait_for_install(until).await?,
@@ -392,10 +412,11 @@ impl Database {
             return Err(Error::InstallInProgress);
         }
         let begin = self.begin(Mode::Write, INSTALL_WAIT);
-        self.work(begin, false, async |queries| {
+        self.work(begin, INSTALL_WAIT, false, async |queries| {
             lock_install(queries, left).await
         })
         .await
+        .unwrap_or(Err(Error::Timeout))
     }
 }
 
