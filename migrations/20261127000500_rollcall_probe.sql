@@ -244,7 +244,7 @@ declare
     select distinct m[1] from rollcall.signup_code() c cross join lateral regexp_matches(c.source, '->>?\s*''(\w+)''', 'g') m);
   is_beyond_rollback constant boolean := exists (select from rollcall.beyond_rollback());
   at_domain text;
-  in_the_way text := case when not has_table_privilege('auth.users', 'insert') then '42501' end;
+  stopped_by text := case when not has_table_privilege('auth.users', 'insert') then '42501' end;
   template text;
   person jsonb;
   person_id uuid;
@@ -278,10 +278,10 @@ begin
   end if;
   for kind, template in select u.kind, u.users_row from rollcall.sample_users() u loop
     select '{}', '{}', '{}', '{}', 'example.invalid', false into tables_written, failed_functions, later, side_tables, at_domain, is_as_it_was;
-    select in_the_way, null, null, null, null, null into code, constraint_name, column_name, wrong_columns, is_in_use, step;
-    -- what is in the way of one kind is in the way of the next, and whoever signs up meanwhile may wait for a sequence
-    if is_beyond_rollback or in_the_way is not null then
-      outcome := case when in_the_way is null then 'refused' else 'unknown' end;
+    select stopped_by, null, null, null, null, null into code, constraint_name, column_name, wrong_columns, is_in_use, step;
+    -- a lock or a limit that stopped one kind stops the next, too, and whoever signs up meanwhile may wait for a sequence
+    if is_beyond_rollback or stopped_by is not null then
+      outcome := case when stopped_by is null then 'refused' else 'unknown' end;
       return next;
       continue;
     end if;
@@ -399,7 +399,7 @@ begin
             when 'anonymous' then (to_jsonb(u) ->> 'is_anonymous')::boolean when 'sso' then (to_jsonb(u) ->> 'is_sso_user')::boolean
             when 'web3' then u.raw_app_meta_data ->> 'provider' = 'web3' end);
     end if;
-    in_the_way := case when outcome = 'unknown' and code in ('55P03', '57014') then code end;
+    stopped_by := case when outcome = 'unknown' and code in ('55P03', '57014') then code end;
     return next;
   end loop;
 end
