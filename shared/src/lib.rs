@@ -22,5 +22,5 @@ pub mod stance;
 pub mod verdict;
 pub mod wording;
 
-mod patience;
+mod retry;
 mod tls;

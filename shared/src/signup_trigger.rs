@@ -11,7 +11,7 @@ use tokio_postgres::types::Type;
 use self::guard::{Guard, Unguard};
 use crate::database::{Database, Queries, column};
 use crate::error::Result;
-use crate::patience;
+use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -104,7 +104,7 @@ impl Change {
     /// # Errors
     /// As [`Self::plan`].
     pub async fn apply(&self, session: &mut Session) -> Result<String> {
-        patience::run_on(session, None, async |database| {
+        retry::run_on(session, None, async |database| {
             database
                 .write(LIMIT, async |queries| {
                     queries.lock_install().await?;

@@ -17,7 +17,7 @@ use super::notice::Notice;
 use crate::checks::history::{CheckName, CheckRun};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
-use crate::patience;
+use crate::retry;
 use crate::session::Session;
 
 /// For each transaction here; they touch a handful of rows.
@@ -64,7 +64,7 @@ pub async fn record(
     until: Option<Instant>,
 ) -> Result<Outcome> {
     let mut record = async |check_run| {
-        patience::run_on(session, until, async |database| {
+        retry::run_on(session, until, async |database| {
             let (outcome, leased) = database
                 .write(LIMIT, async |queries| {
                     record_in(queries, observation, check_run, settings, lease_owner).await

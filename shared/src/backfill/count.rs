@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::database::column;
 use crate::error::Result;
-use crate::patience;
+use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// # Errors
 /// What the database refuses.
 pub async fn count(session: &mut Session, until: Option<Instant>) -> Result<i64> {
-    patience::run_on(session, until, async |database| {
+    retry::run_on(session, until, async |database| {
         database
             .read(LIMIT, async |queries| {
                 let row = queries

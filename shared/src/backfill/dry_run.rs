@@ -15,7 +15,7 @@ use super::{Failure, RunOptions};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
 use crate::masked::{Masked, RowValue};
-use crate::patience;
+use crate::retry;
 use crate::session::Session;
 
 /// How many profiles a dry run shows whole.
@@ -169,7 +169,7 @@ pub async fn dry_run(
     let max_users = options.max_users;
     let mut page = i32::try_from(max_users.unwrap_or(MAX_TRIED).min(MAX_TRIED)).unwrap_or(i32::MAX);
     loop {
-        let trial = patience::run_on(session, until, async |database| {
+        let trial = retry::run_on(session, until, async |database| {
             let began = Instant::now();
             let tried = preview(database, None, page, options, MAX_ROWS).await?;
             Ok((tried, began.elapsed()))

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::database::column;
 use crate::error::{Error, Result};
-use crate::patience;
+use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -152,7 +152,7 @@ pub async fn find(session: &mut Session, id_begins: &str) -> Result<Run> {
 
 async fn reports(session: &mut Session, limit: u32, id_begins: &str) -> Result<Vec<Run>> {
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-    patience::run_on(session, None, async |database| {
+    retry::run_on(session, None, async |database| {
         database
             .read(LIMIT, async |queries| {
                 queries
@@ -192,7 +192,7 @@ pub async fn control(session: &mut Session, run_id: Uuid, action: Action) -> Res
         Action::Resume => "resume",
         Action::Cancel => "cancel",
     };
-    patience::run_on(session, None, async |database| {
+    retry::run_on(session, None, async |database| {
         database
             .write(LIMIT, async |queries| {
                 let row = queries

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{RunOptions, RunTarget};
 use crate::database::column;
 use crate::error::Result;
-use crate::patience;
+use crate::retry;
 use crate::session::Session;
 
 /// Limit of a start, which counts all users without a profile.
@@ -35,7 +35,7 @@ pub(super) async fn start(
         RunTarget::Run(run_id) => Some(run_id),
         RunTarget::UnfinishedOrNew | RunTarget::Keyed { .. } => None,
     };
-    patience::run_on(session, until, async |database| {
+    retry::run_on(session, until, async |database| {
         database
             .write(LIMIT, async |queries| {
                 let row = queries

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::database::column;
 use crate::error::{Error, Result};
-use crate::patience;
+use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -62,7 +62,7 @@ pub async fn undo(session: &mut Session, run_id: Uuid, apply: bool) -> Result<Un
     let mut done = Undo::default();
     let mut batch = 0;
     loop {
-        let next = patience::run_on(session, None, async |database| {
+        let next = retry::run_on(session, None, async |database| {
             database
                 .write(LIMIT, async |queries| {
                     let rows = queries

@@ -11,7 +11,7 @@ use super::options::overrides;
 use super::{Failure, RunOptions, UserResult, runs};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
-use crate::patience;
+use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ pub async fn apply_to_user(
     dry_run: bool,
     until: Option<Instant>,
 ) -> Result<UserResult> {
-    patience::run_on(session, until, async |database| {
+    retry::run_on(session, until, async |database| {
         let is_expected: bool = database
             .read(LIMIT, async |queries| {
                 let row = queries

@@ -17,7 +17,7 @@ use super::runs::{self, Run, RunState};
 use super::start::start;
 use super::{Failure, MAX_FAILURES, Progress, RunOptions, RunResult, RunTarget, StopReason};
 use crate::error::{Error, Result};
-use crate::patience;
+use crate::retry;
 use crate::session::Session;
 
 /// Limit of one batch; the largest one takes a few seconds.
@@ -200,7 +200,7 @@ async fn failures(
     until: Option<Instant>,
 ) -> Result<Vec<Failure>> {
     let limit = i32::try_from(MAX_FAILURES).unwrap_or(i32::MAX);
-    patience::run_on(session, until, async |database| {
+    retry::run_on(session, until, async |database| {
         database
             .read(NOTE_LIMIT, async |queries| {
                 queries
@@ -391,7 +391,7 @@ impl Worker<'_> {
         let size = i32::try_from(self.pace.size()).unwrap_or(i32::MAX);
         let work_until = self.work_until;
         let is_trial = self.longest_batch.is_none() && self.pace.size() > 1;
-        patience::run_on(self.session, work_until, async |database| {
+        retry::run_on(self.session, work_until, async |database| {
             let limit = work_until.map_or(BATCH_LIMIT, |until| {
                 let rest = until.saturating_duration_since(Instant::now());
                 // a first batch that takes all the time there is would leave none for smaller ones, now and every time

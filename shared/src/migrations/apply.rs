@@ -9,7 +9,7 @@ use super::plan::{Facts, Plan};
 use super::{ALL, Situation};
 use crate::database::{Database, Queries};
 use crate::error::{Error, Result};
-use crate::{definition, patience};
+use crate::{definition, retry};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -25,7 +25,7 @@ const EXAMPLE_LIMIT: &str = "set local statement_timeout = 6000";
 /// # Errors
 /// As [`apply`].
 pub async fn plan(database: &mut Database, replace_api: bool) -> Result<Plan> {
-    patience::run(database, async |database| {
+    retry::run(database, async |database| {
         match rehearse(database, replace_api, true).await {
             // the application's own code takes too long, or fails in a way that a trial cannot catch
             Err(Error::Timeout | Error::Statement { .. }) if database.is_usable() => {
@@ -85,7 +85,7 @@ pub async fn apply_planned(
     replace_api: bool,
     plan: &Plan,
 ) -> Result<Plan> {
-    patience::run(database, async |database| {
+    retry::run(database, async |database| {
         forget_notices(database);
         let (before, after) = database
             .write(LIMIT, async |queries| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Situation;
 use crate::database::{Database, Queries, Warning};
 use crate::error::Result;
-use crate::patience;
+use crate::retry;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -41,7 +41,7 @@ pub struct RolledBack {
 /// # Errors
 /// As [`roll_back`].
 pub async fn plan_roll_back(database: &mut Database, extent: Extent) -> Result<RolledBack> {
-    patience::run(database, async |database| {
+    retry::run(database, async |database| {
         forget(database);
         database
             .try_out(LIMIT, async |queries| remove(queries, extent).await)
@@ -58,7 +58,7 @@ pub async fn plan_roll_back(database: &mut Database, extent: Extent) -> Result<R
 /// [`crate::error::Error::SchemaTaken`], [`crate::error::Error::InstallInProgress`], and what the server refuses: objects
 /// of the application's that need ours. Then nothing was changed.
 pub async fn roll_back(database: &mut Database, extent: Extent) -> Result<RolledBack> {
-    patience::run(database, async |database| {
+    retry::run(database, async |database| {
         forget(database);
         database
             .write(LIMIT, async |queries| remove(queries, extent).await)
