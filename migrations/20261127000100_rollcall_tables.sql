@@ -40,6 +40,7 @@ comment on column rollcall.settings.is_draft is 'Whether Rollcall drafted the de
 comment on column rollcall.settings.decided_at is 'For each check, which moment the newest report speaks of that alerts were decided on.';
 comment on column rollcall.settings.replaced is 'Functions and views of the application''s that were taken over or guarded on request, by name, as the SQL that makes them again.';
 insert into rollcall.settings default values on conflict do nothing;
+drop function if exists rollcall.unmatched_sql(rollcall.settings);  -- of version 20261127001000
 
 create table if not exists rollcall.migration (
   version text primary key,
@@ -52,15 +53,6 @@ comment on table rollcall.migration is 'The migration files that the program app
 comment on column rollcall.migration.checksum is 'SHA-256 of the file, in hexadecimal.';
 
 -- Indexes are unique by the id at their end: a page of them has an order, and Supabase's advisor calls none of them unused.
-do $$
-begin
-  if to_regclass('rollcall.event_user_id_idx') is not null then  -- of version 20261127000990
-    drop function rollcall.probe_signup(text), rollcall.usual_form(text, boolean);
-    drop index rollcall.event_user_id_idx, rollcall.event_created_at_idx, rollcall.check_run_newest_idx, rollcall.incident_opened_at_idx,
-      rollcall.message_incident_id_idx, rollcall.message_unsent_idx, rollcall.run_created_at_idx, rollcall.failure_run_id_idx;
-  end if;
-end
-$$;
 
 -- Events ----------------------------------------------------------------------------------------------------------
 
@@ -171,7 +163,7 @@ create table if not exists rollcall.run (
 comment on table rollcall.run is
   'Repairs, one row each. The cursor (pass, last_user_id) and the counters are written by the transaction that creates the profiles they count.';
 comment on column rollcall.run.signed_up_before is 'Users who signed up later are left to the next run.';
-comment on column rollcall.run.pass is '0: users who never failed; 1: those who failed before this run, and those who became visible meanwhile.';
+comment on column rollcall.run.pass is '0: users who never failed; 1: those who failed before this run, if there are any.';
 comment on column rollcall.run.busy is 'Users of this round whom another transaction kept locked; the pass begins again for them.';
 comment on column rollcall.run.throttle is 'Share of the time that may be spent on batches; the rest is pause.';
 comment on column rollcall.run.leased_until is 'Until then only lease_owner continues the run; after that anyone.';
@@ -182,9 +174,9 @@ create table if not exists rollcall.receipt (
   user_ids uuid[] not null,
   receipts bytea[],
   created_at timestamptz not null default now(),
+  written_by xid8 not null default pg_current_xact_id(),
   primary key (run_id, batch)
 );
-alter table rollcall.receipt add column if not exists written_by xid8 not null default pg_current_xact_id();
 -- hashes cannot be compressed
 alter table rollcall.receipt alter column receipts set storage external;
 comment on table rollcall.receipt is 'The profiles that each batch of a run created, with a hash of every row as it was then: what an undo compares.';

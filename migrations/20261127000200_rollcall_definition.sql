@@ -268,6 +268,7 @@ begin
   -- a value that its column can never take is the caller's mistake, and none of the rows'
   for wanted in
     select w.key, w.value, c.target_type from jsonb_each_text(p_overrides) w join rollcall.profile_columns() c on c.column_name = w.key
+    where p_overrides <> '{}'
   loop
     begin
       execute format('select $1::%s', wanted.target_type) using wanted.value;

@@ -31,7 +31,8 @@ comment on function rollcall.fires_at_signup(oid) is 'Whether a signup or its co
 
 create or replace function rollcall.signup_code(p_scope text default 'signup')
 returns table (kind text, object_id oid, source text)
-language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+-- the planner expects many, and memory for as many is cleared before the first is looked at
+language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off set work_mem = '256kB' as $$
   with recursive functions as materialized (
     select p.oid, lower(p.proname) as name,
       '\m' || regexp_replace(p.proname, '(\W)', '\\\1', 'g') || '"?\s*\(' as is_called,

@@ -13,15 +13,31 @@ $$;
 comment on function rollcall.in_grace(rollcall.settings) is
   'SQL text of the condition that the user e signed up so recently that a missing profile may still come.';
 
--- By the ids alone, in the order of two indexes; who of them must have a profile is asked afterwards, of those few.
-create or replace function rollcall.unmatched_sql(p_settings rollcall.settings) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select 'select u.id as user_id, a._user_id as profile_id from auth.users u
-    full join (' || (p_settings).actual_query || ') a on a._user_id = u.id
-    where u.id is null or a._user_id is null'
+create or replace function rollcall.user_flag(p_column name) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce((
+    select format('coalesce(u.%I, false)', a.attname)
+    from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attname = p_column and not a.attisdropped), 'false')
 $$;
-comment on function rollcall.unmatched_sql(rollcall.settings) is
-  'SQL text of the users without a profile (profile_id is null), whether they must have one or not, and of the profiles without a user (user_id is null).';
+comment on function rollcall.user_flag(name) is 'SQL text of a yes or no about the user u; no, where Supabase Auth is too old to have the column.';
+
+-- By the ids alone, in the order of two indexes; who of them must have a profile is asked afterwards, of those few.
+create or replace function rollcall.unmatched() returns table (user_id uuid, profile_id uuid)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off
+set enable_hashjoin = on set enable_seqscan = on set enable_sort = on as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+begin
+  -- two indexes alone are read in half the time that their tables take, unless much was written since the last vacuum
+  perform set_config(o, 'off', true) from unnest(array['enable_hashjoin', 'enable_seqscan', 'enable_sort']) o
+  where (select bool_and(c.relallvisible > c.relpages / 2) from pg_class c where c.oid in ('auth.users'::regclass, to_regclass(s.target_table)));
+  return query execute
+    'select u.id, a._user_id from auth.users u full join (' || s.actual_query || ') a on a._user_id = u.id
+     where u.id is null or a._user_id is null';
+end
+$$;
+comment on function rollcall.unmatched() is
+  'Users without a profile (profile_id is null), whether they must have one or not, and profiles without a user (user_id is null).';
 
 create or replace function rollcall.user_counts()
 returns table (
@@ -33,29 +49,26 @@ declare
   s constant rollcall.settings := rollcall.require_definition();
 begin
   return query execute
-    'with unmatched as materialized (' || rollcall.unmatched_sql(s) || '),
+    'with unmatched as materialized (select * from rollcall.unmatched()),
      missing as materialized (
-       select e._signed_up_at, to_jsonb(u) as person, ' || rollcall.in_grace(s) || ' as is_in_grace
-       from unmatched m
-       join (' || s.query || ') e on e._user_id = m.user_id
-       join auth.users u on u.id = m.user_id
+       select e._user_id, e._signed_up_at, ' || rollcall.in_grace(s) || ' as is_in_grace, u.confirmed_at is null as is_unconfirmed,
+         u.email is null and u.phone is not null as has_phone_alone,
+         ' || rollcall.user_flag('is_anonymous') || ' as is_anonymous, ' || rollcall.user_flag('is_sso_user') || ' as is_sso_user
+       from unmatched m join (' || s.query || ') e on e._user_id = m.user_id join auth.users u on u.id = m.user_id
      ),
      wanted as (select count(*) as users from (' || s.query || ') e),
      everybody as (select count(*) as users, count(*) filter (where u.deleted_at is not null) as soft_deleted from auth.users u),
      lost as (
        select count(*) as users, count(*) filter (where not m.is_in_grace) as missing,
-         count(*) filter (where not m.is_in_grace and (m.person ->> ''is_anonymous'')::boolean) as anonymous,
-         count(*) filter (where not m.is_in_grace and m.person ->> ''email'' is null and m.person ->> ''phone'' is not null) as phone,
-         count(*) filter (where not m.is_in_grace and (m.person ->> ''is_sso_user'')::boolean) as sso,
-         count(*) filter (where not m.is_in_grace and m.person ->> ''confirmed_at'' is null
-           and not coalesce((m.person ->> ''is_anonymous'')::boolean, false)) as unconfirmed
+         count(*) filter (where not m.is_in_grace and m.is_anonymous) as anonymous,
+         count(*) filter (where not m.is_in_grace and m.has_phone_alone) as phone,
+         count(*) filter (where not m.is_in_grace and m.is_sso_user) as sso,
+         count(*) filter (where not m.is_in_grace and m.is_unconfirmed and not m.is_anonymous) as unconfirmed
        from missing m
      )
      select v.users, v.soft_deleted, w.users, (select count(*) from ' || s.target_table || '), w.users - l.users, l.missing,
        l.anonymous, l.phone, l.sso, l.unconfirmed, (select count(*) from unmatched m where m.user_id is null),
-       array(
-         select (m.person ->> ''id'')::uuid from missing m where not m.is_in_grace
-         order by m._signed_up_at desc nulls last, m.person ->> ''id'' limit 10)
+       array(select m._user_id from missing m where not m.is_in_grace order by m._signed_up_at desc nulls last, m._user_id limit 10)
      from everybody v, wanted w, lost l';
 end
 $$;
@@ -126,31 +139,29 @@ begin
   return query
     select parsed.action,
       -- an administrator acted on somebody else
-      coalesce(about.id, nullif(actor.id, '00000000-0000-0000-0000-000000000000')),
-      case when about.id is not null then nullif(parsed.traits ->> 'user_email', '') when parsed.actor_username like '%@%' then parsed.actor_username end,
+      coalesce(id.about, nullif(id.actor, '00000000-0000-0000-0000-000000000000')),
+      case when id.about is not null then nullif(parsed.traits ->> 'user_email', '') when parsed.actor_username like '%@%' then parsed.actor_username end,
       entry.created_at
     from (
-      select l.created_at, l.payload::text as body
+      select l.created_at,
+        -- \u0000 and lone surrogates are valid in json and cannot become text; they stand in names only
+        case when strpos(l.payload::text, '\u') > 0
+          then regexp_replace(l.payload::text, '\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\u003f', 'g')::json else l.payload::json end as body
       from auth.audit_log_entries l
       where (p_since is null or l.created_at between p_since and now() + interval '5 minutes')
         -- most entries are sign-ins: a look at the text spares them the parser
-        and strpos(l.payload::text, '"user_') > 0 and ltrim(l.payload::text, E' \t\n\r') like '{%'
+        and strpos(l.payload::text, '"user_') > 0 and json_typeof(l.payload::json) = 'object'
         and (p_user_id is null or strpos(lower(l.payload::text), p_user_id::text) > 0)
     ) entry
-    cross join lateral json_to_record(
-      -- \u0000 and lone surrogates are valid in json and cannot become text; they stand in names only
-      case when strpos(entry.body, '\u') > 0
-        then regexp_replace(entry.body, '\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\u003f', 'g') else entry.body end::json
-    ) parsed (action text, actor_id text, actor_username text, traits json)
+    cross join lateral json_to_record(entry.body) parsed (action text, actor_id text, actor_username text, traits json)
     cross join lateral (
-      select case when json_typeof(parsed.traits) = 'object' and parsed.traits ->> 'user_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-        then (parsed.traits ->> 'user_id')::uuid end as id
-    ) about
-    cross join lateral (
-      select case when parsed.actor_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then parsed.actor_id::uuid end as id
-    ) actor
+      select
+        case when json_typeof(parsed.traits) = 'object' and parsed.traits ->> 'user_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+          then (parsed.traits ->> 'user_id')::uuid end as about,
+        case when parsed.actor_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then parsed.actor_id::uuid end as actor
+    ) id
     where parsed.action in ('user_signedup', 'user_invited', 'user_confirmation_requested', 'user_deleted')
-      and (p_user_id is null or coalesce(about.id, actor.id) = p_user_id);
+      and (p_user_id is null or coalesce(id.about, id.actor) = p_user_id);
 end
 $$;
 comment on function rollcall.audit_events(timestamptz, uuid) is
@@ -253,11 +264,9 @@ begin
        where l.user_id is not null and l.action <> ''user_deleted''
        order by l.user_id, l.created_at
      ),
-     unmatched as materialized (' || rollcall.unmatched_sql(s) || '),
      pair as materialized (
        select e._user_id as user_id, null::uuid as profile_id, null::text as profile_email, null::timestamptz as profile_created_at, ''auth_only'' as status
-       from unmatched m
-       join (' || s.query || ') e on e._user_id = m.user_id
+       from rollcall.unmatched() m join (' || s.query || ') e on e._user_id = m.user_id
        where not ' || rollcall.in_grace(s) || '
        union all
        select e._user_id, a._user_id, a.email, a._created_at, ''healthy''
@@ -466,9 +475,7 @@ create or replace function rollcall.row_facts() returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
   s constant rollcall.settings := (select x from rollcall.settings x);
-  is_anonymous constant text := coalesce((
-    select 'u.is_anonymous' from pg_attribute a
-    where a.attrelid = to_regclass('auth.users') and a.attname = 'is_anonymous' and not a.attisdropped), 'false');
+  is_anonymous constant text := rollcall.user_flag('is_anonymous');
   null_token constant text := (
     select string_agg(format('u.%I is null', a.attname), ' or ' order by a.attnum)
     from pg_attribute a
@@ -519,15 +526,15 @@ begin
          select u.id, u.xmin as made_by, e._signed_up_at, u.confirmed_at is null as is_unconfirmed,
            ' || is_anonymous || ' as is_anonymous,
            ' || case when 'email' = any (s.columns) then 'e.email::text' else 'null::text' end || ' as email
-         from (' || s.query || ') e join auth.users u on u.id = e._user_id
+         from rollcall.unmatched() m join (' || s.query || ') e on e._user_id = m.user_id join auth.users u on u.id = e._user_id
          where not ' || rollcall.in_grace(s) || '
-           and not exists (select from (' || s.actual_query || ') a where a._user_id = e._user_id)
        ),
        with_profile as materialized (select * from rollcall.newest_with_profile())
        select (
          select jsonb_build_object(
            ''has_anonymous'', bool_or(' || is_anonymous || '),
-           ''expects_anonymous'', exists (select from (' || s.query || ') e join auth.users u on u.id = e._user_id where ' || is_anonymous || '),
+           ''expects_anonymous'', bool_or(' || is_anonymous || ') and exists (
+             select from (' || s.query || ') e join auth.users u on u.id = e._user_id where ' || is_anonymous || '),
            ''has_no_email'', bool_or(u.email is null), ''has_no_phone'', bool_or(u.phone is null),
            ''null_tokens'', count(*) filter (where ' || coalesce(null_token, 'false') || '))
          from auth.users u where u.deleted_at is null
@@ -541,8 +548,7 @@ begin
            select from (select * from with_profile p order by p.signed_up_at desc nulls last limit 3) p where p.is_of_signup),
          -- Supabase Auth makes one user in a transaction
          ''loaded'', (
-           select sum(l.users)
-           from (select count(*) as users from missing_user m group by m.made_by::text having count(*) >= 10) l),
+           select sum(l.users) from (select count(*) as users from missing_user m group by m.made_by::text having count(*) >= 10) l),
          ''email_taken'', (
            select count(*) from missing_user m where exists (select from ' || s.target_table || ' t where ' || coalesce(taken_email, 'false') || '))
        )'

@@ -127,8 +127,7 @@ begin
           else coalesce((select jsonb_object_agg(k, 'rc' || left(md5(k || s.id), 8)) from unnest(p_keys) k), '{}') end
       )
     from sample s
-    where s.kind <> 'anonymous' or exists (
-      select from pg_attribute a where a.attrelid = to_regclass('auth.users') and a.attname = 'is_anonymous' and not a.attisdropped)
+    where s.kind <> 'anonymous' or rollcall.user_flag('is_anonymous') <> 'false'
     order by s.position;
 end
 $$;

@@ -103,8 +103,7 @@ declare
   answer bigint;
 begin
   execute
-    'with unmatched as materialized (' || rollcall.unmatched_sql(s) || ')
-     select count(*) from unmatched m join (' || s.query || ') e on e._user_id = m.user_id
+    'select count(*) from rollcall.unmatched() m join (' || s.query || ') e on e._user_id = m.user_id
      where e._signed_up_at <= $1 or e._signed_up_at is null or e._signed_up_at > now() + interval ''5 minutes'''
     into answer using p_signed_up_before;
   return answer;
@@ -281,7 +280,7 @@ begin
       else
         execute statement into made using chunk, p_overrides, app_path;
         made := coalesce(made, '{}');
-        if not made <@ chunk then
+        if exists (select unnest(made) except select unnest(chunk)) then
           raise exception 'rollcall: a trigger on the profile table changed the key of the row' using errcode = 'RC002';
         end if;
       end if;
@@ -560,7 +559,7 @@ begin
     limit 1;
   end if;
   if r.run_id is not null then
-    return query select r.run_id, false, gen_random_uuid(), rollcall.count_missing(r.signed_up_before);
+    return query select r.run_id, false, gen_random_uuid(), greatest(r.total_missing - r.created, 0);
     return;
   end if;
 
@@ -588,7 +587,7 @@ begin
 end
 $$;
 comment on function rollcall.start_run(text, jsonb, uuid) is
-  'Starts a run, or finds the one to continue: this one, that of the idempotency key, else an unfinished one that was asked for alike. Also how many users it has still to come to. Options: note, batch_size, max_users, overrides, throttle, idempotency_key and request, replay, allow_outside_calls.';
+  'Starts a run, or finds the one to continue: this one, that of the idempotency key, else an unfinished one that was asked for alike. Also how many users had no profile: counted for a new run, reckoned for another. Options: note, batch_size, max_users, overrides, throttle, idempotency_key and request, replay, allow_outside_calls.';
 
 create or replace function rollcall.advance_run(p_run_id uuid, p_lease_owner uuid, p_limit integer)
 returns table (outcome text, attempted bigint, created bigint, failed bigint, busy bigint, run jsonb)
@@ -643,7 +642,7 @@ begin
         r.busy := 0;
         outcome := 'round';
         exit;
-      elsif r.pass = last_pass then
+      elsif r.pass = last_pass or not exists (select from rollcall.failure f where f.run_id is distinct from p_run_id) then
         outcome := 'finished';
         r.stop_reason := 'complete';
         exit;
@@ -676,9 +675,12 @@ begin
         if not r.is_replay or updates = (select sum(w.n_tup_upd) from pg_stat_xact_user_tables w where w.schemaname <> 'rollcall') then
           begin
             -- xmin is in the hash, so that a row that was deleted and made again alike is another one
+            -- row by row, since a join would read the whole table
             execute
-              'select array_agg(w.user_id), array_agg(sha256(record_send(t.*) || int8send(t.xmin::text::bigint)))
-               from unnest($1) w (user_id) join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'w.user_id')
+              'select array_agg(w.user_id), array_agg(r.receipt)
+               from unnest($1) w (user_id) cross join lateral (
+                 select sha256(record_send(t.*) || int8send(t.xmin::text::bigint)) as receipt
+                 from ' || s.target_table || ' t where ' || rollcall.key_match(s, 'w.user_id') || ' offset 0) r'
               into made, receipts using made;
           -- a column without a binary form: then this batch cannot be undone
           exception when undefined_function or feature_not_supported then null;

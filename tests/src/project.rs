@@ -33,6 +33,9 @@ pub struct Project {
     pub database: Database,
 }
 
+/// A profile table and a signup trigger, as Supabase's guide has them.
+pub const APPLICATION: &str = include_str!("project/application.sql");
+
 impl Project {
     /// A project in which Rollcall was never heard of.
     pub async fn without_rollcall() -> Result<Self> {
@@ -72,11 +75,7 @@ impl Project {
     /// has them.
     pub async fn with_application() -> Result<Self> {
         let project = Self::without_rollcall().await?;
-        project
-            .connect()
-            .await?
-            .batch_execute(include_str!("project/application.sql"))
-            .await?;
+        project.connect().await?.batch_execute(APPLICATION).await?;
         Ok(project)
     }
 

@@ -122,7 +122,7 @@ async fn every_version_that_landed_is_brought_to_this_one_and_taken_back() -> Re
     let never_met = catalog(&Project::with_application().await?.connect().await?).await?;
     let expected = catalog(&fresh.connect().await?).await?;
     let kept = kept()?;
-    ensure!(kept.len() >= 2, "{:?}", kept.keys());
+    ensure!(!kept.is_empty(), "no version is kept");
     for (version, dump) in kept {
         let project = Project::with_application().await?;
         let client = project.connect().await?;

@@ -29,7 +29,7 @@ end
 $$;
 
 create or replace function rollcall.schema_version() returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$ select '20261127001000' $$;
+language sql immutable set search_path = pg_catalog, pg_temp as $$ select '20261127001100' $$;
 comment on function rollcall.schema_version() is 'The newest migration that was applied as a whole.';
 
 -- closed by default
