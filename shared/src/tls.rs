@@ -1,33 +1,14 @@
 //! TLS to PostgreSQL: chain and host name verified, against a private authority or the system's.
 
-#[cfg(feature = "tls")]
-use native_tls::{Certificate, TlsConnector};
-#[cfg(feature = "tls")]
-use postgres_native_tls::MakeTlsConnector;
+#[cfg_attr(not(feature = "tls"), path = "tls/none.rs")]
+#[cfg_attr(all(feature = "tls", target_os = "linux"), path = "tls/openssl.rs")]
+#[cfg_attr(all(feature = "tls", not(target_os = "linux")), path = "tls/native.rs")]
+mod library;
 
 use crate::connection_string::CaCertificate;
 use crate::error::{Error, Result};
 
-/// Built without TLS, nothing connects to another machine.
-///
-/// # Errors
-/// [`Error::WithoutTls`].
-#[cfg(not(feature = "tls"))]
-pub(crate) fn connector(_: &CaCertificate) -> Result<tokio_postgres::NoTls> {
-    Err(Error::WithoutTls)
-}
-
-/// Whether this is what the TLS library says of a handshake.
-#[cfg(feature = "tls")]
-pub(crate) fn is_error(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<native_tls::Error>()
-}
-
-/// Without a library, nothing is.
-#[cfg(not(feature = "tls"))]
-pub(crate) fn is_error(_: &(dyn std::error::Error + 'static)) -> bool {
-    false
-}
+pub(crate) use library::{Connector, is_error};
 
 /// A connector that trusts the given authority, and nothing else if it is a private one.
 ///
@@ -35,30 +16,16 @@ pub(crate) fn is_error(_: &(dyn std::error::Error + 'static)) -> bool {
 /// subject: a file may hold several certificates, and all of them count.
 ///
 /// # Errors
-/// [`Error::CaCertificate`] if the file cannot be read or holds no certificate.
-#[cfg(feature = "tls")]
-pub(crate) fn connector(ca: &CaCertificate) -> Result<MakeTlsConnector> {
-    let pem = match ca {
-        CaCertificate::System => None,
-        CaCertificate::Pem(text) => Some(text.clone().into_bytes()),
+/// [`Error::CaCertificate`] if the file cannot be read or holds no certificate, [`Error::WithoutTls`] if this program was
+/// built without TLS.
+pub(crate) fn connector(ca: &CaCertificate) -> Result<Connector> {
+    match ca {
+        CaCertificate::System => library::trusting_the_system(),
+        CaCertificate::Pem(text) => library::trusting_only(text.as_bytes()),
         CaCertificate::File(path) => {
-            Some(std::fs::read(path).map_err(|_| Error::CaCertificate("the file cannot be read"))?)
-        }
-    };
-    let mut builder = TlsConnector::builder();
-    if let Some(pem) = pem {
-        let certificates = Certificate::stack_from_pem(&pem)
-            .map_err(|_| Error::CaCertificate("it is not PEM text"))?;
-        if certificates.is_empty() {
-            return Err(Error::CaCertificate("it holds no certificate"));
-        }
-        builder.disable_built_in_roots(true);
-        for certificate in certificates {
-            builder.add_root_certificate(certificate);
+            let pem =
+                std::fs::read(path).map_err(|_| Error::CaCertificate("the file cannot be read"))?;
+            library::trusting_only(&pem)
         }
     }
-    let connector = builder
-        .build()
-        .map_err(|_| Error::CaCertificate("the TLS library refuses it"))?;
-    Ok(MakeTlsConnector::new(connector))
 }
