@@ -1,9 +1,9 @@
-"""A Lambda Runtime API for one process, and an SNS that takes every message.
+"""A Lambda Runtime API for one process, with a Secrets Manager that has one secret and an SNS that takes every message.
 
-It speaks just enough HTTP over bare sockets, and reads the clock beside the system calls: what a server of the standard
-library does before it calls its handler would count as the function's latency.
+It speaks just enough HTTP over bare sockets: each connection is one thread, and nothing is shared but queues.
 """
 
+import json
 import queue
 import socket
 import threading
@@ -16,25 +16,25 @@ PUBLISHED = (
 
 
 class RuntimeApi:
-    def __init__(self):
+    def __init__(self, secret):
         self._polls, self._events, self._answers = queue.Queue(), queue.Queue(), queue.Queue()
-        self.published = 0
+        self._secret = json.dumps({"SecretString": secret}).encode()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def wait_for_poll(self):
-        """When the process asked for work."""
-        return self._polls.get(timeout=60)
+        """Until the process has asked for work."""
+        self._polls.get(timeout=60)
 
     def invoke(self, event):
-        """Milliseconds from the event's departure to the answer's arrival, and the answer; then waits for the next poll."""
+        """The answer, once the process has asked for more."""
         self._events.put(event)
-        sent, answered, path, body = self._answers.get(timeout=60)
+        path, body = self._answers.get(timeout=60)
         self.wait_for_poll()
         if not path.endswith("/response"):
             raise RuntimeError(f"the function failed: {body.decode()}")
-        return (answered - sent) * 1000, body
+        return body
 
     def close(self):
         self._events.put(None)
@@ -59,9 +59,9 @@ class RuntimeApi:
             # the process was ended
             pass
 
-    def _answer(self, connection, arrived, method, path, body):
+    def _answer(self, connection, method, path, body):
         if method == "GET":
-            self._polls.put(arrived)
+            self._polls.put(True)
             event = self._events.get()
             if event is None:
                 return False
@@ -71,21 +71,19 @@ class RuntimeApi:
                 "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:123456789012:function:f\r\n"
                 f"Lambda-Runtime-Deadline-Ms: {int((time.time() + 60) * 1000)}\r\nContent-Length: {len(event)}\r\n\r\n"
             )
-            self._sent = time.perf_counter()
             connection.sendall(head.encode() + event)
         elif "/runtime/" in path:
             connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
-            self._answers.put((self._sent, arrived, path, body))
+            self._answers.put((path, body))
         else:
-            self.published += 1
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PUBLISHED) + PUBLISHED)
+            answer = PUBLISHED if b"Action=Publish" in body else self._secret
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
         return True
 
 
 def read_request(connection):
-    """When its first bytes arrived, method, path and body; None where the connection was closed."""
+    """Method, path and body; None where the connection was closed."""
     data = connection.recv(65536)
-    arrived = time.perf_counter()
     while b"\r\n\r\n" not in data:
         if not data or not (more := connection.recv(65536)):
             return None
@@ -101,7 +99,7 @@ def read_request(connection):
     else:
         while len(body) < int(headers.get("content-length", 0)):
             body += connection.recv(65536)
-    return arrived, method, path, body
+    return method, path, body
 
 
 def unchunked(data):

@@ -13,12 +13,12 @@ use anyhow::{Context, Result};
 use rollcall_sandbox::{Options, Server};
 use rollcall_tests::{
     authority::{Authority, VALID, serve_tls},
-    project::Project,
+    project::{APPLICATION, Project},
 };
 use serde_json::json;
 
 /// Nothing of its own work between two invocations.
-const SERVER_SETTINGS: [(&str, &str); 2] = [("autovacuum", "off"), ("log_line_prefix", "%d|%p|")];
+const SERVER_SETTINGS: [(&str, &str); 2] = [("autovacuum", "off"), ("log_line_prefix", "%d|")];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -43,18 +43,11 @@ async fn main() -> Result<()> {
         .await?
         .batch_execute("alter database logged set log_statement = 'all'")
         .await?;
-    let url = |project: &Project| {
-        format!(
-            "{}?sslmode=verify-full&sslrootcert={}",
-            project.url(),
-            ca.display()
-        )
-    };
     let line = json!({
-        "url": url(&measured),
-        "logged_url": url(&logged),
+        "url": measured.url(),
+        "logged_url": logged.url(),
+        "ca": ca,
         "log": server.folder().join("server.log"),
-        "version": server.version(),
     });
     writeln!(io::stdout(), "{line}")?;
     tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await??;
@@ -65,20 +58,12 @@ async fn main() -> Result<()> {
 async fn project(server: &Server, name: &str) -> Result<Project> {
     let database = server.create_database(name).await?;
     let project = Project { database };
+    project.connect().await?.batch_execute(APPLICATION).await?;
     project.migrate().await?;
     let client = project.connect_as_superuser().await?;
     client
         .batch_execute(include_str!("lambda-project.sql"))
         .await?;
-    for table in [
-        "auth.users",
-        "auth.audit_log_entries",
-        "public.profiles",
-        "public.user_events",
-    ] {
-        client
-            .batch_execute(&format!("vacuum analyze {table}"))
-            .await?;
-    }
+    client.batch_execute("vacuum analyze").await?;
     Ok(project)
 }
