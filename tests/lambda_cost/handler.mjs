@@ -13,8 +13,8 @@ let client;
 async function connect() {
   const secrets = new SecretsManagerClient({});
   const secret = await secrets.send(new GetSecretValueCommand({ SecretId: process.env.DATABASE_SECRET_ARN }));
-  const { host, port, username, dbname } = JSON.parse(secret.SecretString);
-  client = new pg.Client({ host, port, user: username, database: dbname, ssl: { ca: process.env.DATABASE_CA_CERT } });
+  const [connectionString] = JSON.parse(secret.SecretString).DATABASE_URL.split("?");
+  client = new pg.Client({ connectionString, ssl: { ca: process.env.DATABASE_CA_CERT } });
   client.on("error", () => (client = undefined));
   await client.connect();
 }

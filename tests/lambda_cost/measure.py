@@ -19,7 +19,6 @@ import re
 import statistics
 import subprocess
 import sys
-import urllib.parse
 
 from node_bundle import bundle
 from runtime_api import RuntimeApi
@@ -41,9 +40,7 @@ class Process:
     """A function that has asked for work."""
 
     def __init__(self, command, project, **environment):
-        url = urllib.parse.urlsplit(project["url"])
-        secret = {"host": url.hostname, "port": url.port, "username": url.username, "password": "-", "dbname": url.path[1:]}
-        self.api = RuntimeApi(json.dumps(secret))
+        self.api = RuntimeApi(json.dumps({"DATABASE_URL": project["url"] + "?sslmode=verify-full"}))
         given = {
             "PATH": os.environ["PATH"],
             "AWS_LAMBDA_RUNTIME_API": self.api.address,

@@ -98,7 +98,7 @@ impl AwsClients {
 
     fn http_client(&self, endpoint: Option<&EndpointUrl>) -> NativeTlsHttpClient {
         self.http.with_scheme(match endpoint {
-            Some(url) if url.is_plain_http() => Scheme::PlainHttpToo,
+            Some(url) if url.is_plain_http() => Scheme::PlainHttp,
             _ => Scheme::HttpsOnly,
         })
     }

@@ -60,8 +60,8 @@ pub enum Scheme {
     /// `https://` only; a plain request fails before anything is sent.
     #[default]
     HttpsOnly,
-    /// `http://` as well, for a local emulator.
-    PlainHttpToo,
+    /// `http://` only, for a local emulator.
+    PlainHttp,
 }
 
 impl NativeTlsHttpClient {
@@ -98,7 +98,7 @@ impl HttpClient for NativeTlsHttpClient {
 }
 
 /// One set of time limits over the shared TLS settings.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct NativeTlsConnector {
     http: NativeTlsHttpClient,
     connect_timeout: Option<Duration>,
@@ -108,50 +108,43 @@ struct NativeTlsConnector {
 }
 
 impl NativeTlsConnector {
-    fn client(
-        &self,
-    ) -> Result<Client<HttpsConnector<connect::HttpConnector>, SdkBody>, TlsSetupError> {
+    async fn send(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let request = request
+            .try_into_http1x()
+            .map_err(|error| ConnectorError::user(error.into()))?;
         let mut tcp = connect::HttpConnector::new();
-        tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(self.connect_timeout);
-        let mut https = HttpsConnector::from((tcp, self.http.tls.connector()?.into()));
-        https.https_only(self.http.scheme == Scheme::HttpsOnly);
-        Ok(Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(0)
-            .build(https))
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_max_idle_per_host(0);
+        let response = match self.http.scheme {
+            // no roots are read for an emulator
+            Scheme::PlainHttp => client.build(tcp).request(request),
+            Scheme::HttpsOnly => {
+                tcp.enforce_http(false);
+                let tls = self.http.tls.connector();
+                let tls = tls.map_err(|error| ConnectorError::user(error.into()))?;
+                let mut https = HttpsConnector::from((tcp, tls.into()));
+                https.https_only(true);
+                client.build(https).request(request)
+            }
+        };
+        let response = match self.read_timeout {
+            None => response.await,
+            Some(limit) => tokio::time::timeout(limit, response)
+                .await
+                .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?,
+        };
+        let response = response
+            .map_err(connector_error)?
+            .map(SdkBody::from_body_1_x);
+        HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
     }
 }
 
 impl HttpConnector for NativeTlsConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let request = match request.try_into_http1x() {
-            Ok(request) => request,
-            Err(error) => {
-                return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
-            }
-        };
-        let client = match self.client() {
-            Ok(client) => client,
-            Err(error) => {
-                return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
-            }
-        };
-        let response = client.request(request);
-        let read_timeout = self.read_timeout;
-        HttpConnectorFuture::new(async move {
-            let response = match read_timeout {
-                None => response.await,
-                Some(limit) => tokio::time::timeout(limit, response)
-                    .await
-                    .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?,
-            };
-            let response = response
-                .map_err(connector_error)?
-                .map(SdkBody::from_body_1_x);
-            HttpResponse::try_from(response)
-                .map_err(|error| ConnectorError::other(error.into(), None))
-        })
+        HttpConnectorFuture::new(self.clone().send(request))
     }
 }
 
