@@ -62,6 +62,7 @@ def main(address: str) -> None:
         roleArn=role,
         definition=definition(
             {
+                "Partition": "aws",
                 "BackfillFunctionArn": arns["backfill"],
                 "HealthCheckFunctionArn": arns["health-check"],
                 "AlertTopicArn": topic,
