@@ -3,7 +3,7 @@
 import re
 import unittest
 
-from transformed import together
+from transformed import INFRA, together
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIDxDCCAqygAwIBAgIUbLxMod62P2kt+/Ai\nab==\n-----END CERTIFICATE-----"
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rollcall/database-AbC123"
@@ -47,8 +47,8 @@ REFUSED = {
         PEM.removesuffix("-----END CERTIFICATE-----"),
         "# Supabase\n" + PEM,
     ],
-    "ProjectName": ['a "quoted" one', "a\nb", "x" * 61],
-    "EnvironmentName": ["${x}", "x" * 31],
+    "ProjectName": ['a "quoted" one', "a\nb", "x" * 31],
+    "EnvironmentName": ["${x}", "x" * 16],
     "DashboardUrl": ["http://example.com", "dashboard", "https://example.com/a b"],
     "GuideUrl": ["javascript:alert(1)", "https://example.com/" + "x" * 200],
     "SubnetIds": ["vpc-0123abcd", "subnet-XYZ", "subnet-0123abcd subnet-0123abce"],
@@ -93,14 +93,22 @@ class Patterns(unittest.TestCase):
             ("ALERT_MIN_MISSING", len("1000000")),
             ("ALERT_MIN_PERCENT", len("100")),
             ("ALERT_REMINDER_MINUTES", len("10080")),
-            ("PROJECT_NAME", 60),
-            ("ENVIRONMENT_NAME", 30),
+            ("PROJECT_NAME", 50),
+            ("ENVIRONMENT_NAME", 15),
             ("DASHBOARD_URL", len("https://") + 190),
             ("GUIDE_URL", len("https://") + 190),
             ("PROBE", len("auto")),
         ):
             largest += len(name) + value
         self.assertLessEqual(largest, 4096)
+
+    def test_the_longest_subject_of_the_state_machine_is_one_that_sns_takes(self):
+        definition = (INFRA / "backfill.asl.json").read_text(encoding="utf-8")
+        subjects = re.findall(r'"Subject": "(.*)"', definition)
+        self.assertEqual(len(subjects), 3)
+        for subject in subjects:
+            # a stack's name in place of the project's, and an environment
+            self.assertLessEqual(len(subject.replace("${Project}", "x" * 50 + " " + "x" * 15)), 100, subject)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from rules import RULES
 from transformed import INFRA, TEMPLATES, path, source, together, transformed
 
 REGIONS = ["us-east-1", "eu-central-1", "ap-southeast-1"]
-# What Amazon Q Developer in chat applications does not have there is Slack's alone.
+# Slack's service is not there.
 OTHER_PARTITIONS = ["us-gov-west-1", "cn-north-1"]
 BYTES_THAT_CLOUDFORMATION_TAKES = 51_200
 LINES_OF_THE_CORE = 500
@@ -28,7 +28,8 @@ class Template(unittest.TestCase):
         for name in TEMPLATES:
             regions = REGIONS if name == "slack" else REGIONS + OTHER_PARTITIONS
             with self.subTest(name):
-                self.assertEqual(lint(path(name).read_text(encoding="utf-8"), regions), [])
+                if "Transform" in source(name):
+                    self.assertEqual(lint(path(name).read_text(encoding="utf-8"), regions), [])
                 self.assertEqual(lint(json.dumps(transformed(name), indent=1), regions), [])
 
     def test_the_linter_reports_what_is_wrong_with_a_transformed_template(self):

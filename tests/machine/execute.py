@@ -66,7 +66,7 @@ def main(address: str) -> None:
                 "BackfillFunctionArn": arns["backfill"],
                 "HealthCheckFunctionArn": arns["health-check"],
                 "AlertTopicArn": topic,
-                "ProjectName": "example",
+                "Project": "example production",
             }
         ),
     )["stateMachineArn"]

@@ -27,11 +27,12 @@ def parameters_are_described_and_bounded(template: dict) -> Iterator[str]:
 
 
 def outputs_say_where_everything_is(template: dict) -> Iterator[str]:
+    name = {"Fn::If": ["HasProjectName", {"Ref": "ProjectName"}, {"Ref": "AWS::StackName"}]}
     values = {
         "AlertTopicArn": {"Ref": "AlertTopic"},
         "AlarmTopicArn": {"Ref": "AlarmTopic"},
         "HealthCheckFunctionArn": {"Fn::GetAtt": ["HealthCheckFunction", "Arn"]},
-        "ProjectName": {"Fn::If": ["HasProjectName", {"Ref": "ProjectName"}, {"Ref": "AWS::StackName"}]},
+        "Project": {"Fn::If": ["HasEnvironmentName", {"Fn::Join": [" ", [name, {"Ref": "EnvironmentName"}]]}, name]},
         "BackfillUrl": {"Fn::Sub": "${BackfillApi.ApiEndpoint}/backfill"},
         "BackfillMachineArn": {"Ref": "BackfillMachine"},
         "PageUrl": {"Fn::Sub": "${DashboardApi.ApiEndpoint}/dashboard"},
