@@ -136,7 +136,7 @@ FAULTS = {
     ],
     delivery.failed_invocations_are_repeated_by_what_started_them: [
         (drop("Resources", "BackfillFunctionEventInvokeConfig"), "BackfillFunction is repeated by None"),
-        (put(*of("HealthCheckFunctionEventInvokeConfig", "MaximumRetryAttempts"), 2), "is repeated by (2, 240)"),
+        (put(*of("HealthCheckFunctionEventInvokeConfig", "MaximumRetryAttempts"), 2), "is repeated by (2, 1800)"),
     ],
     permissions.every_role_holds_only_its_own_actions: [
         (append(*role("BackfillRole"), ANY_TOPIC), "BackfillRole holds"),
@@ -206,7 +206,7 @@ FAULTS = {
         (put(*of("AlertsNotSentAlarm", "AlarmActions"), [{"Ref": "AlertTopic"}]), "alerts-not-sent does not reach"),
         (put(*of("BackfillMachineEndedAlarm", "OKActions"), [{"Ref": "AlertTopic"}]), "does not reach"),
         (drop(*of("AlertsNotSentAlarm", "AlarmDescription")), "says nothing"),
-        (put(*of("HealthCheckErrorsAlarm", "Threshold"), 5), "another time than the first"),
+        (put(*of("HealthCheckErrorsAlarm", "Threshold"), 5), "another number"),
         (put(*of("AlertsNotSentAlarm", "ActionsEnabled"), False), "silent"),
         (put(*of("HealthCheckSilentAlarm", "Metrics", 0, "Expression"), "kept + away"), "the sum of its metrics"),
     ],
@@ -216,6 +216,7 @@ FAULTS = {
         (put("Parameters", "HealthCheckMinutes", "MaxValue", 1440), "more than a day"),
         (put(*of("AlertsNotSentAlarm", "Period"), 90), "impossible period"),
         (drop(*of("DatabaseUnreachableAlarm", "DatapointsToAlarm")), "at a single run"),
+        (put(*of("HealthCheckErrorsAlarm", "Period"), 300), "a run and its repetition"),
     ],
     alarms.alerts_that_were_not_sent_are_counted: [
         (drop("Resources", "AlertsSentFilter"), "are counted by"),
