@@ -56,6 +56,9 @@ def together() -> dict:
             return {"Ref": "AWS::StackName"}
         if isinstance(value.get("Fn::Sub"), str):
             return {"Fn::Sub": of_core(value["Fn::Sub"])}
+        if "Fn::Sub" in value:
+            text, variables = value["Fn::Sub"]
+            return {"Fn::Sub": [of_core(text), resolved(variables)]}
         return {key: resolved(item) for key, item in value.items()}
 
     everything = {"Parameters": {}, "Resources": {}, "Outputs": {}}

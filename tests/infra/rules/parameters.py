@@ -37,8 +37,11 @@ def outputs_say_where_everything_is(template: dict) -> Iterator[str]:
         "BackfillMachineArn": {"Ref": "BackfillMachine"},
         "PageUrl": {"Fn::Sub": "${DashboardApi.ApiEndpoint}/dashboard"},
         "DashboardUrl": {
-            "Fn::Sub": "https://console.${AWS::URLSuffix}/cloudwatch/home"
-            "?region=${AWS::Region}#dashboards/dashboard/${AWS::StackName}"
+            "Fn::Sub": [
+                "https://${AWS::Region}.${Console}/cloudwatch/home"
+                "?region=${AWS::Region}#dashboards/dashboard/${AWS::StackName}",
+                {"Console": {"Fn::FindInMap": ["Partition", {"Ref": "AWS::Partition"}, "Console"]}},
+            ]
         },
     }
     found = {name: output["Value"] for name, output in template["Outputs"].items()}
