@@ -62,10 +62,11 @@ def main(address: str) -> None:
         roleArn=role,
         definition=definition(
             {
+                "Partition": "aws",
                 "BackfillFunctionArn": arns["backfill"],
                 "HealthCheckFunctionArn": arns["health-check"],
                 "AlertTopicArn": topic,
-                "ProjectName": "example",
+                "Project": "example production",
             }
         ),
     )["stateMachineArn"]

@@ -3,16 +3,13 @@
 from collections.abc import Iterator
 
 FUNCTIONS = ("HealthCheckFunction", "RecentIssuesFunction", "BackfillFunction", "DashboardFunction")
-SCHEDULES = {"HealthCheckFunction": "rate(1 hour)", "RecentIssuesFunction": "rate(5 minutes)"}
-TIMEOUTS = {"HealthCheckFunction": 60, "RecentIssuesFunction": 30, "BackfillFunction": 28, "DashboardFunction": 28}
+# What is scheduled, and the parameter that says every how many minutes.
+SCHEDULES = {"HealthCheckFunction": "HealthCheckMinutes", "RecentIssuesFunction": "RecentIssuesMinutes"}
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 def arn(resource: str) -> dict:
     return {"Fn::GetAtt": [resource, "Arn"]}
-
-
-DEAD_LETTERS = arn("DeadLetterQueue")
 
 
 def owner(value) -> str | None:
@@ -38,10 +35,11 @@ def as_list(value) -> list:
     return value if isinstance(value, list) else [value]
 
 
-def statements(document: dict) -> Iterator[dict]:
-    """Every statement a policy can have, conditional ones included."""
-    for statement in as_list(document["Statement"]):
-        if "Fn::If" in statement:
-            yield from (branch for branch in statement["Fn::If"][1:] if branch != NO_VALUE)
-        else:
-            yield statement
+def statements(role: dict) -> Iterator[tuple[str | None, dict]]:
+    """Every statement that a role can have, with the condition that it depends on."""
+    for policy in role.get("Policies", []):
+        for statement in policy["PolicyDocument"]["Statement"]:
+            condition = None
+            if "Fn::If" in statement:
+                condition, statement, _ = statement["Fn::If"]
+            yield condition, statement

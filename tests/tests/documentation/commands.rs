@@ -13,7 +13,7 @@ use rollcall_tests::project::Project;
 use crate::{GUIDE, blocks, document, documents, root, section};
 
 /// Commands that are not run here, and why.
-const NOT_HERE: [(&str, &str); 25] = [
+const NOT_HERE: [(&str, &str); 26] = [
     (
         "cargo run --release -p rollcall-bench",
         "minutes; tests/benchmark.rs runs a small one",
@@ -42,9 +42,10 @@ const NOT_HERE: [(&str, &str); 25] = [
     ("export ", "the test gives the database of its own"),
     ("supabase ", "needs the Supabase CLI"),
     ("aws ", "needs an AWS account"),
+    ("read -rs ", "asks a person for the connection string"),
     (
         "sam ",
-        "needs an AWS account; tests/infra checks the template and the options",
+        "needs an AWS account; tests/infra checks the templates and the parameters",
     ),
     (
         "cargo lambda build",

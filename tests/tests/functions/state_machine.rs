@@ -145,7 +145,10 @@ async fn it_repairs_everyone_slice_after_slice_though_two_fail_and_publishes_tha
 
     assert_eq!(result["status"], "SUCCEEDED", "{result}");
     let message = message(&result)?;
-    ensure!(message.contains("example: backfill finished"), "{message}");
+    ensure!(
+        message.contains("[example production] Rollcall: backfill finished"),
+        "{message}"
+    );
     ensure!(message.contains("Verdict now: consistent"), "{message}");
     ensure!(functions.slices.load(Ordering::Relaxed) >= 3);
 
@@ -182,7 +185,7 @@ async fn an_end_with_users_left_is_published_as_that_and_not_as_finished() -> Re
     );
     let message = message(&result)?;
     ensure!(
-        message.contains("backfill ended, not all is consistent"),
+        message.contains("[example production] Rollcall: backfill incomplete"),
         "{message}"
     );
     ensure!(
