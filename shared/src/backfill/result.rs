@@ -81,7 +81,7 @@ pub struct RunResult {
     pub stop_reason: StopReason,
     /// The run that this call began or continued.
     pub run_id: Uuid,
-    /// Users without a profile when it began.
+    /// Users without a profile when it began; for a run that was continued, those it had left.
     pub total_missing: i64,
     /// Users attempted.
     pub attempted: i64,

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::retry;
 use crate::session::Session;
 
-/// Limit of a start, which counts all users without a profile.
+/// Limit of a start; that of a new run counts all users without a profile.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A run with a lease owner for this call.
