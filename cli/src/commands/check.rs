@@ -30,7 +30,7 @@ const LOOK_LIMIT: Duration = Duration::from_secs(60);
 const LEAST_LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long publishing may take, and keeping what was published.
-const NOTIFY_LIMIT: Duration = Duration::from_secs(30);
+const NOTIFY_LIMIT: Duration = Duration::from_secs(15);
 
 /// How often everyone is checked, rather than the newest.
 const HOUR: Duration = Duration::from_secs(3600);

@@ -204,7 +204,7 @@ async fn keep(
 /// What a lease was had of.
 enum Leased {
     Nothing,
-    Message(Lease),
+    Message(Box<Lease>),
     /// Nobody can read it, so it holds up nothing.
     Unreadable(i64),
 }
@@ -226,10 +226,10 @@ async fn lease_in(queries: &Queries<'_>, check: CheckName, lease_owner: Uuid) ->
     let message_id = column(row, "message_id")?;
     Ok(
         match serde_json::from_value::<Notification>(column(row, "notice")?) {
-            Ok(notification) => Leased::Message(Lease {
+            Ok(notification) => Leased::Message(Box::new(Lease {
                 message_id,
                 notification: notification.within_bounds(),
-            }),
+            })),
             Err(_) => Leased::Unreadable(message_id),
         },
     )
@@ -245,7 +245,7 @@ async fn readable(
     loop {
         match leased {
             Leased::Nothing => return Ok(None),
-            Leased::Message(lease) => return Ok(Some(lease)),
+            Leased::Message(lease) => return Ok(Some(*lease)),
             Leased::Unreadable(message_id) => {
                 tracing::warn!(message_id, "a message cannot be read, and is left out");
                 leased =
