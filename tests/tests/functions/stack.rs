@@ -149,7 +149,7 @@ async fn subscribers_of_the_stacks_topics_hear_of_an_incident_from_its_beginning
         assert_eq!(&opened.topic_arn, topic);
         assert_eq!(opened.subject.as_deref(), Some(subject));
         ensure!(
-            opened.message.contains("\nIncident: opened\n"),
+            opened.message.contains("rollcall.incident.opened"),
             "{opened:?}"
         );
 
@@ -164,7 +164,7 @@ async fn subscribers_of_the_stacks_topics_hear_of_an_incident_from_its_beginning
         }
         let resolved = inbox.next(LIMIT).await?;
         ensure!(
-            resolved.message.contains("\nIncident: resolved\n"),
+            resolved.message.contains("rollcall.incident.resolved"),
             "{resolved:?}"
         );
         inbox.none_within(Duration::from_millis(300)).await?;
