@@ -14,7 +14,7 @@ const MAX_TITLE: usize = 200;
 const MAX_DESCRIPTION: usize = 2_000;
 
 /// The notification; `threadId` puts all messages of an incident into one thread.
-pub fn notification(notification: &Notification, origin: &Origin) -> Value {
+pub(super) fn notification(notification: &Notification, origin: &Origin) -> Value {
     let title = slack::title(notification, origin);
     let mut content = json!({
         "textType": "client-markdown",

@@ -22,7 +22,7 @@ pub fn text(notification: &Notification, origin: &Origin) -> String {
         paragraph(
             &mut text,
             "",
-            &format!("Nothing is left to do. It was: {ids}."),
+            &format!("This check finds nothing wrong any more. It was: {ids}."),
         );
     }
     section(&mut text, "CAUSE", &notification.causes);

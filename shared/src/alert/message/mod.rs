@@ -1,6 +1,6 @@
 //! A notification in the form that its readers get: plain text for e-mail, Slack's markdown, and JSON for programs.
 
-pub mod amazon_q;
+mod amazon_q;
 pub mod email;
 pub mod payload;
 pub mod slack;

@@ -41,7 +41,7 @@ pub(super) fn description(
     if notification.kind == Kind::Resolved {
         let ids: Vec<String> = notification.finding_ids.iter().map(|id| code(id)).collect();
         blocks.push(format!(
-            "Nothing is left to do. It was: {}.",
+            "This check finds nothing wrong any more. It was: {}.",
             ids.join(", ")
         ));
     }
