@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 use rollcall::backfill::BackfillRequest;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -95,6 +97,10 @@ pub(crate) enum DatabaseCommand {
     Explain(ExplainArguments),
     /// Serve a page of all this on 127.0.0.1 until Ctrl-C; with --format json its data, once
     Dashboard(DashboardArguments),
+    /// The scheduled checks again and again, published to a webhook until Ctrl-C
+    Watch(WatchArguments),
+    /// The scheduled checks once, published to a webhook: for cron and the like
+    Check(CheckArguments),
     /// Create the missing profiles; a dry run unless --apply is given
     Backfill(BackfillArguments),
     /// Earlier backfills and those under way; pause, resume or cancel one, or change how fast it goes
@@ -299,6 +305,44 @@ pub(crate) struct DashboardArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Webhook that gets the messages; better given as a variable, since others see arguments [env: WEBHOOK_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<SecretString>,
+
+    /// What the webhook takes; without it, slack for hooks.slack.com, else json
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) message: Option<MessageForm>,
+
+    /// Address that is called after each completed check, of a service that notices when they stop [env: PING_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) ping: Option<SecretString>,
+
+    /// Name that stands in every message [env: PROJECT_NAME]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) project: Option<String>,
+}
+
+/// What a webhook takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageForm {
+    /// Slack's markdown, as its incoming webhooks and those of others take it
+    Slack,
+    /// JSON for programs; signed where WEBHOOK_SECRET is set
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// How often recent signups are checked, as 30s, 5m or 1h; everyone is checked hourly
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = interval)]
+    pub(crate) every: Duration,
+
+    #[command(flatten)]
+    pub(crate) check: CheckArguments,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BackfillArguments {
     /// Really create profiles; asks for confirmation on a terminal
     #[arg(long)]
@@ -418,6 +462,14 @@ impl std::str::FromStr for RunId {
             Err("must be the id of a run, or at least its first four characters")
         }
     }
+}
+
+fn interval(text: &str) -> Result<Duration, &'static str> {
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|length| Duration::try_from(length).ok())
+        .filter(|length| (1..=3600).contains(&length.as_secs()))
+        .ok_or("must be a time from 1s to 1h")
 }
 
 fn share(text: &str) -> Result<f32, String> {

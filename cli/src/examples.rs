@@ -105,6 +105,21 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "watch",
+        &[
+            "rollcall watch",
+            "rollcall watch --every 1m --to https://example.com/hook --project myapp",
+        ],
+    ),
+    (
+        "check",
+        &[
+            "rollcall check",
+            "rollcall check --to https://example.com/hook --message slack",
+            "rollcall check --ping https://hc-ping.com/7d444840-9dc0-11d1-b245-5ffdce74fad2",
+        ],
+    ),
+    (
         "backfill",
         &[
             "rollcall backfill",

@@ -6,9 +6,11 @@ mod connection;
 mod demo;
 mod examples;
 mod exit;
+mod http_client;
 mod misuse;
 mod output;
 mod table;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -73,6 +75,8 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
         DatabaseCommand::Recent => commands::recent::run(settings, output).await,
         DatabaseCommand::Health => commands::health::run(settings, output).await,
         DatabaseCommand::Verify => commands::verify::run(settings, output).await,
+        DatabaseCommand::Watch(watch) => commands::check::run(watch, settings, output).await,
+        DatabaseCommand::Check(check) => commands::check::run_once(check, settings, output).await,
         DatabaseCommand::Events(events) => commands::events::run(events, settings, output).await,
         DatabaseCommand::Explain(explain) => {
             commands::explain::run(explain, settings, output).await

@@ -52,7 +52,7 @@ pub enum Transport {
 }
 
 /// A usable set of connection settings. Its `Debug` shows no secret.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ConnectionSettings {
     pub(crate) driver: tokio_postgres::Config,
     pub(crate) transport: Transport,

@@ -15,6 +15,7 @@ pub mod error;
 pub mod finding;
 pub mod masked;
 pub mod migrations;
+pub mod scheduled_check;
 pub mod schema_version;
 pub mod session;
 pub mod signup_trigger;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::database::Database;
 use crate::error::{Error, Result};
@@ -18,6 +18,9 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .with_jitter()
         .build()
 }
+
+/// Kept free for a server to end what it still does.
+const GIVE_UP_RESERVE: Duration = Duration::from_millis(500);
 
 /// Whether another try may succeed. What took too long would take as long again.
 fn is_worth_another_try(error: &Error) -> bool {
@@ -67,6 +70,37 @@ pub(crate) async fn run_on<T>(
                 wait(&error, pause).await
             }
             _ => return Err(error),
+        }
+    }
+}
+
+/// The same for a scheduled check, which has until `until` to find out what is the case: it waits for a server that was
+/// never reached, too. In the end it says what was in its way, not that the time was up.
+///
+/// # Errors
+/// The last error of `work`; [`Error::Timeout`] where there was none.
+pub(crate) async fn run_until<T>(
+    session: &mut Session,
+    until: Instant,
+    work: impl AsyncFn(&mut Database) -> Result<T>,
+) -> Result<T> {
+    let left = until.saturating_duration_since(Instant::now());
+    let until = until - GIVE_UP_RESERVE.min(left / 4);
+    let mut pauses = pauses();
+    let mut in_the_way = Error::Timeout;
+    loop {
+        // boxed: a check nests deeper than a compiler's default
+        match timeout_at(until, Box::pin(session.run(&work))).await {
+            Ok(Err(error)) if is_worth_another_try(&error) => in_the_way = error,
+            Ok(done) => return done,
+            Err(_) => {
+                session.give_up().await;
+                return Err(in_the_way);
+            }
+        }
+        match pauses.next() {
+            Some(pause) if Instant::now() + pause < until => wait(&in_the_way, pause).await,
+            _ => return Err(in_the_way),
         }
     }
 }

@@ -2,11 +2,44 @@
 
 use std::fmt;
 
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
 use crate::connection_string::ConnectionSettings;
 use crate::database::Database;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schema_version;
 use crate::stance::{self, Stance};
+
+/// A way to the session of a process.
+pub trait SessionAccess {
+    /// Runs `work`, which must be safe to run twice, on the session, and ends by `until`.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when the time is up, and what the session and `work` return.
+    fn with_session<T>(
+        &self,
+        until: Instant,
+        work: impl AsyncFn(&mut Session) -> Result<T>,
+    ) -> impl Future<Output = Result<T>>;
+}
+
+impl SessionAccess for Mutex<Session> {
+    async fn with_session<T>(
+        &self,
+        until: Instant,
+        work: impl AsyncFn(&mut Session) -> Result<T>,
+    ) -> Result<T> {
+        let mut session = self.lock().await;
+        match timeout_at(until, work(&mut session)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                session.give_up().await;
+                Err(Error::Timeout)
+            }
+        }
+    }
+}
 
 /// The kept connection of one process. When it opens, it finds out what of Rollcall is in the database.
 pub struct Session {
@@ -48,9 +81,10 @@ impl Session {
         }
     }
 
-    /// Ends the session. What still runs on its connection, because its future was dropped, is cancelled.
-    pub async fn abandon(self) {
-        if let Some(database) = self.database.filter(|database| !database.is_usable()) {
+    /// Gives the connection up. What still runs on it, because its future was dropped, is cancelled. The next use opens
+    /// another.
+    pub async fn give_up(&mut self) {
+        if let Some(database) = self.database.take_if(|database| !database.is_usable()) {
             database.cancel().await;
         }
     }

@@ -21,6 +21,7 @@
 //! - [`random`] is random input that can be had again.
 //! - [`picture`] draws what a terminal shows, for the documentation.
 //! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
+//! - [`webhook`] takes what `rollcall check` and [`watch`] publish, and fails when told to.
 //! - [`fake_sns`] is an SNS that fails when told to, for the quick tests of failing alerts.
 //!
 //! Every wait has a limit, and whatever runs into it says what it waited for.
@@ -51,3 +52,5 @@ pub mod round_trips;
 pub mod runtime_api;
 pub mod sql;
 pub mod supabase_cli;
+pub mod watch;
+pub mod webhook;

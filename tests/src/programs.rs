@@ -41,6 +41,7 @@ fn build() -> Result<HashMap<String, PathBuf>> {
     };
     let output = Command::new(cargo)
         .args(["build", "--workspace", "--bins", "--profile", profile])
+        .args(["--features", "rollcall-cli/tls"])
         .args(["--quiet", "--message-format=json-render-diagnostics"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())

@@ -1,6 +1,7 @@
 //! One file a command: ask the shared crate, print, say how it ends.
 
 pub(crate) mod backfill;
+pub(crate) mod check;
 pub(crate) mod ci;
 pub(crate) mod completions;
 pub(crate) mod dashboard;

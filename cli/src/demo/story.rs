@@ -1,7 +1,10 @@
 //! The steps of the demo.
 
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
-use rollcall::alert::{Notice, Observation, Settings, store};
+use rollcall::alert::message::{email, subject};
+use rollcall::alert::{CheckResult, Notification, Origin, Settings, store};
 use rollcall::backfill::{self, RunOptions, Source};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::health::HealthReport;
@@ -13,6 +16,7 @@ use rollcall::verdict::Verdict;
 use rollcall::{database, stance};
 use rollcall_sandbox::{Auth, Database};
 use secrecy::SecretString;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::signups::Signups;
@@ -67,9 +71,11 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     let alert = alert(&mut session, &health)
         .await?
         .context("the health check found nothing, and there is something")?;
+    let origin = Origin::default();
     say(&quoted(&format!(
         "Subject: {}\n\n{}",
-        alert.subject, alert.text
+        subject(&alert, &origin),
+        email::text(&alert, &origin)
     )))?;
 
     chapter(
@@ -160,11 +166,15 @@ async fn application_code(database: &Database) -> anyhow::Result<String> {
 }
 
 /// What the function `health-check` publishes because of this report.
-async fn alert(session: &mut Session, report: &HealthReport) -> anyhow::Result<Option<Notice>> {
-    let observation = Observation::of_health(report);
+async fn alert(
+    session: &mut Session,
+    report: &HealthReport,
+) -> anyhow::Result<Option<Notification>> {
+    let result = CheckResult::of_health(report);
     let (settings, lease_owner) = (Settings::default(), Uuid::new_v4());
-    let outcome = store::record(session, &observation, None, &settings, lease_owner, None).await?;
-    Ok(outcome.lease.map(|lease| lease.notice))
+    let until = Instant::now() + Duration::from_secs(10);
+    let recorded = store::record(session, &result, None, &settings, lease_owner, until).await?;
+    Ok(recorded.lease.map(|lease| lease.notification))
 }
 
 fn quoted(text: &str) -> String {

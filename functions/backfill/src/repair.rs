@@ -8,6 +8,7 @@ use rollcall::backfill::{
 };
 use rollcall::error::Result as DatabaseResult;
 use rollcall::session::Session;
+use rollcall::session::SessionAccess;
 use rollcall::verdict::Verdict;
 use rollcall::wording::counted;
 use rollcall_lambda::function::Function;

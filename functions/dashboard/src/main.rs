@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use rollcall::dashboard::{FrameAncestors, Overview};
+use rollcall::session::SessionAccess;
 use rollcall_lambda::function::{Function, time_left};
 use rollcall_lambda::logging;
 use serde_json::Value;

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use aws_sdk_sns::types::MessageAttributeValue;
-use rollcall::alert::{Notice, envelope};
+use rollcall::alert::message::{self, sns};
+use rollcall::alert::{Notification, Origin};
 
-use crate::alert_text::safe_subject;
 use crate::arn::{Arn, ArnError, Service};
 use crate::aws_clients::AwsClients;
 use crate::aws_failure::AwsFailure;
@@ -28,26 +28,30 @@ impl AlertTopic {
         Ok(Self { arn, client })
     }
 
-    /// Publishes one message: a text for each protocol, its subject as [`safe_subject`] makes it, and what it is as the
-    /// attributes `rollcall_kind`, `rollcall_severity` and `rollcall_check`, by which a subscription may choose.
+    /// Publishes one message: a text for each protocol, its subject, and what it is as the attributes
+    /// `rollcall_kind`, `rollcall_severity` and `rollcall_check`, by which a subscription may choose.
     ///
     /// Takes at most [`TimeLimits::operation`](crate::aws_clients::TimeLimits::operation). Delivery
     /// is at least once: where an answer was lost, the retry publishes the message again.
     ///
     /// # Errors
     /// [`PublishError`], which never contains the message.
-    pub async fn publish(&self, notice: &Notice) -> Result<MessageId, PublishError> {
+    pub async fn publish(
+        &self,
+        notification: &Notification,
+        origin: &Origin,
+    ) -> Result<MessageId, PublishError> {
         let mut publication = self
             .client
             .publish()
             .topic_arn(self.arn.as_str())
-            .subject(safe_subject(&notice.subject))
+            .subject(message::subject(notification, origin))
             .message_structure("json")
-            .message(envelope::message(notice));
+            .message(sns::message(notification, origin));
         for (name, value) in [
-            ("rollcall_kind", notice.kind.as_str()),
-            ("rollcall_severity", notice.severity.as_str()),
-            ("rollcall_check", notice.check.as_str()),
+            ("rollcall_kind", notification.kind.as_str()),
+            ("rollcall_severity", notification.urgency.as_str()),
+            ("rollcall_check", notification.check.as_str()),
         ] {
             let attribute = MessageAttributeValue::builder()
                 .data_type("String")

@@ -1,23 +1,24 @@
-//! What a function's `main` keeps between invocations, and the steps that every check shares: look
-//! within the time there is, log the result, alert, answer.
+//! What a function's `main` keeps between invocations, and a check as Lambda runs it: within the time there is, with log
+//! lines, metrics and an answer.
 
+use std::env;
 use std::time::{Duration, SystemTime};
 
 use lambda_runtime::Context;
-use rollcall::alert::Observation;
-use rollcall::checks::history::CheckRun;
-use rollcall::checks::next_signup::Asker;
-use rollcall::error::{Error, Result};
-use rollcall::session::Session;
-use serde::Serialize;
+use rollcall::alert::{CheckResult, Origin, Settings};
+use rollcall::error::Error;
+use rollcall::scheduled_check::{self, ScheduledReport};
+use rollcall::session::{Session, SessionAccess};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use crate::alerting::Alerting;
 use crate::aws_clients::AwsClients;
 use crate::aws_environment::AwsEnvironment;
+use crate::console;
 use crate::kept_session::KeptSession;
+use crate::metrics::Metrics;
+use crate::topics::Topics;
 
 /// Kept free at the end of an invocation for the alert and the answer: the SDK's own limit for one publication, what the
 /// database may take to keep the incident, and a little. Where the whole is short, a third of it.
@@ -26,11 +27,14 @@ const RESERVE: Duration = Duration::from_secs(12);
 /// Kept free for the answer itself, whatever the topic does.
 const ANSWER_RESERVE: Duration = Duration::from_millis(500);
 
-/// The state of a function: one database session, and for a check whom it alerts.
+/// The state of a function: one database session, and for a check whom it notifies of what.
 #[derive(Debug)]
 pub struct Function {
     session: Mutex<KeptSession>,
-    alerting: Alerting,
+    topics: Topics,
+    settings: Settings,
+    /// Whether a check may try a signup: `PROBE`, `auto` or `off`.
+    probes: bool,
 }
 
 impl Function {
@@ -43,76 +47,66 @@ impl Function {
         if let Err(reason) = &clients {
             tracing::warn!(reason, "AWS cannot be reached from this function");
         }
+        let variable = |name: &str| env::var(name).ok();
+        let mut origin = Origin::from_variables(variable);
+        if let Some(url) = console::log_group_url(variable) {
+            origin = origin.with_link("Logs", &url);
+        }
         Self {
             session: Mutex::new(KeptSession::from_env(clients.as_ref().ok())),
-            alerting: Alerting::from_env(clients.as_ref()),
+            topics: Topics::from_env(clients.as_ref(), origin),
+            settings: Settings::from_variables(variable),
+            probes: !variable("PROBE")
+                .is_some_and(|value| value.trim().eq_ignore_ascii_case("off")),
         }
     }
 
-    /// Runs `work`, which must be safe to run twice, on the kept session until `until`.
-    ///
-    /// # Errors
-    /// [`Error::Timeout`] when the time is up, and what the session and `work` return.
-    pub async fn with_session<T>(
-        &self,
-        until: Instant,
-        work: impl AsyncFn(&mut Session) -> Result<T>,
-    ) -> Result<T> {
-        let mut session = self.session.lock().await;
-        match timeout_at(until, session.run(work)).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                session.abandon().await;
-                Err(Error::Timeout)
-            }
-        }
-    }
-
-    /// Logs the report of a check, tells people what is new, keeps what the check said, and answers with the report and what
-    /// they were told. The log comes first, so that a failed alert hides nothing. The record comes after the first message: a
-    /// check that ended before has not moved the watermark, so the next one looks back as far. A check that could not look
-    /// leaves a gap. `is_reachable`: whether the database can still be asked.
+    /// One check: looks, logs the report, publishes what is new, keeps what the check said, and answers with the report and
+    /// what became of the alert. The log comes first, so that a failed alert hides nothing. `count` adds the report's own
+    /// numbers to the metrics, which are printed at the end: a check that does not get there leaves none.
     ///
     /// # Errors
     /// If the report cannot be written as JSON.
-    pub async fn answer(
+    pub async fn check<R: ScheduledReport>(
         &self,
-        report: &impl Serialize,
-        observation: Observation,
-        check_run: Option<CheckRun>,
-        is_reachable: bool,
         context: &Context,
+        count: impl FnOnce(&R, &CheckResult, &mut Metrics),
     ) -> Result<Value, lambda_runtime::Error> {
-        let mut answer = serde_json::to_value(report)?;
+        let mut metrics = Metrics::start();
+        let look = scheduled_check::look::<R>(self, self.probes, end_of_work(context)).await;
+        let mut answer = serde_json::to_value(&look.report)?;
         tracing::info!(verdict = answer["verdict"].as_str(), report = %answer, "checked");
         let until = Instant::now() + time_left(context).saturating_sub(ANSWER_RESERVE);
-        let told = self
-            .alerting
-            .tell(self, observation, check_run.as_ref(), is_reachable, until)
-            .await;
-        if let Some(check_run) = check_run.filter(|_| !told.is_recorded) {
-            self.record(&check_run, until).await;
-        }
+        let notified = look.notify(self, &self.topics, &self.settings, until).await;
         if let Value::Object(fields) = &mut answer {
-            fields.insert("alert".to_owned(), serde_json::to_value(told.outcome)?);
-            fields.insert("alerts".to_owned(), serde_json::to_value(told.attempts)?);
+            fields.insert("alert".to_owned(), serde_json::to_value(notified.outcome)?);
+            fields.insert(
+                "alerts".to_owned(),
+                serde_json::to_value(notified.attempts)?,
+            );
         }
+        metrics.verdict(look.result.verdict);
+        metrics.is_incident_open(notified.is_incident_open);
+        count(&look.report, &look.result, &mut metrics);
+        metrics.print();
         Ok(answer)
     }
+}
 
-    async fn record(&self, check_run: &CheckRun, until: Instant) {
-        if let Err(error) = self
-            .with_session(until, async |session| {
-                session
-                    .run(async |database| check_run.record(database).await)
-                    .await
-            })
-            .await
-        {
-            tracing::warn!(
-                error.id = error.id(),
-                "what was checked could not be recorded; the next check looks back as far"
-            );
+impl SessionAccess for Function {
+    async fn with_session<T>(
+        &self,
+        until: Instant,
+        work: impl AsyncFn(&mut Session) -> rollcall::error::Result<T>,
+    ) -> rollcall::error::Result<T> {
+        let mut session = self.session.lock().await;
+        // boxed: a check nests deeper than a compiler's default
+        match timeout_at(until, Box::pin(session.run(work))).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                session.give_up().await;
+                Err(Error::Timeout)
+            }
         }
     }
 }
@@ -129,11 +123,4 @@ pub fn time_left(context: &Context) -> Duration {
         .deadline()
         .duration_since(SystemTime::now())
         .unwrap_or_default()
-}
-
-/// A scheduled check, as `PROBE` has it: `auto`, the default, or `off`.
-pub fn asker() -> Asker {
-    Asker::Schedule {
-        probes: !std::env::var("PROBE").is_ok_and(|value| value.trim().eq_ignore_ascii_case("off")),
-    }
 }

@@ -1,14 +1,23 @@
 //! The database session that a function keeps between invocations.
 
 use std::env;
+use std::time::Duration;
 
 use rollcall::connection_string::{CaCertificate, ConnectionSettings};
 use rollcall::error::{Error, Result};
 use rollcall::session::Session;
 use secrecy::SecretString;
+use tokio::time::sleep;
 
 use crate::aws_clients::AwsClients;
 use crate::database_secret::DatabaseSecret;
+
+/// How long a rotation may take from its first step to its last.
+const ROTATION_PAUSES: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
 
 /// Where the connection string comes from.
 #[derive(Debug)]
@@ -64,59 +73,72 @@ impl KeptSession {
     /// # Errors
     /// [`Error::SettingsUnavailable`], [`Error::Settings`], and what the session and `work` return.
     pub async fn run<T>(&mut self, work: impl AsyncFn(&mut Session) -> Result<T>) -> Result<T> {
-        let outcome = work(self.session().await?).await;
-        match (outcome, &self.source) {
-            (Err(Error::Authentication), Source::Secret(_)) => {
-                tracing::warn!("the password was refused, reading the secret again");
-                self.session = None;
-                work(self.session().await?).await
-            }
-            (outcome, _) => {
-                // what could not be reached may be mended in the secret
-                if self
-                    .session
-                    .as_ref()
-                    .is_some_and(|session| !session.was_connected())
-                {
-                    self.session = None;
-                }
-                outcome
-            }
+        let mut outcome = work(self.session().await?).await;
+        if let (Err(Error::Authentication), Source::Secret(_)) = (&outcome, &self.source) {
+            tracing::warn!("the password was refused, reading the secret again");
+            let settings = self.settings_after_refusal().await?;
+            outcome = work(self.session.insert(Session::new(settings))).await;
         }
+        self.forget_unreachable();
+        outcome
     }
 
-    /// Ends the session, and whatever still runs on its connection.
-    pub async fn abandon(&mut self) {
-        if let Some(session) = self.session.take() {
-            session.abandon().await;
+    /// Ends whatever still runs on the connection.
+    pub async fn give_up(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.give_up().await;
         }
+        self.forget_unreachable();
+    }
+
+    /// What could not be reached may be put right in the secret.
+    fn forget_unreachable(&mut self) {
+        self.session.take_if(|session| !session.was_connected());
     }
 
     async fn session(&mut self) -> Result<&mut Session> {
-        match &mut self.session {
-            Some(session) => Ok(session),
-            none => {
-                let connection_string = match &self.source {
-                    Source::Variable(url) => url.clone(),
-                    Source::Nowhere(reason) => {
-                        return Err(Error::SettingsUnavailable {
-                            reason: reason.clone(),
-                            is_transient: false,
-                        });
-                    }
-                    Source::Secret(secret) => {
-                        secret
-                            .fetch()
-                            .await
-                            .map_err(|error| Error::SettingsUnavailable {
-                                reason: error.to_string(),
-                                is_transient: error.is_retryable(),
-                            })?
-                    }
-                };
-                let settings = ConnectionSettings::parse(&connection_string, self.ca.clone())?;
-                Ok(none.insert(Session::new(settings)))
-            }
+        if self.session.is_none() {
+            let settings = self.settings().await?;
+            self.session = Some(Session::new(settings));
         }
+        self.session.as_mut().ok_or(Error::UnexpectedAnswer)
+    }
+
+    /// Whoever rotates a secret changes it and the password one after the other, so it is read until it is another one.
+    /// Where it stays the same, the password may have followed. Each refusal counts against us where addresses are banned
+    /// after a few of them, so nothing is tried in between.
+    async fn settings_after_refusal(&self) -> Result<ConnectionSettings> {
+        let refused = self.session.as_ref().map(Session::settings);
+        let mut settings = self.settings().await?;
+        for pause in ROTATION_PAUSES {
+            if Some(&settings) != refused {
+                break;
+            }
+            sleep(pause).await;
+            settings = self.settings().await?;
+        }
+        Ok(settings)
+    }
+
+    async fn settings(&self) -> Result<ConnectionSettings> {
+        let connection_string = match &self.source {
+            Source::Variable(url) => url.clone(),
+            Source::Nowhere(reason) => {
+                return Err(Error::SettingsUnavailable {
+                    reason: reason.clone(),
+                    is_transient: false,
+                });
+            }
+            Source::Secret(secret) => {
+                // boxed: the SDK nests deeper than a compiler's default
+                Box::pin(secret.fetch())
+                    .await
+                    .map_err(|error| Error::SettingsUnavailable {
+                        reason: error.to_string(),
+                        is_transient: error.is_retryable(),
+                    })?
+            }
+        };
+        ConnectionSettings::parse(&connection_string, self.ca.clone())
     }
 }

@@ -45,6 +45,19 @@ impl Metrics {
         ));
     }
 
+    /// The metrics `Unreachable` and, unless that is 1, `Alerting`: whether the database could keep what was decided, and
+    /// whether an incident is open. Where nobody knows there is no `Alerting`, so that it is no all-clear.
+    pub fn is_incident_open(&mut self, is_open: Option<bool>) {
+        let unreachable = (
+            "Unreachable",
+            "None",
+            f64::from(u8::from(is_open.is_none())),
+        );
+        let alerting = is_open.map(|is_open| ("Alerting", "None", f64::from(u8::from(is_open))));
+        self.values
+            .extend([Some(unreachable), alerting].into_iter().flatten());
+    }
+
     /// A number of things; what was not counted is left out, and is not zero.
     pub fn count(&mut self, name: &'static str, count: Option<i64>) {
         #[expect(

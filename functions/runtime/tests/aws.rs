@@ -17,7 +17,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use rollcall::alert::{Kind, Notice, Severity};
+use rollcall::alert::{Kind, Notification, Origin, Urgency};
 use rollcall::checks::history::CheckName;
 use rollcall::verdict::Verdict;
 use rollcall_lambda::alert_topic::{AlertTopic, PublishError};
@@ -150,26 +150,31 @@ fn secret(endpoint: &str) -> DatabaseSecret {
     DatabaseSecret::new(SECRET, &clients(endpoint)).unwrap()
 }
 
-fn notice(subject: &str, text: &str) -> Notice {
-    Notice {
+fn notification(headline: &str) -> Notification {
+    Notification {
         kind: Kind::Opened,
         incident: Uuid::nil(),
         check: CheckName::Health,
-        severity: Severity::Alert,
+        urgency: Urgency::Alert,
         verdict: Verdict::Inconsistent,
-        subject: subject.to_owned(),
-        text: text.to_owned(),
-        next_steps: Vec::new(),
+        headline: headline.to_owned(),
+        change: None,
+        causes: Vec::new(),
+        findings: Vec::new(),
+        facts: Vec::new(),
+        users: Vec::new(),
+        more_users: None,
         missing: None,
         finding_ids: Vec::new(),
         opened_at: Timestamp::UNIX_EPOCH,
+        checked_at: Timestamp::UNIX_EPOCH,
         decided_at: Timestamp::UNIX_EPOCH,
     }
 }
 
 /// Why nothing could be published, where the reason is that nobody answers.
 async fn failed_publish(endpoint: &str) -> PublishError {
-    ends(topic(endpoint).publish(&notice("subject", "body")))
+    ends(topic(endpoint).publish(&notification("headline"), &Origin::default()))
         .await
         .unwrap_err()
 }
@@ -179,7 +184,7 @@ async fn refused_publish(status: u16, code: &str, message: &str) -> PublishError
     let replies = (0..5).map(|_| Reply::sns_error(status, code, message));
     let aws = FakeAws::start(replies).await;
     topic(&aws.url)
-        .publish(&notice("subject", "the text of the alert"))
+        .publish(&notification("the text of the alert"), &Origin::default())
         .await
         .unwrap_err()
 }
@@ -188,7 +193,10 @@ async fn refused_publish(status: u16, code: &str, message: &str) -> PublishError
 async fn a_published_alert_is_signed_for_the_topics_region_and_returns_its_id() {
     let aws = FakeAws::start([Reply::published()]).await;
     let id = topic(&aws.url)
-        .publish(&notice("3 signups\nwithout profile", "see runbook & act"))
+        .publish(
+            &notification("3 signups\nwithout profile"),
+            &Origin::default(),
+        )
         .await;
     assert_eq!(
         id.unwrap().to_string(),
@@ -201,13 +209,10 @@ async fn a_published_alert_is_signed_for_the_topics_region_and_returns_its_id() 
     };
     assert!(body.contains("Action=Publish&"), "{body}");
     assert!(
-        body.contains("Subject=3%20signups%20without%20profile"),
+        body.contains("Subject=Rollcall%3A%203%20signups%20without%20profile"),
         "{body}"
     );
-    assert!(
-        body.contains("Message=%7B%22default%22%3A%22see%20runbook%20%26%20act%22"),
-        "{body}"
-    );
+    assert!(body.contains("Message=%7B%22default%22%3A%22"), "{body}");
     assert!(body.contains("MessageStructure=json"), "{body}");
     assert!(
         body.contains("Name=rollcall_kind&MessageAttributes.entry.")
@@ -235,7 +240,7 @@ async fn a_failing_sns_is_tried_again() {
     ])
     .await;
     topic(&aws.url)
-        .publish(&notice("subject", "body"))
+        .publish(&notification("headline"), &Origin::default())
         .await
         .unwrap();
     assert_eq!(aws.requests().len(), 3);
@@ -245,7 +250,7 @@ async fn a_failing_sns_is_tried_again() {
 async fn a_silent_attempt_is_given_up_and_the_next_one_counts() {
     let aws = FakeAws::start([Reply::Silence, Reply::published()]).await;
     topic(&aws.url)
-        .publish(&notice("subject", "body"))
+        .publish(&notification("headline"), &Origin::default())
         .await
         .unwrap();
     assert_eq!(aws.requests().len(), 2);
@@ -290,7 +295,7 @@ async fn a_refused_connection_is_retryable_and_names_the_cause() {
         .local_addr()
         .unwrap();
     let error = topic(&format!("http://{unused}"))
-        .publish(&notice("subject", "body"))
+        .publish(&notification("headline"), &Origin::default())
         .await
         .unwrap_err();
     assert!(error.is_retryable());
@@ -301,7 +306,7 @@ async fn a_refused_connection_is_retryable_and_names_the_cause() {
 async fn an_unknown_topic_is_permanent_and_tried_once() {
     let aws = FakeAws::start([Reply::sns_error(404, "NotFound", "Topic does not exist")]).await;
     let error = topic(&aws.url)
-        .publish(&notice("subject", "body"))
+        .publish(&notification("headline"), &Origin::default())
         .await
         .unwrap_err();
     assert!(!error.is_retryable());
@@ -352,7 +357,7 @@ async fn no_error_contains_the_alert_even_where_sns_quotes_it() {
 async fn an_answer_that_is_not_snss_is_retryable_and_not_quoted() {
     let aws = FakeAws::start((0..5).map(|_| Reply::Answer(502, "<html>proxy</html>".into()))).await;
     let error = topic(&aws.url)
-        .publish(&notice("subject", "body"))
+        .publish(&notification("headline"), &Origin::default())
         .await
         .unwrap_err();
     assert!(error.is_retryable());
@@ -469,7 +474,7 @@ async fn an_https_endpoint_is_never_spoken_to_in_plain_http() {
     let aws = FakeAws::start([Reply::published()]).await;
     let https = aws.url.replace("http://", "https://");
     topic(&https)
-        .publish(&notice("subject", "body"))
+        .publish(&notification("headline"), &Origin::default())
         .await
         .unwrap_err();
     assert!(aws.requests().is_empty());
@@ -491,7 +496,7 @@ async fn a_server_with_a_certificate_nobody_signed_gets_no_request() {
         }
     });
     let error = topic(&format!("https://localhost:{port}"))
-        .publish(&notice("subject", "body"))
+        .publish(&notification("headline"), &Origin::default())
         .await
         .unwrap_err();
     assert!(

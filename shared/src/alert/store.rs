@@ -1,7 +1,7 @@
 //! Incidents and messages in the database.
 //!
-//! A decision and its messages commit together, under the lock of the check. A message is then leased to the invocation
-//! that publishes it: nobody else does meanwhile, and where that invocation ends without a word, the lease does too.
+//! A decision and its messages commit together, under the lock of the check. A message is then leased to the check
+//! that publishes it: nobody else does meanwhile, and where that check ends without a word, the lease does too.
 
 use std::time::Duration;
 
@@ -12,11 +12,15 @@ use tokio::time::Instant;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::incident::{Decision, Incident, Observation, Previous, Settings, decide};
-use super::notice::Notice;
+use super::check_result::CheckResult;
+use super::incident::{Decision, Incident, Previous, decide};
+use super::notification::Notification;
+use super::settings::Settings;
+use crate::checks::doctor::Examination;
 use crate::checks::history::{CheckName, CheckRun};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
+use crate::finding::Finding;
 use crate::retry;
 use crate::session::Session;
 
@@ -24,7 +28,7 @@ use crate::session::Session;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Longer than one publication may take with all its retries (8 s); as short as that allows, since nobody else can send
-/// a message whose invocation died.
+/// a message whose check died.
 const LEASE_SECONDS: f64 = 20.0;
 
 /// A message that is ours to publish, until the lease ends.
@@ -33,71 +37,74 @@ pub struct Lease {
     /// Its number.
     pub message_id: i64,
     /// What it says.
-    pub notice: Notice,
+    pub notification: Notification,
 }
 
 /// What a report led to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct Recorded {
     /// The incident that is open now, if one is.
     pub open: Option<Incident>,
     /// The first message to publish, of this report or of an earlier one that no topic took.
     pub lease: Option<Lease>,
-    /// Another invocation publishes a message now.
+    /// Another check publishes a message now.
     pub is_being_published: bool,
     /// What the check said is kept, too. Where there is a message to publish, that comes after it.
     pub is_recorded: bool,
 }
 
-/// Decides what `observation` means, keeps that, and leases the first message to `lease_owner`, an id that no other
-/// invocation has. Where nothing is to be published, keeps `check_run`, too. Safe to run twice with the same one. What may pass by itself, such as another invocation that decides
-/// right now, is waited for until `until`.
+/// Decides what `result` means, keeps that, and leases the first message to `lease_owner`, an id that no other check has.
+/// Where nothing is to be published, keeps `check_run`, too. Safe to run twice with the same one. What may pass by itself,
+/// such as another check that decides right now, is waited for until `until`.
 ///
 /// # Errors
 /// What the session and the database refuse.
 pub async fn record(
     session: &mut Session,
-    observation: &Observation,
+    result: &CheckResult,
     check_run: Option<&CheckRun>,
     settings: &Settings,
     lease_owner: Uuid,
-    until: Option<Instant>,
-) -> Result<Outcome> {
+    until: Instant,
+) -> Result<Recorded> {
     let mut record = async |check_run| {
-        retry::run_on(session, until, async |database| {
-            let (outcome, leased) = database
+        retry::run_until(session, until, async |database| {
+            let (recorded, leased) = database
                 .write(LIMIT, async |queries| {
-                    record_in(queries, observation, check_run, settings, lease_owner).await
+                    record_in(queries, result, check_run, settings, lease_owner).await
                 })
                 .await?;
-            let lease = readable(database, observation.check, lease_owner, leased).await?;
-            Ok(Outcome {
-                is_being_published: lease.is_none() && outcome.is_being_published,
+            let lease = readable(database, result.check, lease_owner, leased).await?;
+            Ok(Recorded {
+                is_being_published: lease.is_none() && recorded.is_being_published,
                 lease,
-                ..outcome
+                ..recorded
             })
         })
         .await
     };
     match record(check_run).await {
-        // whatever keeps the record of the check from being written, people are told
+        // whatever keeps the record of the check from being written, people are notified
         Err(Error::Statement { .. }) if check_run.is_some() => record(None).await,
-        outcome => outcome,
+        recorded => recorded,
     }
 }
 
 async fn record_in(
     queries: &Queries<'_>,
-    observation: &Observation,
+    result: &CheckResult,
     check_run: Option<&CheckRun>,
     settings: &Settings,
     lease_owner: Uuid,
-) -> Result<(Outcome, Leased)> {
-    let check = observation.check.as_str();
-    let (previous, now) = begin(queries, check).await?;
-    let decision = decide(&previous, observation, now, settings);
-    let is_changed = decision.incident != previous.open || !decision.notices.is_empty();
-    let has_messages = previous.has_unsent || !decision.notices.is_empty();
+) -> Result<(Recorded, Leased)> {
+    let check = result.check.as_str();
+    let (begun, causes) = join!(begin(queries, check), causes(queries, result));
+    let ((previous, now), causes) = (begun?, causes?);
+    let mut result = result.clone();
+    result.summary.add_causes(&causes);
+    let decision = decide(&previous, &result, now, settings);
+    let is_changed = decision.incident != previous.open || !decision.notifications.is_empty();
+    let has_messages = previous.has_unsent || !decision.notifications.is_empty();
     // what the check said comes after its first message
     let check_run = check_run.filter(|_| !has_messages);
     let leased = queries
@@ -108,15 +115,15 @@ async fn record_in(
                         return Ok(());
                     }
                     let changed = is_changed.then_some(&decision);
-                    keep(queries, check, observation.at, changed).await
+                    keep(queries, check, result.at, changed).await
                 },
                 record_check(queries, check_run),
-                lease_in(queries, observation.check, lease_owner)
+                lease_in(queries, result.check, lease_owner)
             );
             kept.and(recorded).and(leased)
         })
         .await?;
-    let outcome = Outcome {
+    let recorded = Recorded {
         is_being_published: has_messages,
         is_recorded: check_run.is_some(),
         lease: None,
@@ -124,7 +131,16 @@ async fn record_in(
             .incident
             .filter(|incident| incident.resolved_at.is_none()),
     };
-    Ok((outcome, leased))
+    Ok((recorded, leased))
+}
+
+/// Why signups fail, where the check has not asked: the doctor is, in the same round trip as the incident.
+async fn causes(queries: &Queries<'_>, result: &CheckResult) -> Result<Vec<Finding>> {
+    if result.lacks_cause() {
+        Examination::causes(queries).await
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 async fn record_check(queries: &Queries<'_>, check_run: Option<&CheckRun>) -> Result<()> {
@@ -168,8 +184,8 @@ async fn keep(
         .and_then(|decision| decision.incident.as_ref())
         .map(|incident| json(serde_json::to_value(incident)))
         .transpose()?;
-    let notices = json(serde_json::to_value(
-        decision.map_or(&[][..], |decision| &decision.notices),
+    let notifications = json(serde_json::to_value(
+        decision.map_or(&[][..], |decision| &decision.notifications),
     ))?;
     queries
         .row(
@@ -178,7 +194,7 @@ async fn keep(
                 (&check, Type::TEXT),
                 (&checked_at, Type::TIMESTAMPTZ),
                 (&incident, Type::JSONB),
-                (&notices, Type::JSONB),
+                (&notifications, Type::JSONB),
             ],
         )
         .await
@@ -188,7 +204,7 @@ async fn keep(
 /// What a lease was had of.
 enum Leased {
     Nothing,
-    Message(Lease),
+    Message(Box<Lease>),
     /// Nobody can read it, so it holds up nothing.
     Unreadable(i64),
 }
@@ -209,11 +225,11 @@ async fn lease_in(queries: &Queries<'_>, check: CheckName, lease_owner: Uuid) ->
     };
     let message_id = column(row, "message_id")?;
     Ok(
-        match serde_json::from_value::<Notice>(column(row, "notice")?) {
-            Ok(notice) => Leased::Message(Lease {
+        match serde_json::from_value::<Notification>(column(row, "notice")?) {
+            Ok(notification) => Leased::Message(Box::new(Lease {
                 message_id,
-                notice: notice.within_bounds(),
-            }),
+                notification: notification.within_bounds(),
+            })),
             Err(_) => Leased::Unreadable(message_id),
         },
     )
@@ -229,7 +245,7 @@ async fn readable(
     loop {
         match leased {
             Leased::Nothing => return Ok(None),
-            Leased::Message(lease) => return Ok(Some(lease)),
+            Leased::Message(lease) => return Ok(Some(*lease)),
             Leased::Unreadable(message_id) => {
                 tracing::warn!(message_id, "a message cannot be read, and is left out");
                 leased =
@@ -258,22 +274,26 @@ async fn acknowledge_in(
         .map(drop)
 }
 
-/// Ends the lease of a message: a topic took it, or the next invocation is to try. If it was taken, leases the next one.
-/// Keeps what the check said, too, which comes after its first message.
+/// Ends the lease of a message: it was taken, or the next check is to try. If it was taken, leases the next one. Keeps
+/// what the check said, too, which comes after its first message. What may pass by itself is waited for until `until`.
 ///
 /// # Errors
-/// What the database refuses.
+/// What the session and the database refuse.
 pub async fn acknowledge(
-    database: &mut Database,
+    session: &mut Session,
     check: CheckName,
     message_id: i64,
     lease_owner: Uuid,
     is_sent: bool,
     check_run: Option<&CheckRun>,
+    until: Instant,
 ) -> Result<Option<Lease>> {
-    let leased =
-        acknowledge_one(database, check, message_id, lease_owner, is_sent, check_run).await?;
-    readable(database, check, lease_owner, leased).await
+    retry::run_until(session, until, async |database| {
+        let leased =
+            acknowledge_one(database, check, message_id, lease_owner, is_sent, check_run).await?;
+        readable(database, check, lease_owner, leased).await
+    })
+    .await
 }
 
 async fn acknowledge_one(

@@ -205,7 +205,7 @@ impl DoctorReport {
 }
 
 /// What the checks saw.
-pub(super) struct Examination {
+pub(crate) struct Examination {
     /// When, by the database's clock.
     pub(super) check_time: Timestamp,
     /// State of the signup trigger: `in_place` (Rollcall's), `application` (one of the application's makes profiles, or
@@ -282,6 +282,28 @@ impl Examination {
         let mut findings = Self::run(queries, &SQL, &CHECKS_OF_RIGHTS).await?.findings;
         findings.retain(|finding| finding.severity != Severity::Warning);
         Ok(findings)
+    }
+
+    /// Runs every check within a transaction that has something else to do: where they fail, nothing is known, and the rest
+    /// goes on. Asked together with what is sent before, it costs no round trip.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`], and what going on does.
+    pub(crate) async fn causes(queries: &Queries<'_>) -> Result<Vec<Finding>> {
+        let (savepoint, examination) = tokio::join!(
+            queries.script("savepoint doctor"),
+            Self::run(queries, &EVERY_CHECK, CHECKS)
+        );
+        savepoint?;
+        match examination {
+            Ok(examination) => Ok(examination.findings),
+            Err(Error::ConnectionLost) => Err(Error::ConnectionLost),
+            Err(error) => {
+                tracing::warn!(error.id = error.id(), "the cause could not be looked for");
+                queries.script("rollback to savepoint doctor").await?;
+                Ok(Vec::new())
+            }
+        }
     }
 
     async fn run(

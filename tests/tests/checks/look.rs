@@ -388,7 +388,7 @@ async fn a_look_cannot_write_and_an_interrupted_one_leaves_nothing() -> Result<(
             .await
             .is_err()
     );
-    session.abandon().await;
+    session.give_up().await;
     let client = project.connect().await?;
     let mut left = 1;
     for _ in 0..200 {

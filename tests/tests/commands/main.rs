@@ -4,5 +4,6 @@ mod cli;
 mod dashboard_page;
 mod dashboard_server;
 mod demo;
+mod scheduled_checks;
 mod scripts;
 mod without_tls;

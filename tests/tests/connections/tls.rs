@@ -21,7 +21,7 @@ use rollcall_tests::{
     missing,
     project::Project,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_postgres::types::Type;
 
@@ -330,19 +330,19 @@ async fn a_function_reads_the_authority_from_its_variable_and_keeps_the_session(
     let answer = lambda.invoke(json!({})).await?;
     assert_eq!(answer["verdict"], "unknown");
     assert_eq!(answer["findings"][0]["id"], "tls_refused");
-    assert_eq!(answer["alert"], "sent");
+    assert_eq!(answer["alert"], "left_to_alarm");
     Ok(())
 }
 
-/// Hands out `secret` to whoever asks over TLS, as Secrets Manager does; the address is for 127.0.0.1.
-fn secrets_manager((certificate, key): (String, String), secret: &str) -> Result<String> {
+/// Answers with `body` to whoever posts JSON over TLS; the address is for 127.0.0.1.
+fn serve_https((certificate, key): (String, String), body: &Value) -> Result<String> {
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     acceptor.set_certificate(X509::from_pem(certificate.as_bytes())?.as_ref())?;
     acceptor.set_private_key(PKey::private_key_from_pem(key.as_bytes())?.as_ref())?;
     let acceptor = acceptor.build();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = format!("https://{}", listener.local_addr()?);
-    let body = json!({"Name": "database", "SecretString": secret}).to_string();
+    let body = body.to_string();
     let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
@@ -374,7 +374,9 @@ async fn a_secret_is_taken_only_from_a_server_that_the_system_trusts() -> Result
     let (authority, other) = (Authority::new()?, Authority::new()?);
     let files = tempfile::tempdir()?;
     let project = Project::migrated().await?;
-    let endpoint = secrets_manager(authority.issue("localhost", VALID)?, &project.url())?;
+    // as Secrets Manager does
+    let secret = json!({"Name": "database", "SecretString": project.url()});
+    let endpoint = serve_https(authority.issue("localhost", VALID)?, &secret)?;
     for (trusted, verdict) in [(&authority, "consistent"), (&other, "unknown")] {
         let path = files.path().join(verdict);
         fs::write(&path, trusted.pem()?)?;
@@ -389,6 +391,31 @@ async fn a_secret_is_taken_only_from_a_server_that_the_system_trusts() -> Result
         let lambda = Lambda::start("health-check", &env).await?;
         let answer = lambda.invoke(json!({})).await?;
         assert_eq!(answer["verdict"], verdict, "{answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_webhook_gets_its_message_only_where_the_system_trusts_it() -> Result<()> {
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let files = tempfile::tempdir()?;
+    let project = Project::migrated().await?;
+    project.add_users_without_profile(1).await?;
+    let url = project.url();
+    let webhook = serve_https(authority.issue("localhost", VALID)?, &json!({}))?;
+    for (trusted, words) in [
+        (&other, "not published opened (no connection)"),
+        (&authority, ": published opened"),
+    ] {
+        let path = files.path().join("ca.pem");
+        fs::write(&path, trusted.pem()?)?;
+        let env = [
+            ("DATABASE_URL", url.as_str()),
+            ("WEBHOOK_URL", &webhook),
+            ("SSL_CERT_FILE", utf8(&path)?),
+        ];
+        let finished = rollcall(&env, &["check"]).await?;
+        ensure!(finished.stdout.contains(words), "{finished}");
     }
     Ok(())
 }

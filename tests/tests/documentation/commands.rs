@@ -9,11 +9,12 @@ use anyhow::{Context, Result, ensure};
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::programs::program;
 use rollcall_tests::project::Project;
+use rollcall_tests::webhook::Webhook;
 
 use crate::{GUIDE, blocks, document, documents, root, section};
 
 /// Commands that are not run here, and why.
-const NOT_HERE: [(&str, &str); 26] = [
+const NOT_HERE: [(&str, &str); 27] = [
     (
         "cargo run --release -p rollcall-bench",
         "minutes; tests/benchmark.rs runs a small one",
@@ -62,6 +63,10 @@ const NOT_HERE: [(&str, &str); 26] = [
     (
         "rollcall dashboard",
         "serves until Ctrl-C; tests/dashboard_server.rs starts it",
+    ),
+    (
+        "rollcall watch",
+        "goes on until Ctrl-C; tests/scheduled_checks.rs starts it",
     ),
     (".ci/run", "it runs tests/run"),
     ("INSTA_UPDATE=always tests/run", "it is what runs this test"),
@@ -122,7 +127,7 @@ fn scratch() -> Result<tempfile::TempDir> {
 }
 
 /// Runs a line as a shell does, with the program on its path; `RUN` is the newest run.
-async fn run(line: &str, project: &Project, folder: &Path) -> Result<()> {
+async fn run(line: &str, project: &Project, webhook: &Webhook, folder: &Path) -> Result<()> {
     let mut line = line.to_owned();
     if line.split(' ').any(|word| word == "RUN") {
         let newest = "select r.run_id::text from rollcall.run r order by r.created_at desc limit 1";
@@ -138,13 +143,16 @@ async fn run(line: &str, project: &Project, folder: &Path) -> Result<()> {
     let programs = programs.parent().context("a folder")?.to_owned();
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([programs].into_iter().chain(env::split_paths(&path)))?;
-    let output = Command::new("bash")
+    let mut command = Command::new("bash");
+    command
         .args(["-c", &line])
         .current_dir(folder)
         .env("PATH", path)
         .env_remove("SUPABASE_DB_URL")
         .env("DATABASE_URL", project.url())
-        .output()?;
+        .env("WEBHOOK_URL", webhook.url());
+    // the webhook answers meanwhile
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
     // a verdict of inconsistent is an answer, too
     ensure!(
         matches!(output.status.code(), Some(0 | 1)),
@@ -162,6 +170,7 @@ fn runs_here(line: &str) -> bool {
 #[tokio::test]
 async fn every_command_and_every_query_runs_in_the_order_in_which_they_stand() -> Result<()> {
     let mut number = 0;
+    let webhook = Webhook::start().await?;
     for name in documents()? {
         let mut text = document(&name)?;
         if name == GUIDE {
@@ -191,7 +200,7 @@ async fn every_command_and_every_query_runs_in_the_order_in_which_they_stand() -
                         .map(str::trim)
                         .filter(|line| runs_here(line))
                     {
-                        run(line, &project, folder.path())
+                        run(line, &project, &webhook, folder.path())
                             .await
                             .with_context(|| name.clone())?;
                         number += 1;

@@ -467,36 +467,50 @@ async fn one_topic_is_enough_for_both_severities() -> Result<()> {
     Ok(())
 }
 
+/// The metrics of every run so far.
+fn metrics(lambda: &Lambda) -> Result<Vec<Value>> {
+    let log = lambda.process.stdout()?;
+    Ok(log
+        .lines()
+        .map(serde_json::from_str::<Value>)
+        .filter_map(|line| line.ok().filter(|line| line["_aws"].is_object()))
+        .collect())
+}
+
+/// Case by case: a database that is away for hours, and every invocation a cold start.
 #[tokio::test]
-async fn a_database_that_is_gone_is_told_once_by_an_instance_and_so_is_its_return() -> Result<()> {
+async fn a_database_that_is_gone_is_left_to_the_alarm_whose_metric_goes_on_and_off() -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(4);
     let server = Server::start(&Options::from_env()?)?;
     let project = Project::migrated_on(&server).await?;
-    for (binary, _, topic) in CHECKS {
-        let lambda = start(binary, &project).await?;
-        lambda.invoke(json!({})).await?;
+    fail_a_signup(&project, 1).await?;
+    for (binary, _, _) in CHECKS {
+        let run = async || {
+            let lambda = start(binary, &project).await?;
+            let answer = lambda.invoke_within(json!({}), LIMIT).await?;
+            let metrics = metrics(&lambda)?;
+            ensure!(metrics.len() == 1, "{metrics:?}");
+            let seen = ["Verdict", "Unreachable", "Alerting"].map(|name| metrics[0][name].clone());
+            anyhow::Ok((answer["alert"].clone(), lambda.alerts().len(), json!(seen)))
+        };
+        assert_eq!(run().await?, (json!("sent"), 1, json!([1.0, 0.0, 1.0])));
         server.kill()?;
-        let first = lambda.first_unknown().await?;
-        assert_eq!(first["verdict"], "unknown", "{binary}: {first}");
-        let mut outcomes = vec![first["alert"].clone()];
-        for _ in 0..2 {
-            let answer = lambda.invoke(json!({})).await?;
-            assert_eq!(answer["verdict"], "unknown", "{binary}: {answer}");
-            outcomes.push(answer["alert"].clone());
+        for _ in 0..3 {
+            let away = (json!("left_to_alarm"), 0, json!([2.0, 1.0, null]));
+            assert_eq!(run().await?, away, "{binary}");
         }
-        assert_eq!(outcomes, ["sent", "already_sent", "already_sent"]);
         server.restart()?;
-        let answer = lambda.invoke(json!({})).await?;
-        assert_eq!(answer["alert"], "sent", "{binary}: {answer}");
-        assert_eq!(lambda.invoke(json!({})).await?["alert"], "not_needed");
-        let sent = lambda.sns.attempts();
-        assert_eq!(kinds(&sent)?, ["opened", "resolved"], "{binary}");
-        ensure!(sent.iter().all(|message| message.topic_arn == topic));
+        // what was open stays so: nobody has said that all is well
+        assert_eq!(
+            run().await?,
+            (json!("already_sent"), 0, json!([1.0, 0.0, 1.0]))
+        );
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn incidents_that_cannot_be_kept_are_told_all_the_same() -> Result<()> {
+async fn incidents_that_cannot_be_kept_are_left_to_the_alarm() -> Result<()> {
     for (binary, _, _) in CHECKS {
         let project = project_with_a_failed_signup().await?;
         sql(
@@ -505,13 +519,86 @@ async fn incidents_that_cannot_be_kept_are_told_all_the_same() -> Result<()> {
         )
         .await?;
         let lambda = start(binary, &project).await?;
-        for outcome in ["sent", "already_sent"] {
-            let answer = lambda.invoke(json!({})).await?;
-            assert_eq!(answer["verdict"], "inconsistent", "{binary}: {answer}");
-            assert_eq!(answer["alert"], outcome, "{binary}: {answer}");
-        }
+        let answer = lambda.invoke(json!({})).await?;
+        assert_eq!(answer["verdict"], "inconsistent", "{binary}: {answer}");
+        assert_eq!(answer["alert"], "left_to_alarm", "{binary}: {answer}");
+        assert_eq!(lambda.alerts(), []);
+        let metrics = metrics(&lambda)?;
+        assert_eq!(metrics[0]["Unreachable"], 1.0);
+        ensure!(metrics[0]["Alerting"].is_null(), "{metrics:?}");
         let log = lambda.process.stdout()?;
         ensure!(log.contains("incidents cannot be kept"), "{log}");
+    }
+    Ok(())
+}
+
+/// The pager goes by what was decided, not by what was seen.
+#[tokio::test]
+async fn the_metric_of_the_pager_is_on_while_an_incident_is_open_and_thresholds_keep_it_off()
+-> Result<()> {
+    for (binary, _, _) in CHECKS {
+        let project = project_with_a_failed_signup().await?;
+        let url = project.url();
+        let env = [("DATABASE_URL", url.as_str()), ("ALERT_MIN_MISSING", "2")];
+        let quiet = Lambda::start(binary, &env).await?;
+        quiet.invoke(json!({})).await?;
+        let loud = start(binary, &project).await?;
+        loud.invoke(json!({})).await?;
+        repair(&project).await?;
+        loud.invoke(json!({})).await?;
+        let seen: Vec<_> = metrics(&quiet)?
+            .into_iter()
+            .chain(metrics(&loud)?)
+            .map(|line| json!([line["Verdict"], line["Alerting"]]))
+            .collect();
+        assert_eq!(
+            json!(seen),
+            json!([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]),
+            "{binary}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_message_about_a_trigger_that_is_off_names_the_cause_and_the_fix() -> Result<()> {
+    for (binary, _, topic) in CHECKS {
+        let project = Project::migrated().await?;
+        project.break_signups().await?;
+        let mut auth = project.auth().await?;
+        auth.sign_up(SignupKind::EmailAutoconfirm, &Person::numbered(1))
+            .await?;
+        let url = project.url();
+        let env = [
+            ("DATABASE_URL", url.as_str()),
+            ("PROJECT_NAME", "myapp"),
+            ("ENVIRONMENT_NAME", "production"),
+            ("AWS_REGION", "us-gov-west-1"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/check"),
+        ];
+        let lambda = Lambda::start(binary, &env).await?;
+        assert_eq!(lambda.invoke(json!({})).await?["alert"], "sent");
+        let sent = &lambda.sns.attempts()[0];
+        assert_eq!(sent.topic_arn, topic);
+        let subject = sent.subject.as_deref().unwrap_or_default();
+        ensure!(
+            subject.starts_with("[myapp production] Rollcall: 1 ")
+                && subject.ends_with(" (signup_trigger_disabled)"),
+            "{subject}"
+        );
+        let message: Value = serde_json::from_str(&sent.message)?;
+        for form in ["email", "https", "sqs"] {
+            let text = message[form].as_str().context("a text")?;
+            for part in [
+                "myapp",
+                "production",
+                "signup_trigger_disabled",
+                "create or replace trigger",
+                "https://us-gov-west-1.console.amazonaws-us-gov.com/cloudwatch/",
+            ] {
+                ensure!(text.contains(part), "{binary}, {form}: no {part} in {text}");
+            }
+        }
     }
     Ok(())
 }
@@ -544,12 +631,12 @@ async fn every_run_leaves_one_line_of_metrics() -> Result<()> {
         (
             "health-check",
             json!({}),
-            json!({"Verdict": 1.0, "Missing": 1.0, "RecentSignups": 1.0, "RecentMissing": 1.0, "HealthPercentage": 0.0}),
+            json!({"Verdict": 1.0, "Unreachable": 0.0, "Alerting": 1.0, "Missing": 1.0, "RecentSignups": 1.0, "RecentMissing": 1.0, "HealthPercentage": 0.0}),
         ),
         (
             "recent-issues",
             json!({}),
-            json!({"Verdict": 1.0, "RecentSignups": 1.0, "RecentMissing": 1.0}),
+            json!({"Verdict": 1.0, "Unreachable": 0.0, "Alerting": 1.0, "RecentSignups": 1.0, "RecentMissing": 1.0}),
         ),
         ("backfill", json!({}), json!({"Verdict": 1.0})),
         (
@@ -560,13 +647,8 @@ async fn every_run_leaves_one_line_of_metrics() -> Result<()> {
     ] {
         let lambda = start(binary, &project).await?;
         lambda.invoke(event).await?;
-        let log = lambda.process.stdout()?;
-        let lines: Vec<Value> = log
-            .lines()
-            .map(serde_json::from_str::<Value>)
-            .filter_map(|line| line.ok().filter(|line| line["_aws"].is_object()))
-            .collect();
-        assert_eq!(lines.len(), 1, "{binary}: {log}");
+        let lines = self::metrics(&lambda)?;
+        assert_eq!(lines.len(), 1, "{binary}: {lines:?}");
         let line = &lines[0];
         assert_eq!(line["FunctionName"], binary);
         let directive = &line["_aws"]["CloudWatchMetrics"][0];

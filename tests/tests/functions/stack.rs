@@ -109,6 +109,10 @@ async fn subscribers_of_the_stacks_topic_hear_of_an_incident_from_its_beginning_
         }
         let opened = inbox.next(LIMIT).await?;
         assert_eq!(&opened.topic_arn, topic);
+        ensure!(
+            opened.message.contains("rollcall.incident.opened"),
+            "{opened:?}"
+        );
 
         project
             .connect()
@@ -119,7 +123,11 @@ async fn subscribers_of_the_stacks_topic_hear_of_an_incident_from_its_beginning_
             let answer = lambda.invoke(json!({})).await?;
             assert_eq!(answer["alert"], outcome, "{binary}: {answer}");
         }
-        inbox.next(LIMIT).await?;
+        let resolved = inbox.next(LIMIT).await?;
+        ensure!(
+            resolved.message.contains("rollcall.incident.resolved"),
+            "{resolved:?}"
+        );
         inbox.none_within(Duration::from_millis(300)).await?;
 
         let kinds: Vec<_> = moto

@@ -94,7 +94,7 @@ async fn a_repair_that_is_dropped_at_any_poll_loses_at_most_the_batch_in_hand() 
             })
             .await
         };
-        session.abandon().await;
+        session.give_up().await;
         wait_until_nobody_works(&client).await?;
         let what = || format!("dropped at poll {polls}");
         let kept = whole_batches(&client, USERS.into(), BATCH.into())

@@ -3,6 +3,10 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::alert::message::subject;
+use crate::alert::origin::Origin;
+use crate::alert::summary::Summary;
+use crate::verdict::Verdict;
 
 const START: i64 = 1_800_000_000;
 
@@ -11,9 +15,9 @@ fn minute(minutes: i64) -> Timestamp {
 }
 
 /// A report of the hourly check: so many of 100 users without a profile, and whatever else is wrong.
-fn report(missing: Option<i64>, finding_ids: &[&str]) -> Observation {
+fn report(missing: Option<i64>, finding_ids: &[&str]) -> CheckResult {
     let is_wrong = missing != Some(0) || !finding_ids.is_empty();
-    Observation {
+    CheckResult {
         check: CheckName::Health,
         verdict: match (missing, is_wrong) {
             (None, _) => Verdict::Unknown,
@@ -28,14 +32,14 @@ fn report(missing: Option<i64>, finding_ids: &[&str]) -> Observation {
         missing,
         of: missing.map(|_| 100),
         user_ids: Vec::new(),
-        digest: Digest {
+        summary: Summary {
             headline: "a headline".to_owned(),
-            ..Digest::default()
+            ..Summary::default()
         },
     }
 }
 
-fn blind() -> Observation {
+fn blind() -> CheckResult {
     report(None, &["database_timeout"])
 }
 
@@ -45,7 +49,7 @@ struct World {
     incidents: Vec<Incident>,
     checked_at: Option<Timestamp>,
     still_missing: i64,
-    told: Vec<Notice>,
+    told: Vec<Notification>,
 }
 
 impl World {
@@ -66,7 +70,7 @@ impl World {
     }
 
     /// What is told because of a report at this minute.
-    fn sees(&mut self, minutes: i64, observation: &Observation) -> Vec<Kind> {
+    fn sees(&mut self, minutes: i64, result: &CheckResult) -> Vec<Kind> {
         let now = minute(minutes);
         let an_hour_ago = minute(minutes - 60);
         let previous = Previous {
@@ -84,9 +88,9 @@ impl World {
             has_unsent: false,
             fresh_id: Uuid::from_u128(self.incidents.len() as u128 + 1),
         };
-        let decision = decide(&previous, observation, now, &self.settings);
+        let decision = decide(&previous, result, now, &self.settings);
         if !decision.is_outdated {
-            self.checked_at = self.checked_at.max(observation.at);
+            self.checked_at = self.checked_at.max(result.at);
             if let Some(incident) = decision.incident {
                 if previous.open.is_some() {
                     self.incidents.pop();
@@ -94,8 +98,12 @@ impl World {
                 self.incidents.push(incident);
             }
         }
-        let kinds = decision.notices.iter().map(|notice| notice.kind).collect();
-        self.told.extend(decision.notices);
+        let kinds = decision
+            .notifications
+            .iter()
+            .map(|notification| notification.kind)
+            .collect();
+        self.told.extend(decision.notifications);
         kinds
     }
 }
@@ -107,14 +115,14 @@ fn world() -> World {
 #[test]
 fn an_incident_is_never_less_urgent_than_its_check() {
     let mut world = world();
-    let failing = Observation {
+    let failing = CheckResult {
         check: CheckName::Recent,
         ..report(Some(1), &[])
     };
     world.sees(0, &failing);
-    world.incidents[0].severity = Severity::Alert;
+    world.incidents[0].urgency = Urgency::Alert;
     assert_eq!(world.sees(240, &failing), [Kind::Reminder]);
-    assert_eq!(world.told[1].severity, Severity::Critical);
+    assert_eq!(world.told[1].urgency, Urgency::Critical);
 }
 
 #[test]
@@ -142,7 +150,7 @@ fn an_end_is_told_at_once_with_its_duration() {
     assert_eq!(world.sees(95, &report(Some(0), &[])), [Kind::Resolved]);
     let last = world.told.last().expect("told");
     assert_eq!(
-        last.subject,
+        subject(last, &Origin::default()),
         "Rollcall, resolved after 1 h 35 min: a headline"
     );
     assert_eq!(last.incident, world.told[0].incident);
@@ -184,7 +192,7 @@ fn who_has_not_heard_the_last_message_gets_no_reminder_of_it() {
         minute(600),
         &Settings::default(),
     );
-    assert_eq!(decision.notices, []);
+    assert_eq!(decision.notifications, []);
 }
 
 #[test]
@@ -269,7 +277,7 @@ fn a_recent_signup_is_not_mended_by_growing_old() {
     assert_eq!(world.sees(240, &nothing_recent), [Kind::Reminder]);
     let reminder = world.told.last().expect("told");
     assert_eq!(
-        reminder.subject,
+        subject(reminder, &Origin::default()),
         "Rollcall, still after 4 h: 2 signups still without a profile"
     );
     world.still_missing = 0;
@@ -279,7 +287,7 @@ fn a_recent_signup_is_not_mended_by_growing_old() {
 #[test]
 fn a_report_that_was_overtaken_decides_nothing() {
     let mut world = world();
-    let at = |minutes, missing| Observation {
+    let at = |minutes, missing| CheckResult {
         at: Some(minute(minutes)),
         ..report(Some(missing), &[])
     };
@@ -293,22 +301,22 @@ fn a_report_that_was_overtaken_decides_nothing() {
 #[derive(Clone, Debug)]
 struct Event {
     minutes: i64,
-    observation: Observation,
+    result: CheckResult,
     deliveries: usize,
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
     let finding =
         prop::sample::subsequence(vec!["signup_trigger_disabled", "unfilled_columns"], 0..=2);
-    let observation = prop_oneof![
+    let result = prop_oneof![
         4 => Just(report(Some(0), &[])),
         4 => (1_i64..=100, finding).prop_map(|(missing, ids)| report(Some(missing), &ids)),
         1 => Just(report(Some(0), &["signup_trigger_missing"])),
         2 => Just(blind()),
     ];
-    (0_i64..300, observation, 1_usize..=2).prop_map(|(minutes, observation, deliveries)| Event {
+    (0_i64..300, result, 1_usize..=2).prop_map(|(minutes, result, deliveries)| Event {
         minutes,
-        observation,
+        result,
         deliveries,
     })
 }
@@ -342,17 +350,17 @@ proptest! {
     ) {
         let mut world = World::new(settings);
         let mut minutes = 0;
-        for Event { minutes: passed, mut observation, deliveries } in events {
+        for Event { minutes: passed, mut result, deliveries } in events {
             minutes += passed;
-            observation.at = observation.missing.map(|_| minute(minutes));
+            result.at = result.missing.map(|_| minute(minutes));
             for delivery in 0..deliveries {
-                let told = world.sees(minutes, &observation);
+                let told = world.sees(minutes, &result);
                 prop_assert!(told.len() <= 1);
                 prop_assert!(delivery == 0 || told.is_empty(), "told twice: {told:?}");
             }
-            let is_loud = !observation.finding_ids.is_empty()
-                || observation.is_over(observation.missing.unwrap_or(0), &settings, false);
-            prop_assert!(!is_loud || world.open().is_some(), "silent about {observation:?}");
+            let is_loud = !result.finding_ids.is_empty()
+                || result.is_over(result.missing.unwrap_or(0), &settings, false);
+            prop_assert!(!is_loud || world.open().is_some(), "silent about {result:?}");
         }
         // an end that holds
         for _ in 0..2 {
@@ -363,13 +371,13 @@ proptest! {
         }
         prop_assert_eq!(world.open(), None);
 
-        let mut messages: HashMap<Uuid, Vec<&Notice>> = HashMap::new();
-        for notice in &world.told {
-            messages.entry(notice.incident).or_default().push(notice);
+        let mut messages: HashMap<Uuid, Vec<&Notification>> = HashMap::new();
+        for notification in &world.told {
+            messages.entry(notification.incident).or_default().push(notification);
         }
         prop_assert_eq!(messages.len(), world.incidents.len());
         for told in messages.values() {
-            let count = |kind| told.iter().filter(|notice| notice.kind == kind).count();
+            let count = |kind| told.iter().filter(|notification| notification.kind == kind).count();
             prop_assert_eq!(count(Kind::Opened), 1);
             prop_assert_eq!(count(Kind::Resolved), 1);
             prop_assert_eq!(told[0].kind, Kind::Opened);

@@ -1,18 +1,41 @@
-//! Making any subject fit what SNS accepts. An alert that is cut short beats one that is refused.
+//! The subject: one line that says where, what and why, and fits what SNS accepts.
 
-/// SNS's limit for an e-mail subject, in ASCII characters.
-pub const MAX_SUBJECT_CHARS: usize = 100;
+use crate::alert::notification::{Kind, Notification};
+use crate::alert::origin::Origin;
+
+/// SNS's limit for an e-mail subject, in ASCII characters. One that is cut short beats one that is refused.
+const MAX_SUBJECT_CHARS: usize = 100;
 
 /// Stands in for a subject that has nothing printable.
 const DEFAULT_SUBJECT: &str = "Rollcall";
 
 const ELLIPSIS: &str = "...";
 
+/// `[myapp production] Rollcall: 3 signups failing now (signup_trigger_disabled)`, as at most 100 characters of ASCII.
+pub fn subject(notification: &Notification, origin: &Origin) -> String {
+    let name = origin
+        .name()
+        .map_or_else(String::new, |name| format!("[{name}] "));
+    let course = match notification.kind {
+        Kind::Opened => String::new(),
+        Kind::Changed => ", changed".to_owned(),
+        Kind::Reminder => format!(", still after {}", notification.lasted()),
+        Kind::Resolved => format!(", resolved after {}", notification.lasted()),
+    };
+    let cause = notification
+        .causes
+        .first()
+        .map_or_else(String::new, |cause| format!(" ({})", cause.id));
+    safe_subject(&format!(
+        "{name}Rollcall{course}: {}{cause}",
+        notification.headline
+    ))
+}
+
 /// `subject` as one line of at most [`MAX_SUBJECT_CHARS`] printable ASCII characters, without
 /// white space at either end or two blanks in a row. Typographic characters become their plain
 /// counterparts, other non-ASCII ones `?`; what is too long ends in `...`.
-#[must_use]
-pub fn safe_subject(subject: &str) -> String {
+fn safe_subject(subject: &str) -> String {
     let mut safe = String::with_capacity(subject.len().min(2 * MAX_SUBJECT_CHARS));
     for c in subject.chars() {
         if c.is_whitespace() || c.is_control() {

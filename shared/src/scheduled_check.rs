@@ -1,0 +1,125 @@
+//! A scheduled check from its look to what people hear of it: the same for the functions and the command line.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::alert::{CheckResult, Notified, Publisher, Settings, notify};
+use crate::checks::health::HealthReport;
+use crate::checks::history::CheckRun;
+use crate::checks::next_signup::{self, AboutSignups, Asker};
+use crate::checks::recent::RecentReport;
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::retry;
+use crate::session::SessionAccess;
+
+/// A report that a schedule takes.
+pub trait ScheduledReport: AboutSignups + Serialize {
+    /// The report of a check that could not look.
+    fn unknown(error: &Error, now: Timestamp) -> Self;
+    /// What led to its verdict.
+    fn findings(&self) -> &[Finding];
+    /// What is kept of it.
+    fn to_check_run(&self) -> CheckRun;
+    /// What it means for alerts.
+    fn to_result(&self) -> CheckResult;
+}
+
+impl ScheduledReport for HealthReport {
+    fn unknown(error: &Error, now: Timestamp) -> Self {
+        Self::unknown(error, now)
+    }
+
+    fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    fn to_check_run(&self) -> CheckRun {
+        self.to_check_run()
+    }
+
+    fn to_result(&self) -> CheckResult {
+        CheckResult::of_health(self)
+    }
+}
+
+impl ScheduledReport for RecentReport {
+    fn unknown(error: &Error, now: Timestamp) -> Self {
+        Self::unknown(error, now)
+    }
+
+    fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    fn to_check_run(&self) -> CheckRun {
+        self.to_check_run()
+    }
+
+    fn to_result(&self) -> CheckResult {
+        CheckResult::of_recent(self)
+    }
+}
+
+/// A report, and whether its database can be asked for more.
+#[derive(Clone, Debug)]
+pub struct Look<R> {
+    /// What was seen; `unknown` where nothing was.
+    pub report: R,
+    /// The same for alerts.
+    pub result: CheckResult,
+    /// What is to be kept. None: it could not look, which leaves a gap.
+    check_run: Option<CheckRun>,
+    is_reachable: bool,
+}
+
+/// Looks, and tries again what may pass by itself until `until`. `probes`: whether it may try a signup.
+pub async fn look<R: ScheduledReport>(
+    access: &impl SessionAccess,
+    probes: bool,
+    until: Instant,
+) -> Look<R> {
+    let taken = access
+        .with_session(until, async |session| {
+            retry::run_until(session, until, async |database| {
+                next_signup::take::<R>(database, Asker::Schedule { probes }).await
+            })
+            .await
+        })
+        .await;
+    let is_reachable = taken
+        .as_ref()
+        .err()
+        .is_none_or(Error::leaves_database_usable);
+    let check_run = taken.as_ref().ok().map(R::to_check_run);
+    let report = taken.unwrap_or_else(|error| R::unknown(&error, Timestamp::now()));
+    Look {
+        result: report.to_result(),
+        report,
+        check_run,
+        is_reachable,
+    }
+}
+
+impl<R> Look<R> {
+    /// Decides what follows, keeps that, and publishes it, by `until`.
+    pub async fn notify(
+        &self,
+        access: &impl SessionAccess,
+        publisher: &impl Publisher,
+        settings: &Settings,
+        until: Instant,
+    ) -> Notified {
+        notify(
+            access,
+            publisher,
+            settings,
+            &self.result,
+            self.check_run.as_ref(),
+            self.is_reachable,
+            until,
+        )
+        .await
+    }
+}
