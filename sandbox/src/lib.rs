@@ -2,7 +2,7 @@
 //!
 //! [`Server`] starts a throw-away server on loopback, [`Database`] is one database in it, and
 //! dropping the server, or the death of the process that started it, removes both. [`Auth`] plays
-//! Supabase Auth in such a database.
+//! Supabase Auth in such a database. [`RoundTrips`] is a slow network before it.
 
 mod account;
 mod auth;
@@ -13,6 +13,7 @@ mod database;
 mod folder;
 mod kept;
 mod postgres;
+mod round_trips;
 mod server;
 mod source;
 mod startup;
@@ -24,5 +25,6 @@ pub use auth::{Auth, Person, Release, SignupKind, sqlstate};
 pub use binaries::Binaries;
 pub use database::{Database, connect};
 pub use kept::Kept;
+pub use round_trips::RoundTrips;
 pub use server::{Options, Server};
 pub use source::Source;

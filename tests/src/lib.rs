@@ -17,7 +17,6 @@
 //! - [`runtime_api`] and [`function_process`] are what AWS Lambda is to a function.
 //! - [`lambda`] puts the two together with a topic that takes every alert.
 //! - [`missing`] is what a machine may lack, and what becomes of the tests that need it.
-//! - [`round_trips`] counts how often a program waits for its database.
 //! - [`random`] is random input that can be had again.
 //! - [`picture`] draws what a terminal shows, for the documentation.
 //! - [`moto`] and [`inbox`] are SNS and Secrets Manager as a real server, and a subscriber of it.
@@ -48,7 +47,6 @@ pub mod programs;
 pub mod project;
 pub mod proxy;
 pub mod random;
-pub mod round_trips;
 pub mod runtime_api;
 pub mod sql;
 pub mod supabase_cli;
