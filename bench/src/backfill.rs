@@ -1,40 +1,31 @@
 //! Repair: with real commits, taken back and vacuumed away after each run.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use rollcall::backfill::{self, RunOptions, Source};
+use rollcall::error::Error;
 use rollcall::session::Session;
 use rollcall_sandbox::Database;
 use tokio_postgres::Client;
 
 use crate::data;
+use crate::figure::{self, Figure};
 use crate::goals::Goal;
-use crate::operation::Operation;
-use crate::timing::Timing;
+use crate::memory;
+use crate::row::{Row, Unit};
+use crate::scale::Scale;
 
-/// Users in one batch, and in one call of the public function.
+/// Users in one batch.
 const BATCH: u32 = 1000;
-const CALL: u32 = 500;
 
-/// How many users are made who have no profile, beside those that the data has: a tenth of all, between these.
-const FEWEST: u32 = 100;
-const MOST: u32 = 10_000;
-
-/// Each round repairs everyone four times over.
-const MOST_ROUNDS: u32 = 4;
-
-/// The loop as shipped takes time with the square of its users, so it is run once, over so many.
-const SHIPPED: u32 = 5000;
+/// How many times as much memory many users may take as few: caches of the catalog grow by a megabyte.
+const FLAT: f64 = 1.25;
 
 /// A way to repair.
 #[derive(Clone, Copy)]
 enum Way {
-    /// The public function, or so many rows by the baseline's and by one statement.
-    Sql(&'static str),
-    /// As shipped: with an array of results that grows by each user.
-    Shipped,
     /// What `rollcall backfill --apply` and the Lambda function do.
     Run,
     /// The same, with 0.1 % of rows that a constraint refuses.
@@ -44,14 +35,6 @@ enum Way {
     /// Pages of ids, inserted and committed: no event, no cursor, no receipt.
     BareSets,
 }
-
-const PUBLIC_CALL: &str = "select public.backfill_all_missing_profiles(500, false)";
-const SEED_CALL: &str = "select baseline.backfill_all_missing_profiles(500)";
-const BARE_CALL: &str = "insert into public.profiles (id, email, account_type)
-     select u.id, u.email, 'sme'
-     from auth.users u
-     where not exists (select from public.profiles p where p.id = u.id)
-     limit 500";
 
 /// The lower bound's pages follow two indexes, as ours do.
 const BARE_SETS: [&str; 3] = [
@@ -68,100 +51,56 @@ struct Bench {
     bad: u32,
 }
 
-pub(crate) async fn measure(
-    database: &Database,
-    rounds: u32,
-    users: u32,
-) -> Result<Vec<Operation>> {
-    let rounds = rounds.min(MOST_ROUNDS);
+pub(crate) async fn measure(database: &Database, scale: &Scale) -> Result<Vec<Row>> {
     let mut bench = Bench {
-        client: rollcall_sandbox::connect(&database.url_as("postgres")).await?,
+        client: rollcall_sandbox::connect(&database.url()).await?,
         admin: rollcall_sandbox::connect(&database.url_as("supabase_admin")).await?,
-        session: Session::new(data::settings(database)?),
+        session: Session::new(data::settings(&database.url())?),
         missing: 0,
         bad: 0,
     };
-    bench.know_missing().await?;
-    let [call, baseline_call, bare_call] = bench
-        .interleave([PUBLIC_CALL, SEED_CALL, BARE_CALL].map(Way::Sql), rounds)
-        .await?;
-
-    bench.add_users((users / 10).clamp(FEWEST, MOST)).await?;
-    let [run, poisoned, bare, row_by_row] = bench
-        .interleave(
-            [Way::Run, Way::PoisonedRun, Way::BareSets, Way::Loop],
-            rounds,
-        )
-        .await?;
-    let shipped = Timing::of(vec![bench.time(Way::Shipped).await?]);
+    let [few, many] = scale.missing;
+    bench.have_missing(few).await?;
+    let ways = [Way::Run, Way::PoisonedRun, Way::BareSets, Way::Loop];
+    let [run, poisoned, bare, row_by_row] =
+        figure::interleave(scale.rounds, ways, async |way| bench.time(way).await).await?;
+    let [few_ours, few_server] = bench.memory().await?;
+    bench.have_missing(many).await?;
+    let [many_ours, many_server] = bench.memory().await?;
     bench.remove_users().await?;
 
+    let memory = |whose, ours, lower_bound| {
+        Row::new(
+            format!("memory of a repair of {many} users: {whose}"),
+            Unit::Megabytes,
+            ours,
+        )
+        .lower_bound(format!("of {few} users"), lower_bound)
+        .goal(Goal::TimesLowerBound(FLAT))
+    };
     Ok(vec![
-        Operation {
-            name: "backfill as a run, per 1,000 users",
-            lower_bound_is: "insert … select in sets of 1,000, no events",
-            ours: run.clone(),
-            baseline: Some(row_by_row),
-            lower_bound: bare.clone(),
-            goals: vec![Goal::TimesLowerBound(1.0 / 0.6)],
-        },
-        Operation {
-            name: "… beside the loop as shipped, over 5,000 users",
-            lower_bound_is: "insert … select in sets of 1,000, no events",
-            ours: run.clone(),
-            baseline: Some(shipped),
-            lower_bound: bare,
-            goals: vec![],
-        },
-        Operation {
-            name: "… with 0.1 % of bad rows",
-            lower_bound_is: "the same without",
-            ours: poisoned,
-            baseline: None,
-            lower_bound: run,
-            goals: vec![Goal::TimesLowerBound(1.0 / 0.9)],
-        },
-        Operation {
-            name: "backfill of 500 users, in one call",
-            lower_bound_is: "insert … select, no events",
-            ours: call,
-            baseline: Some(baseline_call),
-            lower_bound: bare_call,
-            goals: vec![],
-        },
+        Row::milliseconds("backfill, per 1,000 users", run.clone())
+            .baseline(row_by_row)
+            .lower_bound("insert … select in sets of 1,000, no events", bare)
+            .goal(Goal::TimesLowerBound(1.0 / 0.6)),
+        Row::milliseconds("backfill with 0.1 % of bad rows, per 1,000 users", poisoned)
+            .lower_bound("the same without", run)
+            .goal(Goal::TimesLowerBound(1.0 / 0.9)),
+        memory("the program", many_ours, few_ours),
+        memory("its server process", many_server, few_server),
     ])
 }
 
 impl Bench {
-    /// The ways take turns. The first round warms caches, and counts for nobody.
-    async fn interleave<const N: usize>(
-        &mut self,
-        ways: [Way; N],
-        rounds: u32,
-    ) -> Result<[Timing; N]> {
-        let mut taken = [const { Vec::new() }; N];
-        for round in 0..=rounds {
-            for (way, taken) in ways.iter().zip(&mut taken) {
-                let milliseconds = self.time(*way).await?;
-                if round > 0 {
-                    taken.push(milliseconds);
-                }
-            }
-        }
-        Ok(taken.map(Timing::of))
-    }
-
-    /// Milliseconds: of a call, or for each thousand users.
+    /// Milliseconds for each thousand users.
     async fn time(&mut self, way: Way) -> Result<f64> {
-        if matches!(way, Way::PoisonedRun) {
-            self.admin
-                .batch_execute("alter table public.profiles add constraint bad check (email not like 'bad%') not valid")
-                .await?;
-        }
         let expected = match way {
-            Way::Sql(_) => CALL.min(self.missing),
-            Way::Shipped => SHIPPED.min(self.missing),
-            Way::PoisonedRun => self.missing - self.bad,
+            Way::PoisonedRun => {
+                self.admin
+                    .batch_execute("alter table public.profiles add constraint bad check (email not like 'bad%') not valid")
+                    .await?;
+                self.missing - self.bad
+            }
             Way::Run | Way::Loop | Way::BareSets => self.missing,
         };
         if matches!(way, Way::BareSets) {
@@ -169,42 +108,58 @@ impl Bench {
         }
         let start = Instant::now();
         match way {
-            Way::Sql(sql) => self.client.batch_execute(sql).await?,
-            Way::Shipped | Way::Loop => {
-                let results = matches!(way, Way::Shipped);
+            Way::Loop => {
                 self.client
                     .batch_execute(&format!(
-                        "select baseline.backfill_all_missing_profiles({expected}, {results})"
+                        "select baseline.backfill_all_missing_profiles({expected})"
                     ))
                     .await?;
             }
             Way::BareSets => self.client.batch_execute(BARE_SETS[1]).await?,
-            Way::Run | Way::PoisonedRun => {
-                let options = RunOptions {
-                    batch_size: BATCH,
-                    ..RunOptions::new(Source::Cli)
-                };
-                backfill::apply(&mut self.session, &options, None, |_| {
-                    ControlFlow::Continue(())
-                })
-                .await?;
-            }
+            Way::Run | Way::PoisonedRun => self.run(|| ()).await?,
         }
         let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
         self.client.batch_execute(BARE_SETS[2]).await?;
-        let made = self.take_back().await?;
-        ensure!(
-            made == u64::from(expected),
-            "{made} profiles were made instead of {expected}"
-        );
-        Ok(match way {
-            Way::Sql(_) => milliseconds,
-            _ => milliseconds / f64::from(expected) * 1000.0,
-        })
+        self.take_back(expected).await?;
+        Ok(milliseconds / f64::from(expected) * 1000.0)
     }
 
-    /// How many profiles there were to take back.
-    async fn take_back(&self) -> Result<u64> {
+    async fn run(&mut self, mut after_batch: impl FnMut()) -> Result<()> {
+        let options = RunOptions {
+            batch_size: BATCH,
+            ..RunOptions::new(Source::Cli)
+        };
+        backfill::apply(&mut self.session, &options, None, |_| {
+            after_batch();
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// The most that a run takes, in this process, and after its batches in the server's.
+    async fn memory(&mut self) -> Result<[Figure; 2]> {
+        let process: i32 = self
+            .session
+            .run(async |database| {
+                let ask = database.read(Duration::from_secs(1), async |queries| {
+                    queries.row("select pg_backend_pid()", &[]).await
+                });
+                ask.await?.try_get(0).map_err(|_| Error::UnexpectedAnswer)
+            })
+            .await?;
+        let mut server = Vec::new();
+        memory::forget_peak()?;
+        self.run(|| server.push(memory::own(process))).await?;
+        let ours = memory::peak()?;
+        self.take_back(self.missing).await?;
+        let server = server.into_iter().collect::<Result<Vec<_>>>()?;
+        let most = server.into_iter().fold(0.0, f64::max);
+        Ok([ours, most].map(|megabytes| Figure::of(vec![megabytes])))
+    }
+
+    /// Removes the profiles that were made, and all traces.
+    async fn take_back(&self, expected: u32) -> Result<()> {
         let made = self
             .admin
             .execute(
@@ -223,11 +178,30 @@ impl Bench {
         for table in ["public.profiles", "rollcall.event", "rollcall.failure"] {
             self.admin.batch_execute(&format!("vacuum {table}")).await?;
         }
-        Ok(made)
+        ensure!(
+            made == u64::from(expected),
+            "{made} profiles were made instead of {expected}"
+        );
+        Ok(())
     }
 
-    /// Keeps who has no profile.
-    async fn know_missing(&mut self) -> Result<()> {
+    /// Adds so many users past every trigger; one in a thousand has an address that can be refused. Keeps who has no profile.
+    async fn have_missing(&mut self, added: u32) -> Result<()> {
+        self.admin
+            .batch_execute(&format!(
+                "begin;
+                 set local session_replication_role = replica;
+                 insert into auth.users (instance_id, id, aud, role, email, raw_app_meta_data, raw_user_meta_data, created_at, updated_at)
+                 select '00000000-0000-0000-0000-000000000000', md5('missing ' || {added} || ' ' || n)::uuid, 'authenticated', 'authenticated',
+                   case when n % 1000 = 1 then 'bad' else 'missing' end || n || 'of{added}@example.com',
+                   '{{\"provider\": \"email\"}}', jsonb_build_object('full_name', 'Person ' || n), now() - interval '1 day', now()
+                 from generate_series(1, {added}) n;
+                 commit",
+            ))
+            .await?;
+        self.admin
+            .batch_execute("vacuum analyze auth.users")
+            .await?;
         let missing = self
             .admin
             .execute(
@@ -238,31 +212,8 @@ impl Bench {
             )
             .await?;
         self.missing += u32::try_from(missing)?;
+        self.bad += added.div_ceil(1000);
         Ok(())
-    }
-
-    /// Users past every trigger; one in a thousand of all who are missing has an address that can be refused.
-    async fn add_users(&mut self, number: u32) -> Result<()> {
-        self.bad = ((self.missing + number) / 1000).max(1);
-        self.admin
-            .batch_execute(&format!(
-                "begin;
-                 set local session_replication_role = replica;
-                 insert into auth.users (instance_id, id, aud, role, email, raw_app_meta_data, raw_user_meta_data, created_at, updated_at)
-                 select '00000000-0000-0000-0000-000000000000', md5('missing ' || n)::uuid, 'authenticated', 'authenticated',
-                   case when n % {step} = 1 and n / {step} < {bad} then 'bad' else 'missing' end || n || '@example.com',
-                   '{{\"provider\": \"email\"}}', jsonb_build_object('sub', md5('missing ' || n), 'full_name', 'Person ' || n),
-                   now() - interval '1 day', now()
-                 from generate_series(1, {number}) n;
-                 commit",
-                step = number / self.bad,
-                bad = self.bad,
-            ))
-            .await?;
-        self.admin
-            .batch_execute("vacuum analyze auth.users")
-            .await?;
-        self.know_missing().await
     }
 
     async fn remove_users(&self) -> Result<()> {

@@ -68,22 +68,6 @@ begin
 end
 $$;
 
-create function baseline.monitor_signup_health()
-returns table (check_time timestamptz, recent_signups_count bigint, signups_missing_profiles bigint, health_percentage numeric)
-language plpgsql security definer as $$
-declare
-  recent bigint;
-  missing bigint;
-begin
-  select count(*) into recent from auth.users u where u.created_at > now() - interval '1 hour';
-  select count(*) into missing
-  from auth.users u left join public.profiles p on p.id = u.id
-  where u.created_at > now() - interval '1 hour' and p.id is null;
-  return query select now(), recent, missing,
-    case when recent = 0 then 100.00 else round((recent - missing)::numeric / recent * 100, 2) end;
-end
-$$;
-
 create function baseline.log_user_event(p_user_id uuid, p_kind text, p_payload jsonb default null) returns void
 language plpgsql security definer as $$
 begin
@@ -115,8 +99,8 @@ exception when others then
 end
 $$;
 
--- With p_results as shipped, with an array of results that is copied for each user; without it as it was repaired.
-create function baseline.backfill_all_missing_profiles(p_batch_size integer default 100, p_results boolean default false) returns jsonb
+-- Without the array of results, which was copied for each user.
+create function baseline.backfill_all_missing_profiles(p_batch_size integer) returns jsonb
 language plpgsql security definer set search_path = public, auth as $$
 declare
   person record;
@@ -124,7 +108,6 @@ declare
   processed integer := 0;
   successful integer := 0;
   failed integer := 0;
-  results jsonb := '[]';
 begin
   for person in
     select u.id, u.email, u.raw_user_meta_data
@@ -140,11 +123,8 @@ begin
     end;
     processed := processed + 1;
     if (result ->> 'success')::boolean then successful := successful + 1; else failed := failed + 1; end if;
-    if p_results then
-      results := results || result;
-    end if;
   end loop;
-  return jsonb_build_object('dry_run', false, 'processed', processed, 'successful', successful, 'failed', failed, 'results', results);
+  return jsonb_build_object('dry_run', false, 'processed', processed, 'successful', successful, 'failed', failed);
 end
 $$;
 
@@ -200,8 +180,8 @@ exception when others then
 end
 $$;
 
--- The leanest trigger that makes the same profile and still never fails a signup: what a signup costs at least. With an
--- argument, it writes the two events that a signup is promised, too: what is left to save.
+-- The leanest trigger that writes the same rows, the profile and two events, and still never fails a signup: what a signup
+-- costs at least.
 create function baseline.lean() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -217,12 +197,10 @@ begin
       'sme')
   )
   on conflict (id) do nothing;
-  if tg_nargs > 0 then
-    insert into public.user_events (user_id, kind, payload, created_at)
-    values
-      (new.id, 'auth_user_created', '{"source": "signup"}', clock_timestamp()),
-      (new.id, 'profile_bootstrap_ok', '{"source": "signup"}', clock_timestamp());
-  end if;
+  insert into public.user_events (user_id, kind, payload, created_at)
+  values
+    (new.id, 'auth_user_created', '{"source": "trigger"}', clock_timestamp()),
+    (new.id, 'profile_bootstrap_ok', '{"source": "trigger"}', clock_timestamp());
   return new;
 exception when others or query_canceled or assert_failure then
   return new;
@@ -231,7 +209,5 @@ $$;
 
 create trigger baseline_handle_new_user after insert on auth.users for each row execute function baseline.handle_new_user();
 create trigger baseline_lean after insert on auth.users for each row execute function baseline.lean();
-create trigger baseline_lean_with_events after insert on auth.users for each row execute function baseline.lean('with events');
 alter table auth.users disable trigger baseline_handle_new_user;
 alter table auth.users disable trigger baseline_lean;
-alter table auth.users disable trigger baseline_lean_with_events;

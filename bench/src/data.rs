@@ -1,35 +1,36 @@
 //! The project that is measured.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::migrations;
 use rollcall_sandbox::{Database, Server};
 
-/// What a small hosted project has, and room for the parallel workers that its two cores allow.
-pub(crate) const SERVER_SETTINGS: [(&str, &str); 4] = [
+use crate::scale::Scale;
+
+/// What a hosted project with 2 GB has, and room for the parallel workers that its two cores allow. Vacuum runs when the
+/// benchmark says so.
+pub(crate) const SERVER_SETTINGS: [(&str, &str); 6] = [
     ("shared_buffers", "512MB"),
-    ("work_mem", "16MB"),
+    ("effective_cache_size", "1536MB"),
+    ("work_mem", "4MB"),
+    ("random_page_cost", "1.1"),
     ("max_parallel_workers_per_gather", "1"),
     ("autovacuum", "off"),
 ];
 
 /// How Rollcall connects.
-pub(crate) fn settings(database: &Database) -> Result<ConnectionSettings> {
-    Ok(ConnectionSettings::parse(&database.url().into(), None)?)
+pub(crate) fn settings(url: &str) -> Result<ConnectionSettings> {
+    Ok(ConnectionSettings::parse(&url.into(), None)?)
 }
 
 /// Rollcall's own connection.
 pub(crate) async fn rollcall(database: &Database) -> Result<rollcall::database::Database> {
-    Ok(rollcall::database::Database::connect(&settings(database)?).await?)
+    Ok(rollcall::database::Database::connect(&settings(&database.url())?).await?)
 }
 
-/// Makes a database with Rollcall, the baseline, and this many users and entries of the audit log.
-pub(crate) async fn create(server: &Server, users: u32, audit: u32) -> Result<Database> {
-    ensure!(
-        audit >= users + users / 100,
-        "the audit log needs an entry for each user, and some more"
-    );
-    let database = server.create_database("bench").await?;
+/// Makes a project with a profile table, Rollcall and its trigger, and nobody in it.
+pub(crate) async fn project(server: &Server, name: &str) -> Result<Database> {
+    let database = server.create_database(name).await?;
     migrations::apply(&mut rollcall(&database).await?, false).await?;
     rollcall_sandbox::connect(&database.url())
         .await?
@@ -37,23 +38,51 @@ pub(crate) async fn create(server: &Server, users: u32, audit: u32) -> Result<Da
             "select rollcall.create_profile_table(); select rollcall.install_signup_trigger()",
         )
         .await?;
-    let client = rollcall_sandbox::connect(&database.url_as("supabase_admin")).await?;
-    let people = users + users / 200;
+    Ok(database)
+}
+
+/// Makes a project with people and the baseline, neither vacuumed nor analyzed.
+pub(crate) async fn create(server: &Server, scale: &Scale) -> Result<Database> {
+    let database = project(server, "bench").await?;
+    let people = scale.users + scale.users / 200;
     let script = include_str!("data.sql")
-        .replace("{users}", &users.to_string())
+        .replace("{users}", &scale.users.to_string())
         .replace("{people}", &people.to_string())
-        .replace("{audit}", &audit.to_string())
-        .replace("{entries_a_person}", &(audit / people).max(1).to_string());
-    // a vacuum is a statement of its own
-    for statement in script.split_inclusive(";\n").collect::<Vec<_>>() {
-        client
-            .simple_query(statement)
-            .await
-            .context("the data could not be made")?;
-    }
+        .replace("{audit}", &scale.audit.to_string())
+        .replace("{entries_a_person}", &(scale.audit / people).to_string());
+    let client = rollcall_sandbox::connect(&database.url_as("supabase_admin")).await?;
+    client
+        .batch_execute(&script)
+        .await
+        .context("the data could not be made")?;
     client
         .batch_execute(include_str!("baseline.sql"))
         .await
         .context("the baseline could not be made")?;
     Ok(database)
+}
+
+/// Vacuums and analyzes all tables, and writes them to the disk.
+pub(crate) async fn vacuum(database: &Database) -> Result<()> {
+    let admin = rollcall_sandbox::connect(&database.url_as("supabase_admin")).await?;
+    // a vacuum is a statement of its own
+    admin.batch_execute("vacuum analyze").await?;
+    admin.batch_execute("checkpoint").await?;
+    Ok(())
+}
+
+/// Leaves two dead rows behind for every user.
+pub(crate) async fn update_everybody_twice(database: &Database) -> Result<()> {
+    let admin = rollcall_sandbox::connect(&database.url_as("supabase_admin")).await?;
+    for _ in 0..2 {
+        admin
+            .batch_execute(
+                "begin;
+                 set local session_replication_role = replica;
+                 update auth.users set updated_at = now();
+                 commit",
+            )
+            .await?;
+    }
+    Ok(())
 }

@@ -1,15 +1,23 @@
-//! What Rollcall's operations cost: each beside the baseline and the physical lower bound, on data that this program makes in
-//! a throw-away server.
+//! What Rollcall's operations cost: each beside a baseline, a lower bound and its goal, on data that this program makes in a
+//! throw-away server.
 //!
-//! Seconds depend on the machine, so only ratios are judged.
+//! Milliseconds depend on the machine, so only ratios and counts are judged.
 
 mod backfill;
+mod comparison;
 mod data;
+mod figure;
+mod footprint;
 mod goals;
-mod operation;
-mod report;
+mod look;
+mod memory;
+mod reader;
+mod reports;
+mod row;
+mod scale;
+mod scheduled;
 mod signup;
-mod timing;
+mod table;
 
 use std::process::ExitCode;
 
@@ -17,40 +25,25 @@ use anyhow::Result;
 use clap::Parser;
 use rollcall_sandbox::{Options, Server};
 
-/// Measures Rollcall beside the baseline and the physical lower bound. Exit status 1: a ratio misses its goal.
+use crate::comparison::Condition;
+use crate::reader::Reader;
+use crate::row::Row;
+use crate::scale::Size;
+
+/// Measures Rollcall beside the baseline and the lower bound. Exit status 1: a ratio or a count misses its goal.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Users of the project that is made
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..))]
-    users: u32,
-
-    /// Entries of its audit log, at least as many as users
-    #[arg(long, default_value_t = 1_000_000)]
-    audit: u32,
-
-    /// How often each operation is run
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-
-    /// Seconds for which each signup trigger is run, in each round of three
-    #[arg(long, default_value_t = 2.0)]
-    signup_seconds: f64,
-
-    /// Leave the baseline out where it reads: it takes minutes at a million users
-    #[arg(long)]
-    no_baseline: bool,
+    /// How large the project is that is made
+    #[arg(long, value_enum, default_value_t = Size::S)]
+    size: Size,
 
     /// Print JSON
     #[arg(long)]
     json: bool,
 
-    /// Exit 0 whatever the ratios are
-    #[arg(long)]
-    no_goals: bool,
-
-    /// Leave the server running, and say how to connect
-    #[arg(long)]
-    keep: bool,
+    /// Print a table in Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 fn main() -> Result<ExitCode> {
@@ -62,25 +55,32 @@ fn main() -> Result<ExitCode> {
 }
 
 async fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let scale = arguments.size.scale();
     let mut options = Options::from_env()?;
     options
         .settings
         .extend(data::SERVER_SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let server = Server::start(&options)?;
-    let database = data::create(&server, arguments.users, arguments.audit).await?;
+    let empty = data::project(&server, "empty").await?;
+    let database = data::create(&server, &scale).await?;
+    let mut reader = Reader::new(&database, &empty).await?;
 
-    let mut operations =
-        operation::measure(&database, arguments.rounds, !arguments.no_baseline).await?;
-    operations.extend(backfill::measure(&database, arguments.rounds, arguments.users).await?);
-    operations.extend(signup::measure(&database, arguments.signup_seconds).await?);
-    let met = report::print(arguments, server.version(), &operations)?;
+    let unvacuumed = comparison::measure(&mut reader, Condition::Unanalyzed, scale.rounds).await?;
+    data::vacuum(&database).await?;
+    let mut rows = comparison::measure(&mut reader, Condition::Vacuumed, scale.rounds).await?;
+    rows.extend(unvacuumed);
+    rows.extend(reports::measure(&mut reader, scale.rounds).await?);
+    rows.extend(scheduled::measure(&server, &database, scale.rounds).await?);
+    rows.extend(backfill::measure(&database, &scale).await?);
+    rows.extend(signup::measure(&database, &scale).await?);
+    rows.extend(footprint::measure(&database, &scale).await?);
+    data::update_everybody_twice(&database).await?;
+    rows.extend(comparison::measure(&mut reader, Condition::Bloated, scale.rounds).await?);
+    data::vacuum(&database).await?;
+    rows.extend(look::measure(&database, scale.rounds).await?);
 
-    if arguments.keep {
-        let url = database.url();
-        let kept = server.keep()?;
-        report::kept(&url, &kept.stop_command());
-    }
-    Ok(if met || arguments.no_goals {
+    table::print(arguments, &scale, server.version(), &rows)?;
+    Ok(if rows.iter().all(Row::is_good) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
