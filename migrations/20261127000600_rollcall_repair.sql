@@ -59,7 +59,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
       with ordinality m (groups, position)
     join pg_proc p on true
     join pg_namespace n on n.oid = p.pronamespace
-    where n.nspname not in ('pg_catalog', 'information_schema', 'rollcall')
+    where coalesce(m.groups[1], m.groups[2]) not like 'rollcall.%' and n.nspname not in ('pg_catalog', 'information_schema', 'rollcall')
       and not rollcall.is_ours(p.oid)
       and (m.groups[2] = p.proname or m.groups[1] in (quote_ident(p.proname), format('%I.%I', n.nspname, p.proname)))
     group by 1
@@ -213,14 +213,14 @@ $$;
 comment on function rollcall.replay_triggers() is
   'The application''s own triggers after an insert into auth.users, in the order in which they fire: the statement that copies each to the table of a replay, or why it is left out.';
 
--- A bad row costs its chunk two splits: what is thrown away with it is small.
+-- A bad row costs its chunk four splits: what is thrown away with it is small.
 create or replace function rollcall.create_many(
   p_user_ids uuid[], p_overrides jsonb, p_replay boolean, out created uuid[], out failures rollcall.failure[]
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
   chunk_size constant integer := 250;
-  split_into constant integer := 16;
+  split_into constant integer := 4;
   -- each is waited for as long as lock_timeout says; more than these are no rows any more, but a table
   max_busy constant integer := 3;
   s constant rollcall.settings := rollcall.require_definition();
@@ -329,7 +329,7 @@ begin
           when busy >= max_busy then failure.sqlstate
           -- a trigger of the application can drop a row without a word
           else 'RC002' end)))
-      from rollcall.missing_among(users || unclaimed) m
+      from rollcall.missing_among(array(select unnest(users || unclaimed) except select unnest(created))) m
       left join unnest(failures) f on f.user_id = m);
   end if;
 end
