@@ -13,7 +13,7 @@ use crate::wording::counted;
 /// Schedules are not exact to the second: a reminder that is due within this time is not left to the next run.
 const PUNCTUALITY: SignedDuration = SignedDuration::from_secs(60);
 
-/// Whoever was told of a number hears of it again before the reminder when it has grown so many times.
+/// People hear of a number again before the reminder when it has grown so many times.
 const WORSE: i64 = 10;
 
 /// How urgent an incident is; it chooses the topic.
@@ -59,9 +59,9 @@ pub struct Incident {
     pub good_since: Option<Timestamp>,
     /// When it was over.
     pub resolved_at: Option<Timestamp>,
-    /// When people were last told.
+    /// When people were last notified.
     pub told_at: Timestamp,
-    /// Every finding that they were told of.
+    /// Every finding that they were notified of.
     pub finding_ids: Vec<String>,
     /// Users without a profile, by the newest report that could count.
     pub missing: i64,
@@ -93,7 +93,7 @@ pub struct Previous {
 pub struct Decision {
     /// The incident as it is now, if there is one, or was one until now.
     pub incident: Option<Incident>,
-    /// What to tell people.
+    /// What to publish.
     pub notifications: Vec<Notification>,
     /// The report is older than one that was decided on: nothing follows from it.
     pub is_outdated: bool,
@@ -102,7 +102,7 @@ pub struct Decision {
 /// Decides what `result` means, at the time `now`, after what was `previous`.
 ///
 /// An incident opens with the first report that finds something wrong or could not look, and is resolved with the first
-/// that finds nothing wrong (later where the check is flapping). In between people are told of findings that are new,
+/// that finds nothing wrong (later where the check is flapping). In between people are notified of findings that are new,
 /// of a number that has grown tenfold, and else after [`Settings::remind_after`]. Between the limit that opens and half
 /// of it nothing changes.
 pub fn decide(

@@ -1,7 +1,8 @@
 //! Where a message comes from: the names of project and environment, and links for whoever reads it.
 
-/// The longest name, in characters; a subject has to hold it beside what happened.
-const MAX_NAME: usize = 30;
+/// The longest name, in characters; and the longest in a subject, which has to hold what happened, too.
+const MAX_NAME: usize = 100;
+const MAX_NAME_IN_SUBJECT: usize = 25;
 
 /// The longest link, in bytes.
 const MAX_URL: usize = 500;
@@ -71,10 +72,19 @@ impl Origin {
 
     /// `myapp production`; none where neither has a name.
     pub fn name(&self) -> Option<String> {
-        let names: Vec<&str> = [&self.project, &self.environment]
+        self.names(MAX_NAME)
+    }
+
+    /// The same for a subject.
+    pub(super) fn short_name(&self) -> Option<String> {
+        self.names(MAX_NAME_IN_SUBJECT)
+    }
+
+    fn names(&self, limit: usize) -> Option<String> {
+        let names: Vec<String> = [&self.project, &self.environment]
             .into_iter()
             .flatten()
-            .map(String::as_str)
+            .map(|name| name.chars().take(limit).collect::<String>())
             .collect();
         (!names.is_empty()).then(|| names.join(" "))
     }
@@ -114,13 +124,15 @@ mod tests {
     fn names_are_one_line_and_short() {
         let origin = of(&[
             ("PROJECT_NAME", " my\r\n app "),
-            ("ENVIRONMENT_NAME", &"x".repeat(99)),
+            ("ENVIRONMENT_NAME", &"x".repeat(101)),
         ]);
         assert_eq!(origin.project.as_deref(), Some("my app"));
         assert_eq!(origin.environment, Some("x".repeat(MAX_NAME)));
         assert_eq!(origin.clone().of_project("").name(), origin.name());
-        let named = origin.of_project("other").name();
-        assert_eq!(named, Some(format!("other {}", "x".repeat(MAX_NAME))));
+        let named = origin.of_project("other");
+        let name = |length| Some(format!("other {}", "x".repeat(length)));
+        assert_eq!(named.name(), name(MAX_NAME));
+        assert_eq!(named.short_name(), name(MAX_NAME_IN_SUBJECT));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::{
     at_once::at_once, command_line::rollcall, fake_sns::Behaviour, lambda::Lambda, moto::Moto,
-    project::Project,
+    project::Project, webhook::Webhook,
 };
 use serde_json::{Value, json};
 use tokio_postgres::types::Type;
@@ -404,6 +404,23 @@ async fn no_command_tells_anything() -> Result<()> {
         ("RUST_LOG", "trace"),
     ];
     let id = planted.refused;
+    let webhook = Webhook::start().await?;
+    let hook = webhook.url();
+    for form in ["json", "slack"] {
+        let env = [env[0], env[1], ("WEBHOOK_URL", hook.as_str())];
+        let finished = rollcall(&env, &["check", "--message", form]).await?;
+        planted.canaries.check("check", &finished.to_string())?;
+        // for the other form
+        let client = rollcall_sandbox::connect(&planted.url).await?;
+        client
+            .batch_execute("delete from rollcall.incident")
+            .await?;
+    }
+    let published = webhook.deliveries();
+    ensure!(published.len() == 4, "{published:?}");
+    planted
+        .canaries
+        .check("webhook", &format!("{published:?}"))?;
     let overview = rollcall(&env, &["dashboard", "--format", "json"]).await?;
     planted.canaries.check("dashboard", &overview.to_string())?;
     for command in [

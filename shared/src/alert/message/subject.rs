@@ -14,7 +14,7 @@ const ELLIPSIS: &str = "...";
 /// `[myapp production] Rollcall: 3 signups failing now (signup_trigger_disabled)`, as at most 100 characters of ASCII.
 pub fn subject(notification: &Notification, origin: &Origin) -> String {
     let name = origin
-        .name()
+        .short_name()
         .map_or_else(String::new, |name| format!("[{name}] "));
     let course = match notification.kind {
         Kind::Opened => String::new(),
