@@ -7,6 +7,7 @@ use rollcall::checks::doctor::DoctorReport;
 use rollcall::checks::recent::RecentReport;
 use rollcall::session::Session;
 use rollcall_sandbox::Database;
+use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
 use crate::data;
@@ -33,7 +34,7 @@ pub(crate) enum Way {
 /// Connections to the project, and to one without users.
 pub(crate) struct Reader {
     client: Client,
-    session: Session,
+    session: Mutex<Session>,
     empty: Session,
 }
 
@@ -41,7 +42,7 @@ impl Reader {
     pub(crate) async fn new(database: &Database, empty: &Database) -> Result<Self> {
         Ok(Self {
             client: rollcall_sandbox::connect(&database.url()).await?,
-            session: Session::new(data::settings(&database.url())?),
+            session: Mutex::new(Session::new(data::settings(&database.url())?)),
             empty: Session::new(data::settings(&empty.url())?),
         })
     }
@@ -65,11 +66,12 @@ impl Reader {
         match way {
             Way::Sql(sql) => self.query(sql).await?,
             Way::Recent => {
-                self.session
+                let mut session = self.session.lock().await;
+                session
                     .run(async |database| RecentReport::take_scheduled(database).await)
                     .await?;
             }
-            Way::Check(check) => scheduled::run(&mut self.session, check).await?,
+            Way::Check(check) => scheduled::run(&self.session, check).await?,
             Way::Parts => {
                 self.query(MERGE).await?;
                 self.query(

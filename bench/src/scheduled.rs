@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use rollcall::alert::{Observation, Settings, store};
+use anyhow::{Result, ensure};
+use rollcall::alert::{AlertOutcome, Notification, Publisher, Settings, Unpublished};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::health::HealthReport;
-use rollcall::checks::history::CheckRun;
 use rollcall::checks::next_signup::{self, Asker};
 use rollcall::checks::recent::RecentReport;
+use rollcall::scheduled_check::{self, ScheduledReport};
 use rollcall::session::Session;
 use rollcall_sandbox::{Database, RoundTrips, Server};
-use uuid::Uuid;
+use tokio::sync::Mutex;
 
 use crate::data;
 use crate::figure::{self, Figure};
@@ -27,10 +27,8 @@ pub(crate) enum Check {
     Diagnose,
 }
 
-const AS_SCHEDULED: Asker = Asker::Schedule { probes: true };
-
-/// The functions' own limits are longer.
-const LIMIT: Duration = Duration::from_secs(3);
+/// As long as the function that has least.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What an answer takes on the way, each way.
 const DELAYS_MS: [u32; 3] = [1, 20, 80];
@@ -38,78 +36,59 @@ const DELAYS_MS: [u32; 3] = [1, 20, 80];
 /// How often a warm check may wait.
 const ROUND_TRIPS: u32 = 4;
 
-/// Takes the report, decides about alerts, and keeps both. Where there is a message, a topic takes it at once.
-pub(crate) async fn run(session: &mut Session, check: Check) -> rollcall::error::Result<()> {
+/// Takes the report, decides about alerts, and keeps both.
+pub(crate) async fn run(session: &Mutex<Session>, check: Check) -> Result<()> {
     match check {
-        Check::Health => {
-            let report: HealthReport = session
-                .run(async |database| next_signup::take(database, AS_SCHEDULED).await)
+        Check::Health => scheduled::<HealthReport>(session).await,
+        Check::Recent => scheduled::<RecentReport>(session).await,
+        Check::Diagnose => {
+            let mut session = session.lock().await;
+            let _: Diagnosis = session
+                .run(async |database| next_signup::take(database, Asker::Person).await)
                 .await?;
-            record(
-                session,
-                Observation::of_health(&report),
-                report.to_check_run(),
-            )
-            .await
+            Ok(())
         }
-        Check::Recent => {
-            let report: RecentReport = session
-                .run(async |database| next_signup::take(database, AS_SCHEDULED).await)
-                .await?;
-            record(
-                session,
-                Observation::of_recent(&report),
-                report.to_check_run(),
-            )
-            .await
-        }
-        Check::Diagnose => session
-            .run(async |database| next_signup::take(database, Asker::Person).await)
-            .await
-            .map(|_: Diagnosis| ()),
     }
 }
 
-async fn record(
-    session: &mut Session,
-    observation: Observation,
-    check_run: CheckRun,
-) -> rollcall::error::Result<()> {
-    let owner = Uuid::new_v4();
-    let until = Some(tokio::time::Instant::now() + LIMIT);
-    let kept = store::record(
-        session,
-        &observation,
-        Some(&check_run),
-        &Settings::default(),
-        owner,
-        until,
-    )
-    .await?;
-    let mut next = kept.lease;
-    let mut to_record = (!kept.is_recorded).then_some(&check_run);
-    while let Some(lease) = next {
-        next = session
-            .run(async |database| {
-                let id = lease.message_id;
-                store::acknowledge(database, observation.check, id, owner, true, to_record).await
-            })
-            .await?;
-        to_record = None;
-    }
+async fn scheduled<R: ScheduledReport>(session: &Mutex<Session>) -> Result<()> {
+    let until = tokio::time::Instant::now() + LIMIT;
+    let look = scheduled_check::look::<R>(session, true, until).await;
+    let notified = look
+        .notify(session, &TakesEverything, &Settings::default(), until)
+        .await;
+    ensure!(
+        notified.outcome != AlertOutcome::LeftToAlarm,
+        "the check could not look, or not keep what it saw"
+    );
     Ok(())
+}
+
+/// A topic that takes each message at once.
+struct TakesEverything;
+
+impl Publisher for TakesEverything {
+    async fn publish(
+        &self,
+        _: &Notification,
+        _: tokio::time::Instant,
+    ) -> std::result::Result<(), Unpublished> {
+        Ok(())
+    }
 }
 
 pub(crate) async fn measure(server: &Server, database: &Database, rounds: u32) -> Result<Vec<Row>> {
     let mut networks = Vec::new();
-    let mut sessions = vec![Session::new(data::settings(&database.url())?)];
+    let mut sessions = vec![Mutex::new(Session::new(data::settings(&database.url())?))];
     for delay in DELAYS_MS {
         let each_way = Duration::from_millis(delay.into());
         let network = RoundTrips::start(server.port(), each_way).await?;
-        sessions.push(Session::new(data::settings(&network.url(database))?));
+        sessions.push(Mutex::new(Session::new(data::settings(
+            &network.url(database),
+        )?)));
         networks.push(network);
     }
-    for session in &mut sessions {
+    for session in &sessions {
         // connects
         run(session, Check::Recent).await?;
     }
@@ -122,12 +101,12 @@ pub(crate) async fn measure(server: &Server, database: &Database, rounds: u32) -
     ] {
         let [near, far @ ..] = figure::interleave(rounds, [0, 1, 2, 3], async |way: usize| {
             let start = Instant::now();
-            run(&mut sessions[way], check).await?;
+            run(&sessions[way], check).await?;
             Ok(start.elapsed().as_secs_f64() * 1000.0)
         })
         .await?;
         // counted where an answer takes longer than whatever is sent without waiting for one
-        let (Some(farthest), Some(session)) = (networks.last(), sessions.last_mut()) else {
+        let (Some(farthest), Some(session)) = (networks.last(), sessions.last()) else {
             continue;
         };
         farthest.take();
