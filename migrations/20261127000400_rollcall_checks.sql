@@ -533,8 +533,7 @@ begin
        select (
          select jsonb_build_object(
            ''has_anonymous'', bool_or(' || is_anonymous || '),
-           ''expects_anonymous'', bool_or(' || is_anonymous || ') and exists (
-             select from (' || s.query || ') e join auth.users u on u.id = e._user_id where ' || is_anonymous || '),
+           ''expects_anonymous'', bool_or(' || is_anonymous || ') and exists (select from (' || s.query || ') e join auth.users u on u.id = e._user_id where ' || is_anonymous || '),
            ''has_no_email'', bool_or(u.email is null), ''has_no_phone'', bool_or(u.phone is null),
            ''null_tokens'', count(*) filter (where ' || coalesce(null_token, 'false') || '))
          from auth.users u where u.deleted_at is null

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
+    process::Command,
     time::Duration,
 };
 
@@ -856,6 +857,25 @@ async fn the_secret_is_fetched_once_by_an_instance_also_when_its_connection_is_l
 }
 
 /// Limits of others: 6 MiB for an answer, 256 KiB for an SNS message and for a log line.
+/// Reading them takes longer than everything else that a function does. Whoever opens this pipe waits for ever.
+#[tokio::test]
+async fn the_systems_certificates_are_not_read_where_nothing_is_verified_by_them() -> Result<()> {
+    let (project, _) = project_with_a_failed_signup().await?;
+    let folder = tempfile::tempdir()?;
+    let certificates = folder.path().join("certificates.pem");
+    let made = Command::new("mkfifo").arg(&certificates).status()?;
+    ensure!(made.success(), "there is no pipe: {made}");
+    let env = [
+        ("DATABASE_URL", project.url()),
+        ("SSL_CERT_FILE", certificates.display().to_string()),
+    ];
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let lambda = Lambda::start("health-check", &env).await?;
+    let answer = lambda.invoke(json!({})).await?;
+    assert_eq!(answer["alert"], "sent", "{answer}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn thousands_of_failed_signups_fit_into_one_answer_one_alert_and_one_log_line() -> Result<()>
 {
