@@ -35,6 +35,7 @@ fn documents() -> Result<Vec<String>> {
         "CONTRIBUTING.md",
         "SECURITY.md",
         "infra/README.md",
+        "skills/rollcall/SKILL.md",
     ]
     .map(str::to_owned)
     .to_vec();
