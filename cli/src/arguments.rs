@@ -77,9 +77,9 @@ pub(crate) enum DatabaseCommand {
     Trigger(TriggerArguments),
     /// The whole report: verdict, findings with next steps, counts, recent errors
     Diagnose,
-    /// Why profiles go missing, or will: every check, each finding with what mends it
+    /// Why profiles go missing, or will: every check, each finding with its fix
     Doctor,
-    /// Try a signup of every kind of user and take it back: does it get its profile?
+    /// Try a signup of every kind of user and roll it back: does it get its profile?
     Probe,
     /// The doctor's report for a deployment: always tries a signup, and annotates a run of GitHub Actions
     Ci,
@@ -89,7 +89,7 @@ pub(crate) enum DatabaseCommand {
     Recent,
     /// The last hour's signups, and everyone's profile
     Health,
-    /// The proof: every user a profile, every profile a user, the same e-mail
+    /// Verify that every user has a profile, every profile a user, and both the same e-mail
     Verify,
     /// What is on record between a user's signup and profile
     Events(EventsArguments),
@@ -103,7 +103,7 @@ pub(crate) enum DatabaseCommand {
     Check(CheckArguments),
     /// Create the missing profiles; a dry run unless --apply is given
     Backfill(BackfillArguments),
-    /// Earlier backfills and those under way; pause, resume or cancel one, or change how fast it goes
+    /// Earlier backfills and those under way; pause, resume or cancel one
     Runs(RunsArguments),
     /// Undo a backfill: delete its profiles that are still as it made them
     Undo(UndoArguments),

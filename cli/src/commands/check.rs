@@ -35,7 +35,7 @@ const NOTIFY_LIMIT: Duration = Duration::from_secs(15);
 /// How often everyone is checked, rather than the newest.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Both checks, once; exits by the verdict, and with 2 where a message was not taken.
+/// Both checks, once; exits by the verdict, and with 2 where that is consistent and a message was not taken.
 pub(crate) async fn run_once(
     arguments: &CheckArguments,
     settings: ConnectionSettings,

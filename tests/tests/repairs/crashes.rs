@@ -95,6 +95,7 @@ async fn a_repair_that_is_dropped_at_any_poll_loses_at_most_the_batch_in_hand() 
             .await
         };
         session.give_up().await;
+        drop(session);
         wait_until_nobody_works(&client).await?;
         let what = || format!("dropped at poll {polls}");
         let kept = whole_batches(&client, USERS.into(), BATCH.into())
