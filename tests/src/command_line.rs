@@ -1,21 +1,14 @@
 //! The program `rollcall`, run to its end.
 
-use std::{
-    fmt,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{fmt, process::Command, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::{owned_process::OwnedProcess, programs::program};
 
 /// More than any command needs against a test's database, the demo included.
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// How often we look whether it has ended.
-const POLL: Duration = Duration::from_millis(10);
 
 /// What a run left behind.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,19 +59,10 @@ pub async fn rollcall(env: &[(&str, &str)], arguments: &[&str]) -> Result<Finish
 pub async fn run(mut command: Command, arguments: &str) -> Result<Finished> {
     let process = OwnedProcess::spawn(&mut command)
         .with_context(|| format!("{:?} cannot be started", command.get_program()))?;
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = process.exit_status()? {
-            break status;
-        }
-        if started.elapsed() > LIMIT {
-            bail!(
-                "rollcall {arguments} did not end within {LIMIT:?}; {}",
-                process.tail()
-            );
-        }
-        tokio::time::sleep(POLL).await;
-    };
+    let status = process
+        .wait_for_end(LIMIT)
+        .await
+        .with_context(|| format!("rollcall {arguments}"))?;
     Ok(Finished {
         arguments: arguments.to_owned(),
         status: status.code(),

@@ -1,16 +1,12 @@
 //! `rollcall dashboard` on a free port, until it is dropped.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use tokio::time::sleep;
 
 use crate::{http, owned_process::OwnedProcess, programs::program};
 
@@ -39,21 +35,14 @@ impl Dashboard {
             .env_clear()
             .env("DATABASE_URL", database_url);
         let process = OwnedProcess::spawn(&mut command)?;
-        let started = Instant::now();
-        loop {
-            let said = process.stderr()?;
-            if let Some(port) = said
-                .split_once("http://127.0.0.1:")
-                .and_then(|(_, rest)| rest.split_once('/'))
-            {
-                let port = port.0.parse()?;
-                return Ok(Self { process, port });
-            }
-            if process.exit_status()?.is_some() || started.elapsed() > LIMIT {
-                bail!("it does not listen; {}", process.tail());
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
+        let port = process
+            .wait_for(LIMIT, |said| {
+                let (_, address) = said.split_once("http://127.0.0.1:")?;
+                let (port, _) = address.split_once('/')?;
+                Some(port.parse())
+            })
+            .await??;
+        Ok(Self { process, port })
     }
 
     /// Where the page is.
@@ -82,17 +71,6 @@ impl Dashboard {
 
     /// Presses Ctrl-C and returns the exit status.
     pub async fn interrupt(self) -> Result<Option<i32>> {
-        let id = self.process.id().to_string();
-        Command::new("kill").args(["-INT", &id]).status()?;
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.process.exit_status()? {
-                return Ok(status.code());
-            }
-            if started.elapsed() > LIMIT {
-                bail!("Ctrl-C does not end it; {}", self.process.tail());
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
+        Ok(self.process.interrupt(LIMIT).await?.code())
     }
 }

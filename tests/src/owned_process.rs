@@ -6,7 +6,14 @@ use std::{
     os::unix::fs::FileExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
+
+use anyhow::{Result, bail};
+use tokio::time::sleep;
+
+/// How often a process is looked at that is waited for.
+const POLL: Duration = Duration::from_millis(10);
 
 /// How much of the output an error message repeats.
 const TAIL_LINES: usize = 20;
@@ -37,14 +44,6 @@ impl OwnedProcess {
         })
     }
 
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .id()
-    }
-
     /// `None` while it runs.
     pub(crate) fn exit_status(&self) -> io::Result<Option<ExitStatus>> {
         self.child
@@ -61,6 +60,51 @@ impl OwnedProcess {
     /// Everything written to standard error so far.
     pub(crate) fn stderr(&self) -> io::Result<String> {
         contents(&self.stderr)
+    }
+
+    /// Waits until `find` finds what it looks for in standard error. An error where the process ends before, or `limit`
+    /// is over.
+    pub(crate) async fn wait_for<T>(
+        &self,
+        limit: Duration,
+        find: impl Fn(&str) -> Option<T>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = find(&self.stderr()?) {
+                return Ok(found);
+            }
+            if self.exit_status()?.is_some() || started.elapsed() > limit {
+                bail!("it does not say what was waited for; {}", self.tail());
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Waits until it has ended. An error where that takes longer than `limit`.
+    pub(crate) async fn wait_for_end(&self, limit: Duration) -> Result<ExitStatus> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.exit_status()? {
+                return Ok(status);
+            }
+            if started.elapsed() > limit {
+                bail!("it did not end within {limit:?}; {}", self.tail());
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Presses Ctrl-C and waits until it has ended.
+    pub(crate) async fn interrupt(&self, limit: Duration) -> Result<ExitStatus> {
+        let id = self
+            .child
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .id()
+            .to_string();
+        Command::new("kill").args(["-INT", &id]).status()?;
+        self.wait_for_end(limit).await
     }
 
     /// The last lines of both outputs, for an error message.

@@ -1,12 +1,8 @@
 //! `rollcall watch`, until it is dropped.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Duration};
 
-use anyhow::{Context, Result, bail};
-use tokio::time::sleep;
+use anyhow::{Context, Result};
 
 use crate::{owned_process::OwnedProcess, programs::program};
 
@@ -39,29 +35,16 @@ impl Watch {
 
     /// Waits until it has said this, so often.
     pub async fn wait_for(&self, words: &str, times: usize) -> Result<()> {
-        let started = Instant::now();
-        while self.stderr()?.matches(words).count() < times {
-            if self.process.exit_status()?.is_some() || started.elapsed() > LIMIT {
-                bail!("it does not say {words:?}; {}", self.process.tail());
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+        self.process
+            .wait_for(LIMIT, |said| {
+                (said.matches(words).count() >= times).then_some(())
+            })
+            .await
+            .with_context(|| format!("{words:?}, {times} times"))
     }
 
     /// Presses Ctrl-C and returns the exit status.
     pub async fn interrupt(&self) -> Result<Option<i32>> {
-        let id = self.process.id().to_string();
-        Command::new("kill").args(["-INT", &id]).status()?;
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.process.exit_status()? {
-                return Ok(status.code());
-            }
-            if started.elapsed() > LIMIT {
-                bail!("Ctrl-C does not end it; {}", self.process.tail());
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
+        Ok(self.process.interrupt(LIMIT).await?.code())
     }
 }
