@@ -5,6 +5,9 @@
 # As root on a Debian-like system it installs what is missing. Otherwise it names what is missing
 # and goes on where the tests can do without.
 
+# What is built and tested; what people install has TLS. Everywhere the same, or much would be built twice.
+everything=(--workspace --features rollcall-cli/tls)
+
 step() { printf '\n== %s %s\n' "$(date +%T)" "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
