@@ -33,7 +33,7 @@ impl fmt::Debug for WebAddress {
 }
 
 impl WebAddress {
-    /// Checks its form; asks nobody. `name` is how whoever gave it calls it.
+    /// Checks the form, and connects to nothing. `name` stands for the address in errors.
     ///
     /// # Errors
     /// What is wrong with it, without a word of it.

@@ -74,6 +74,11 @@ pub struct Look<R> {
     is_reachable: bool,
 }
 
+/// Whether a check may try a signup: unless `PROBE` is `off`, as `variable` finds it.
+pub fn may_probe(variable: impl Fn(&str) -> Option<String>) -> bool {
+    !variable("PROBE").is_some_and(|value| value.trim().eq_ignore_ascii_case("off"))
+}
+
 /// Looks, and tries again what may pass by itself until `until`. `probes`: whether it may try a signup.
 pub async fn look<R: ScheduledReport>(
     access: &impl SessionAccess,

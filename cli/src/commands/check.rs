@@ -98,6 +98,7 @@ struct Monitor {
     webhook: Webhook,
     ping: Option<WebAddress>,
     settings: Settings,
+    probes: bool,
 }
 
 /// One check, and what became of it.
@@ -143,6 +144,7 @@ impl Monitor {
             },
             ping: address("--ping", "PING_URL", &arguments.ping)?,
             settings: Settings::from_variables(value),
+            probes: scheduled_check::may_probe(value),
         })
     }
 
@@ -174,8 +176,8 @@ impl Monitor {
         limit: Duration,
         outage: Option<&mut Outage>,
     ) -> Checked {
-        let probes = !value("PROBE").is_some_and(|value| value.trim().eq_ignore_ascii_case("off"));
-        let look = scheduled_check::look::<R>(&self.session, probes, Instant::now() + limit).await;
+        let until = Instant::now() + limit;
+        let look = scheduled_check::look::<R>(&self.session, self.probes, until).await;
         let until = Instant::now() + NOTIFY_LIMIT;
         let notified = look
             .notify(&self.session, &self.webhook, &self.settings, until)

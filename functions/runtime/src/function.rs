@@ -56,8 +56,7 @@ impl Function {
             session: Mutex::new(KeptSession::from_env(clients.as_ref().ok())),
             topics: Topics::from_env(clients.as_ref(), origin),
             settings: Settings::from_variables(variable),
-            probes: !variable("PROBE")
-                .is_some_and(|value| value.trim().eq_ignore_ascii_case("off")),
+            probes: scheduled_check::may_probe(variable),
         }
     }
 

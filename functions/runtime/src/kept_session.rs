@@ -104,7 +104,7 @@ impl KeptSession {
         self.session.as_mut().ok_or(Error::UnexpectedAnswer)
     }
 
-    /// Whoever rotates a secret changes it and the password one after the other, so it is read until it is another one.
+    /// A rotation changes the secret and the password one after the other, so the secret is read until it has changed.
     /// Where it stays the same, the password may have followed. Each refusal counts against us where addresses are banned
     /// after a few of them, so nothing is tried in between.
     async fn settings_after_refusal(&self) -> Result<ConnectionSettings> {

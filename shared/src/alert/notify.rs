@@ -21,7 +21,7 @@ const PUBLISH_RESERVE: Duration = Duration::from_secs(9);
 /// Kept free for the database to hear what became of a message.
 const ACKNOWLEDGE_RESERVE: Duration = Duration::from_millis(700);
 
-/// Whoever takes messages to people.
+/// Takes messages to people.
 pub trait Publisher {
     /// Publishes one message, and ends by `until`. It logs what went wrong, without the message.
     fn publish(

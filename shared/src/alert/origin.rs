@@ -1,4 +1,4 @@
-//! Where a message comes from: the names of project and environment, and links for whoever reads it.
+//! Where a message comes from: the names of project and environment, and links for the reader.
 
 /// The longest name, in characters; and the longest in a subject, which has to hold what happened, too.
 const MAX_NAME: usize = 100;

@@ -20,17 +20,6 @@ pub struct Outage {
 impl Outage {
     /// A check could not reach the database, or what it decided could not be kept there.
     pub fn goes_on(&mut self, result: &CheckResult, now: Timestamp, settings: &Settings) {
-        self.see(result, now, settings);
-    }
-
-    /// A check's decision was kept in the database.
-    pub fn is_over(&mut self, result: &CheckResult, now: Timestamp, settings: &Settings) {
-        if self.open.is_some() {
-            self.see(&result.looking_again(), now, settings);
-        }
-    }
-
-    fn see(&mut self, result: &CheckResult, now: Timestamp, settings: &Settings) {
         let previous = Previous {
             open: self.open.take(),
             has_unsent: !self.unsent.is_empty(),
@@ -42,5 +31,12 @@ impl Outage {
             .incident
             .filter(|incident| incident.resolved_at.is_none());
         self.unsent.extend(decision.notifications);
+    }
+
+    /// A check's decision was kept in the database.
+    pub fn is_over(&mut self, result: &CheckResult, now: Timestamp, settings: &Settings) {
+        if self.open.is_some() {
+            self.goes_on(&result.looking_again(), now, settings);
+        }
     }
 }

@@ -26,8 +26,8 @@ const BATCH_LIMIT: Duration = Duration::from_secs(60);
 /// Limit of what is said about a run between its batches.
 const NOTE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Kept free at the end of the time, for the last count; more if the first count took longer, but never more than half
-/// of what is left then.
+/// Kept free at the end of the time, for the last count; more if the start, which counts for a new run, took longer, but
+/// never more than half of what is left then.
 const RESERVE: Duration = Duration::from_secs(2);
 
 /// Kept free for the answer, however long the last count takes.
@@ -112,10 +112,10 @@ async fn one_run(
 ) -> Result<(bool, RunResult)> {
     let began = Instant::now();
     let started = start(session, options, until).await?;
-    let counting = began.elapsed();
+    let starting = began.elapsed();
     let work_until = until.map(|until| {
         let left = until.saturating_duration_since(Instant::now());
-        until - RESERVE.max(counting * 2).min(left / 2)
+        until - RESERVE.max(starting * 2).min(left / 2)
     });
 
     let mut worker = Worker {

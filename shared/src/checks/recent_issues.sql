@@ -10,7 +10,7 @@ with looked_at (minutes, signups, missing) as materialized (
 issue as materialized (
   select i.user_id, i.action, i.created_at, i.has_auth_user, i.has_profile
   from looked_at w cross join rollcall.recent_issues(make_interval(mins => w.minutes), not $3) i
-  -- whoever is missing without the log is counted already
+  -- where nobody is missing, a schedule, which does not read the log, has nothing to list
   where w.missing > 0 or not $3
 )
 select

@@ -51,7 +51,7 @@ def schedules_are_valid_and_retried(template: dict) -> Iterator[str]:
 
 
 def failed_invocations_are_repeated_by_what_started_them(template: dict) -> Iterator[str]:
-    """A check once more, a minute after it ended; a repair not at all: whoever started it decides."""
+    """A check once more, a minute after it ended; a repair not at all: its caller decides."""
     configs = {
         config["FunctionName"]["Ref"]: (config.get("MaximumRetryAttempts"), config.get("MaximumEventAgeInSeconds"))
         for config in of_type(template, "AWS::Lambda::EventInvokeConfig").values()

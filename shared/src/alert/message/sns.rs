@@ -42,7 +42,7 @@ pub fn message(notification: &Notification, origin: &Origin) -> String {
     if message.len() <= MAX_MESSAGE {
         return message;
     }
-    // what is escaped three times over may be too long; whoever reads less of it is notified all the same
+    // what is escaped three times may be too long; a message that is cut still notifies people
     serialized(&PerProtocol {
         default: &subject,
         email: &text,
