@@ -1,7 +1,10 @@
 //! A Supabase project as Rollcall meets it: one database server for the test's whole process, and
 //! in it a fresh database for every test that asks.
 
-use std::sync::OnceLock;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock},
+};
 
 use anyhow::{Result, anyhow, ensure};
 use rollcall::{
@@ -50,10 +53,21 @@ impl Project {
 
     /// A project whose profiles are Rollcall's: its table, its definition and its signup trigger, and nobody in it.
     pub async fn migrated() -> Result<Self> {
-        static MADE: OnceCell<Project> = OnceCell::const_new();
-        let server = server()?;
-        let made = MADE.get_or_try_init(|| Self::migrated_on(server)).await?;
-        let database = server.copy_database(&made.database).await?;
+        Self::made_once("migrated", async || Self::migrated_on(server()?).await).await
+    }
+
+    /// A copy of the project that `make` makes: once in this process for each `key`, since a copy costs a fraction of
+    /// the migrations.
+    pub async fn made_once(key: &str, make: impl AsyncFnOnce() -> Result<Self>) -> Result<Self> {
+        static MADE: Mutex<BTreeMap<String, Arc<OnceCell<Project>>>> = Mutex::new(BTreeMap::new());
+        let cell = MADE
+            .lock()
+            .map_err(|_| anyhow!("a test failed while it looked for {key}"))?
+            .entry(key.to_owned())
+            .or_default()
+            .clone();
+        let made = cell.get_or_try_init(|| make()).await?;
+        let database = server()?.copy_database(&made.database).await?;
         Ok(Self { database })
     }
 
@@ -81,9 +95,12 @@ impl Project {
 
     /// The same, and Rollcall watches it: it has no trigger there.
     pub async fn watched() -> Result<Self> {
-        let project = Self::with_application().await?;
-        project.migrate().await?;
-        Ok(project)
+        Self::made_once("watched", async || {
+            let project = Self::with_application().await?;
+            project.migrate().await?;
+            Ok(project)
+        })
+        .await
     }
 
     /// Applies the migrations as `rollcall migrate` does.

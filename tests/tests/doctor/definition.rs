@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, ensure};
 use rollcall::finding::Severity;
-use rollcall_tests::project::Project;
 
 use crate::walk::{EMPTY, Maker, PROFILES, TOKENS, WALK, Walk, body, examine, ids};
 
@@ -88,13 +87,12 @@ async fn profile_email_taken() -> Result<()> {
     let user = format!(
         "insert into auth.users (id, email, is_sso_user, {TOKENS}) values (gen_random_uuid(), 'shared@example.com', true, {EMPTY});"
     );
-    let project = Project::without_rollcall().await?;
-    Walk {
+    let project = Walk {
         application: &PROFILES.replace("email text", "email text unique"),
         deployed: &user,
         ..WALK
     }
-    .prepare(&project)
+    .prepared()
     .await?;
     ensure!(!ids(&project).await?.contains(&"profile_email_taken"));
     let admin = project.connect_as_superuser().await?;

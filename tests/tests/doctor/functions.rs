@@ -5,7 +5,6 @@ use rollcall::finding::Severity;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Options, Server, SignupKind};
 use rollcall_tests::command_line::rollcall;
-use rollcall_tests::project::Project;
 
 use crate::walk::{
     GREETING, INSERT, Maker, PROFILES, WALK, Walk, body, examine, function, ids, signup_works,
@@ -40,14 +39,15 @@ async fn signup_function_runs_as_caller() -> Result<()> {
 #[tokio::test]
 async fn signup_function_owner_lacks_rights() -> Result<()> {
     // roles belong to the whole server
+    let server = Server::start(&Options::from_env()?)?;
     for (application, wrong, fixed_by) in [
         ("", "create role builder bypassrls; grant usage on schema public to builder; alter function public.handle_new_user() owner to builder", ""),
         (
             "create table public.visits (id serial, person uuid);",
-            "create role builder bypassrls; grant usage on schema public to builder; grant insert on public.profiles, public.visits to builder;
+            "create role clerk bypassrls; grant usage on schema public to clerk; grant insert on public.profiles, public.visits to clerk;
              create or replace function public.handle_new_user() returns trigger language plpgsql security definer set search_path = '' as $$
              begin insert into public.profiles (id, email) values (new.id, new.email); insert into public.visits (person) values (new.id); return new; end $$;
-             alter function public.handle_new_user() owner to builder",
+             alter function public.handle_new_user() owner to clerk",
             "",
         ),
         // what the triggers of the profile table need
@@ -66,8 +66,6 @@ async fn signup_function_owner_lacks_rights() -> Result<()> {
             "alter materialized view public.totals owner to postgres",
         ),
     ] {
-        let server = Server::start(&Options::from_env()?)?;
-        let project = Project::without_rollcall_on(&server).await?;
         let walk = Walk {
             application: &format!("{PROFILES} {application}"),
             harmless: "revoke all on function public.handle_new_user() from public, anon, authenticated, service_role",
@@ -77,7 +75,7 @@ async fn signup_function_owner_lacks_rights() -> Result<()> {
         };
         if fixed_by.starts_with("grant") {
             // of another's function, postgres may not grant
-            walk.prepare(&project).await?;
+            let project = walk.prepared_on(&server).await?;
             let admin = project.connect_as_superuser().await?;
             admin.batch_execute(wrong).await?;
             let report = examine(&project).await?;
@@ -88,7 +86,7 @@ async fn signup_function_owner_lacks_rights() -> Result<()> {
             admin.batch_execute(&fix).await?;
             ensure!(signup_works(&project, SignupKind::EmailAutoconfirm).await?);
         } else {
-            walk.walk_in(&project, "signup_function_owner_lacks_rights").await?;
+            walk.walk_on(&server, "signup_function_owner_lacks_rights").await?;
         }
     }
     Ok(())
@@ -114,7 +112,6 @@ async fn signup_function_lacks_schema() -> Result<()> {
 #[tokio::test]
 async fn row_level_security_blocks_signup() -> Result<()> {
     let server = Server::start(&Options::from_env()?)?;
-    let project = Project::without_rollcall_on(&server).await?;
     Walk {
         harmless: "alter table public.profiles enable row level security; alter table public.profiles force row level security",
         wrong: "create role builder; grant usage on schema public to builder; grant insert on public.profiles to builder;
@@ -122,7 +119,7 @@ async fn row_level_security_blocks_signup() -> Result<()> {
         fixed_by: "alter function public.handle_new_user() owner to postgres",
         ..WALK
     }
-    .walk_in(&project, "row_level_security_blocks_signup")
+    .walk_on(&server, "row_level_security_blocks_signup")
     .await?;
     // a function that has the right and is bound, as its caller
     Walk {
@@ -194,8 +191,7 @@ async fn a_trigger_on_the_profile_table_is_examined_like_one_on_the_users() -> R
         .await?;
     }
     // one that has no path of its own looks where its caller looks
-    let project = Project::without_rollcall().await?;
-    Walk {
+    let project = Walk {
         application: &format!("{PROFILES} create schema app; create table app.history (id uuid);"),
         deployed: &format!(
             "{} {}",
@@ -208,7 +204,7 @@ async fn a_trigger_on_the_profile_table_is_examined_like_one_on_the_users() -> R
         ),
         ..WALK
     }
-    .prepare(&project)
+    .prepared()
     .await?;
     assert_eq!(ids(&project).await?, ["audit_log_not_written"]);
     ensure!(signup_works(&project, SignupKind::EmailAutoconfirm).await?);
@@ -291,13 +287,12 @@ async fn signup_function_names_unknown_object() -> Result<()> {
 
 #[tokio::test]
 async fn what_fails_at_the_confirmation_is_said_of_the_confirmation() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    Walk {
+    let project = Walk {
         deployed: "create function public.confirm() returns trigger language plpgsql as $$ begin insert into public.gone values (1); return new; end $$;
                    create trigger confirm after update of email_confirmed_at on auth.users for each row execute function public.confirm();",
         ..WALK
     }
-    .prepare(&project)
+    .prepared()
     .await?;
     let report = examine(&project).await?;
     ensure!(
@@ -399,15 +394,14 @@ async fn signup_function_needs_email() -> Result<()> {
                 "{INSERT} insert into public.settings (id, name) values (new.id, {value});"
             ))
         };
-        let project = Project::without_rollcall().await?;
-        Walk {
+        let project = Walk {
             application: &format!(
                 "{PROFILES} create table public.settings (id uuid not null, name text);"
             ),
             deployed: &insert(value),
             ..WALK
         }
-        .prepare(&project)
+        .prepared()
         .await?;
         // such a user is there already
         ensure!(signup_works(&project, kind).await?);
@@ -454,8 +448,7 @@ async fn signup_function_needs_email() -> Result<()> {
 /// A comma in a call of a call separates no values.
 #[tokio::test]
 async fn a_value_inside_calls_is_not_taken_for_that_of_a_later_column() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    Walk {
+    let project = Walk {
         application: &PROFILES.replace("email text", "email text, phone text, note text, state text not null"),
         deployed: &body(
             "insert into public.profiles (id, email, phone, note, state)
@@ -463,7 +456,7 @@ async fn a_value_inside_calls_is_not_taken_for_that_of_a_later_column() -> Resul
         ),
         ..WALK
     }
-    .prepare(&project)
+    .prepared()
     .await?;
     ensure!(signup_works(&project, SignupKind::EmailAutoconfirm).await?);
     let found = ids(&project).await?;
@@ -527,12 +520,11 @@ async fn signup_function_hides_errors() -> Result<()> {
     .walk("signup_function_hides_errors")
     .await?;
     // users are missing: it may be why
-    let project = Project::without_rollcall().await?;
-    Walk {
+    let project = Walk {
         deployed: &catching(""),
         ..WALK
     }
-    .prepare(&project)
+    .prepared()
     .await?;
     project.add_users_without_profile(1).await?;
     let report = examine(&project).await?;
@@ -562,8 +554,7 @@ async fn signup_function_waits() -> Result<()> {
 
 #[tokio::test]
 async fn recent_failures_in_function() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    Walk {
+    let project = Walk {
         maker: Maker::Rollcall,
         deployed: &trigger(
             "before insert on public.profiles",
@@ -572,7 +563,7 @@ async fn recent_failures_in_function() -> Result<()> {
         ),
         ..WALK
     }
-    .prepare(&project)
+    .prepared()
     .await?;
     ensure!(
         !ids(&project)
@@ -611,8 +602,7 @@ async fn recent_failures_in_function() -> Result<()> {
 
 #[tokio::test]
 async fn guard_overwritten() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared().await?;
     let url = project.url();
     let guard = async || {
         let arguments = ["trigger", "guard", "public.handle_new_user()", "--apply"];

@@ -42,8 +42,7 @@ async fn a_doctor_who_cannot_look_says_so() -> Result<()> {
 
 #[tokio::test]
 async fn a_check_that_fails_by_itself_hides_no_other() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared().await?;
     let client = project.connect().await?;
     client
         .batch_execute(&format!(
@@ -62,8 +61,7 @@ async fn a_check_that_fails_by_itself_hides_no_other() -> Result<()> {
 
 #[tokio::test]
 async fn whoever_waits_for_a_lock_accuses_nobody() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared().await?;
     let mut admin = project.connect_as_superuser().await?;
     let transaction = admin.transaction().await?;
     transaction
@@ -111,8 +109,7 @@ async fn without_a_definition_the_signup_path_is_examined_all_the_same() -> Resu
 #[tokio::test]
 async fn the_reports_say_what_the_doctor_finds_critical_and_leave_its_warnings_to_it() -> Result<()>
 {
-    let project = Project::without_rollcall().await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared().await?;
     let client = project.connect().await?;
     // blocks every signup, so that there is no row to count
     client
@@ -147,8 +144,7 @@ async fn the_reports_say_what_the_doctor_finds_critical_and_leave_its_warnings_t
 #[tokio::test]
 async fn the_monitors_role_sees_the_same() -> Result<()> {
     let server = Server::start(&Options::from_env()?)?;
-    let project = Project::without_rollcall_on(&server).await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared_on(&server).await?;
     let admin = project.connect_as_superuser().await?;
     admin
         .batch_execute("alter role rollcall_monitor login; alter table public.profiles add constraint is_company check (email like '%@company.example')")
@@ -202,8 +198,7 @@ async fn looking_without_installing_says_the_same() -> Result<()> {
 
 #[tokio::test]
 async fn the_command_prints_the_findings_with_their_fix() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared().await?;
     let url = project.url();
     let env = [("DATABASE_URL", url.as_str())];
     let mut transcript = rollcall(&env, &["doctor"]).await?.to_string();
@@ -258,8 +253,7 @@ fn a_check_is_a_file_an_id_a_test_and_a_section() -> Result<()> {
 
 #[tokio::test]
 async fn nothing_that_the_doctor_says_repeats_a_value() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared().await?;
     let client = project.connect().await?;
     let marker = Uuid::new_v4().simple().to_string();
     client

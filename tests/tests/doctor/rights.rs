@@ -4,20 +4,18 @@ use anyhow::{Context, Result, ensure};
 use rollcall::finding::Severity;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Options, Server, SignupKind};
-use rollcall_tests::project::Project;
 
 use crate::walk::{Maker, WALK, Walk, examine, ids, signup_works};
 
 #[tokio::test]
 async fn not_all_visible() -> Result<()> {
     let server = Server::start(&Options::from_env()?)?;
-    let project = Project::without_rollcall_on(&server).await?;
     let finding = Walk {
         wrong: "alter role postgres nobypassrls",
         fixed_by: "alter role postgres bypassrls",
         ..WALK
     }
-    .walk_in(&project, "not_all_visible")
+    .walk_on(&server, "not_all_visible")
     .await?;
     assert_eq!(finding.verdict(), Verdict::Unknown);
     ensure!(finding.next_step.contains("BYPASSRLS"), "{finding:?}");
@@ -39,8 +37,7 @@ async fn migrations_incomplete() -> Result<()> {
 
 #[tokio::test]
 async fn rollcall_exposed() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared().await?;
     let client = project.connect().await?;
     let admin = project.connect_as_superuser().await?;
     client
@@ -84,26 +81,27 @@ async fn rollcall_exposed() -> Result<()> {
 
 #[tokio::test]
 async fn rollcall_owner_lacks_rights() -> Result<()> {
-    for (maker, function, verdict) in [
+    let server = Server::start(&Options::from_env()?)?;
+    for (maker, role, function, verdict) in [
         (
             Maker::Rollcall,
+            "somebody",
             "public.handle_new_user()",
             Verdict::Inconsistent,
         ),
         (
             Maker::Application,
+            "nobody_in_particular",
             "rollcall.email_mismatches()",
             Verdict::Unknown,
         ),
     ] {
-        let server = Server::start(&Options::from_env()?)?;
-        let project = Project::without_rollcall_on(&server).await?;
         let finding = Walk {
             maker,
-            wrong: &format!("create role nobody_in_particular; grant nobody_in_particular to postgres; alter function {function} owner to nobody_in_particular"),
+            wrong: &format!("create role {role}; grant {role} to postgres; alter function {function} owner to {role}"),
             ..WALK
         }
-        .walk_in(&project, "rollcall_owner_lacks_rights")
+        .walk_on(&server, "rollcall_owner_lacks_rights")
         .await?;
         assert_eq!(finding.verdict(), verdict);
     }
@@ -127,8 +125,7 @@ async fn auth_users_exposed() -> Result<()> {
 
 #[tokio::test]
 async fn audit_log_not_written() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared().await?;
     let report = examine(&project).await?;
     assert_eq!(report.verdict, Verdict::Consistent);
     let [finding] = &report.findings[..] else {

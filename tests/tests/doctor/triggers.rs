@@ -5,7 +5,6 @@ use rollcall::checks::health::HealthReport;
 use rollcall::finding::Severity;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Options, Server, SignupKind};
-use rollcall_tests::project::Project;
 
 use crate::walk::{GREETING, INSERT, Maker, WALK, Walk, examine, ids, signup_works, trigger};
 
@@ -20,8 +19,7 @@ async fn signup_trigger_missing() -> Result<()> {
     .walk("signup_trigger_missing")
     .await?;
     // the function went, too, and the profiles that are there came with their signup
-    let project = Project::without_rollcall().await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared().await?;
     ensure!(signup_works(&project, SignupKind::EmailAutoconfirm).await?);
     project
         .connect_as_superuser()
@@ -37,12 +35,11 @@ async fn signup_trigger_missing() -> Result<()> {
 
 #[tokio::test]
 async fn profiles_that_a_server_makes_need_no_trigger() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    Walk {
+    let project = Walk {
         maker: Maker::Nobody,
         ..WALK
     }
-    .prepare(&project)
+    .prepared()
     .await?;
     // as long as nobody has signed up, nobody can tell
     let report = examine(&project).await?;
@@ -99,13 +96,12 @@ async fn profiles_that_are_made_later_need_no_trigger_at_the_signup() -> Result<
              create trigger later after insert on auth.users for each row execute function public.later();",
         ),
     ] {
-        let project = Project::without_rollcall().await?;
-        Walk {
+        let project = Walk {
             maker: Maker::Nobody,
             deployed: later,
             ..WALK
         }
-        .prepare(&project)
+        .prepared()
         .await?;
         assert_eq!(ids(&project).await?, ["audit_log_not_written"], "{name}");
         let health = HealthReport::take(&mut project.rollcall().await?).await?;
@@ -138,7 +134,6 @@ async fn signup_trigger_disabled() -> Result<()> {
 async fn triggers_skipped_by_role() -> Result<()> {
     // settings of roles belong to the whole server
     let server = Server::start(&Options::from_env()?)?;
-    let project = Project::without_rollcall_on(&server).await?;
     let wrong = "do $$ begin execute format('alter role supabase_auth_admin in database %I set session_replication_role = replica', current_database()); end $$";
     Walk {
         harmless: "alter role current_user set statement_timeout = '1min'",
@@ -149,7 +144,7 @@ async fn triggers_skipped_by_role() -> Result<()> {
         ),
         ..WALK
     }
-    .walk_in(&project, "triggers_skipped_by_role")
+    .walk_on(&server, "triggers_skipped_by_role")
     .await
     .map(drop)
 }

@@ -4,7 +4,6 @@ use anyhow::{Context, Result, ensure};
 use rollcall::finding::Severity;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Person, SignupKind};
-use rollcall_tests::project::Project;
 
 use crate::walk::{
     EMPTY, ITS_TRIGGER, Maker, TOKENS, WALK, Walk, definition, examine, ids, signup_works,
@@ -29,8 +28,7 @@ async fn users_loaded_past_trigger() -> Result<()> {
     .walk("users_loaded_past_trigger")
     .await?;
     // one by one, they missed their trigger otherwise
-    let project = Project::without_rollcall().await?;
-    WALK.prepare(&project).await?;
+    let project = WALK.prepared().await?;
     let admin = project.connect_as_superuser().await?;
     for _ in 0..12 {
         admin.batch_execute(&load(1)).await?;
@@ -74,14 +72,13 @@ async fn anonymous_upgrade_unnoticed() -> Result<()> {
 
 #[tokio::test]
 async fn profiles_left_to_client() -> Result<()> {
-    let project = Project::without_rollcall().await?;
-    Walk {
+    let project = Walk {
         maker: Maker::Nobody,
         deployed: "alter table public.profiles enable row level security;
                    create policy own on public.profiles for insert to authenticated with check (auth.uid() = id)",
         ..WALK
     }
-    .prepare(&project)
+    .prepared()
     .await?;
     let report = examine(&project).await?;
     assert_eq!(report.verdict, Verdict::Consistent);

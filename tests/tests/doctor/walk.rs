@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use rollcall::checks::doctor::DoctorReport;
+use rollcall::database::Database;
 use rollcall::finding::{Finding, Severity};
 use rollcall::verdict::Verdict;
-use rollcall_sandbox::{Person, SignupKind};
-use rollcall_tests::project::Project;
+use rollcall_sandbox::{Person, Server, SignupKind};
+use rollcall_tests::project::{Project, server};
 use rollcall_tests::sql::values;
 
 pub(crate) const PROFILES: &str = "
@@ -60,7 +61,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) definition: &'a str,
     /// What the application does afterwards, all of it healthy.
     pub(crate) deployed: &'a str,
-    /// What looks like the fault and is none.
+    /// What looks like the fault and is none; empty where nothing does.
     pub(crate) harmless: &'a str,
     /// The fault.
     pub(crate) wrong: &'a str,
@@ -79,7 +80,7 @@ pub(crate) const WALK: Walk<'_> = Walk {
     application: PROFILES,
     definition: "",
     deployed: "",
-    harmless: "select",
+    harmless: "",
     wrong: "",
     severity: Severity::Critical,
     beside: &[],
@@ -92,7 +93,12 @@ pub(crate) async fn examine(project: &Project) -> Result<DoctorReport> {
 }
 
 pub(crate) async fn ids(project: &Project) -> Result<Vec<&'static str>> {
-    let findings = examine(project).await?.findings;
+    ids_on(&mut project.rollcall().await?).await
+}
+
+/// The same on a connection that is kept, as a function keeps it.
+async fn ids_on(database: &mut Database) -> Result<Vec<&'static str>> {
+    let findings = DoctorReport::take(database).await?.findings;
     Ok(findings.iter().map(|finding| finding.id).collect())
 }
 
@@ -118,11 +124,46 @@ pub(crate) async fn protections(project: &Project) -> Result<BTreeSet<String>> {
 
 impl Walk<'_> {
     pub(crate) async fn walk(self, id: &str) -> Result<Finding> {
-        let project = Project::without_rollcall().await?;
+        let project = self.prepared().await?;
         self.walk_in(&project, id).await
     }
 
-    pub(crate) async fn prepare(&self, project: &Project) -> Result<()> {
+    /// On a server that the test does not share: for roles, which belong to the whole server.
+    pub(crate) async fn walk_on(self, server: &Server, id: &str) -> Result<Finding> {
+        let project = self.prepared_on(server).await?;
+        self.walk_in(&project, id).await
+    }
+
+    /// A project that is healthy.
+    pub(crate) async fn prepared(&self) -> Result<Project> {
+        let maker = match self.maker {
+            Maker::Application => "application",
+            Maker::Rollcall => "rollcall",
+            Maker::Nobody => "nobody",
+        };
+        let key = [maker, self.application, self.definition].join("\n");
+        let project = Project::made_once(&key, async || self.installed_on(server()?).await).await?;
+        self.deploy(&project).await?;
+        Ok(project)
+    }
+
+    pub(crate) async fn prepared_on(&self, server: &Server) -> Result<Project> {
+        let project = self.installed_on(server).await?;
+        self.deploy(&project).await?;
+        Ok(project)
+    }
+
+    async fn deploy(&self, project: &Project) -> Result<()> {
+        project
+            .connect()
+            .await?
+            .batch_execute(self.deployed)
+            .await
+            .context("deployed")
+    }
+
+    async fn installed_on(&self, server: &Server) -> Result<Project> {
+        let project = Project::without_rollcall_on(server).await?;
         let client = project.connect().await?;
         client.batch_execute(self.application).await?;
         if self.maker == Maker::Application {
@@ -139,22 +180,22 @@ impl Walk<'_> {
                 .batch_execute("select rollcall.install_signup_trigger()")
                 .await?;
         }
-        client.batch_execute(self.deployed).await?;
-        Ok(())
+        Ok(project)
     }
 
-    pub(crate) async fn walk_in(self, project: &Project, id: &str) -> Result<Finding> {
+    async fn walk_in(self, project: &Project, id: &str) -> Result<Finding> {
         let admin = project.connect_as_superuser().await?;
         let client = project.connect().await?;
-        self.prepare(project).await?;
-        let healthy = ids(project).await?;
+        let mut rollcall = project.rollcall().await?;
+        let healthy = ids_on(&mut rollcall).await?;
         ensure!(!healthy.contains(&id), "healthy, and yet: {healthy:?}");
-
-        client.batch_execute(self.harmless).await?;
-        assert_eq!(ids(project).await?, healthy, "harmless, and yet");
+        if !self.harmless.is_empty() {
+            client.batch_execute(self.harmless).await?;
+            assert_eq!(ids_on(&mut rollcall).await?, healthy, "harmless, and yet");
+        }
 
         admin.batch_execute(self.wrong).await.context("wrong")?;
-        let report = examine(project).await?;
+        let report = DoctorReport::take(&mut rollcall).await?;
         let found: Vec<&Finding> = report.findings.iter().filter(|f| f.id == id).collect();
         let [finding] = found[..] else {
             anyhow::bail!("{} findings, not one: {report:#?}", found.len());
@@ -195,7 +236,7 @@ impl Walk<'_> {
                 .await
                 .context("fixed by")?;
         }
-        let fixed = ids(project).await?;
+        let fixed = ids_on(&mut rollcall).await?;
         ensure!(!fixed.contains(&id), "fixed, and yet: {fixed:?}");
         if self.severity != Severity::Info
             && finding.verdict() != Verdict::Unknown
@@ -240,8 +281,7 @@ pub(crate) const GREETING: &str = "
 impl Walk<'_> {
     /// As [`Self::walk`], where the finding's SQL is not what is asked for.
     pub(crate) async fn walk_fixed_by_the_caller(self, id: &str) -> Result<()> {
-        let project = Project::without_rollcall().await?;
-        self.prepare(&project).await?;
+        let project = self.prepared().await?;
         let admin = project.connect_as_superuser().await?;
         admin.batch_execute(self.wrong).await?;
         ensure!(ids(&project).await?.contains(&id));

@@ -1,10 +1,7 @@
 //! Runs: what is recorded, who continues one, and what a person may do to it.
 
-use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::pin;
-use std::process::{Command, Stdio};
-use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,7 +11,6 @@ use rollcall::backfill::{
 };
 use rollcall::error::Error;
 use rollcall_tests::backfills::{add_missing, options, project_with_missing, unwatched, user};
-use rollcall_tests::programs::program;
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -229,90 +225,6 @@ async fn whoever_comes_next_goes_on_with_what_was_left_and_comes_to_those_who_si
     let states: Vec<String> = values(&client, "select distinct state from rollcall.run").await?;
     assert_eq!(states, ["done"], "{seen}");
     Ok(())
-}
-
-#[tokio::test]
-async fn a_repair_that_is_dropped_at_any_moment_is_finished_by_the_next() -> Result<()> {
-    let project = project_with_missing(0, &[]).await?;
-    let client = project.connect().await?;
-    let mut created = 0;
-    for polls in 0.. {
-        let first = u32::try_from(created)? + 1;
-        add_missing(&project, first, first + 5, &[]).await?;
-        created += 6;
-        let mut session = project.session()?;
-        let order = options(2, None, None);
-        let mut was_done = false;
-        {
-            let work = backfill::apply(&mut session, &order, None, unwatched);
-            let mut work = pin!(work);
-            let mut polled = 0;
-            std::future::poll_fn(|context| {
-                if polled >= polls {
-                    return Poll::Ready(());
-                }
-                polled += 1;
-                work.as_mut().poll(context).map(|_| was_done = true)
-            })
-            .await;
-        }
-        drop(session);
-        let outcome = timeout(LEASE, apply(&project, &order))
-            .await
-            .context("it waits")??;
-        assert_eq!(
-            (outcome.stop_reason, outcome.remaining),
-            (StopReason::Complete, Some(0)),
-            "dropped at poll {polls}"
-        );
-        if was_done {
-            break;
-        }
-    }
-    assert_done_once(&client, created).await
-}
-
-#[tokio::test]
-async fn a_process_that_is_killed_loses_at_most_the_batch_in_hand() -> Result<()> {
-    let (missing, kills) = if std::env::var_os("ROLLCALL_LONG").is_some() {
-        (100_000, 1000)
-    } else {
-        (5_000, 50)
-    };
-    let project = project_with_missing(missing, &[]).await?;
-    let client = project.connect().await?;
-    let rollcall = program("rollcall")?;
-    let mut moment = 1_u64;
-    for _ in 0..kills {
-        let mut child = Command::new(&rollcall)
-            .args(["backfill", "--apply", "--yes", "--batch-size", "50"])
-            .env_clear()
-            .env("DATABASE_URL", project.url())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        // no two at the same point: a walk through the first tenth of a second, in steps that share no factor with it
-        moment = (moment * 37) % 101;
-        sleep(Duration::from_millis(moment)).await;
-        let before: i64 = value(
-            &client,
-            "select coalesce(sum(created), 0)::bigint from rollcall.run",
-        )
-        .await?;
-        child.kill()?;
-        child.wait()?;
-        let after: i64 = value(&client, "select count(*) from public.profiles").await?;
-        ensure!(after >= before, "what was committed stays");
-    }
-    let outcome = timeout(LEASE * 2, apply(&project, &options(500, None, None)))
-        .await
-        .context("it waits")??;
-    assert_eq!(
-        (outcome.stop_reason, outcome.remaining),
-        (StopReason::Complete, Some(0))
-    );
-    assert_done_once(&client, missing.into()).await
 }
 
 #[tokio::test]
