@@ -14,7 +14,7 @@ use rollcall_tests::webhook::Webhook;
 use crate::{GUIDE, blocks, document, documents, root, section};
 
 /// Commands that are not run here, and why.
-const NOT_HERE: [(&str, &str); 27] = [
+const NOT_HERE: [(&str, &str); 29] = [
     (
         "cargo run --release -p rollcall-bench",
         "minutes; tests/benchmark.rs runs a small one",
@@ -35,7 +35,9 @@ const NOT_HERE: [(&str, &str); 27] = [
         "cargo deny ",
         "needs the network; .ci/run checks licences and sources",
     ),
-    ("cargo cyclonedx ", "builds its tool first"),
+    ("tar ", "tests/infra/test_release.py unpacks it"),
+    ("pipx ", "tests/infra/test_release.py installs it"),
+    ("npm ", "tests/infra/test_release.py installs it"),
     (
         "cargo install",
         "builds the program that is tested here anew",
