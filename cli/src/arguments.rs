@@ -58,6 +58,8 @@ pub(crate) enum Command {
     OnDatabase(DatabaseCommand),
     /// Write all migrations as one file, for projects whose migrations `supabase db push` applies
     Export(ExportArguments),
+    /// Print the JSON Schema of what every command prints with --format json
+    Schema,
     /// Print the script that lets a shell complete these commands
     Completions(CompletionsArguments),
     /// Print the manual page, of all or of one command

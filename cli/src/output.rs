@@ -14,47 +14,15 @@ use rollcall::masked::{Masked, PersonalData};
 use rollcall::stance::Stance;
 use rollcall::verdict::Verdict;
 use rollcall::wording::lasting;
-use serde::Serialize;
-use serde_json::json;
 use textwrap::{Options, WordSplitter};
 
 use crate::arguments::Format;
 use crate::exit::Exit;
+use crate::report::{Answer, DatabaseName, Report};
 use crate::table::moment;
 
 /// What a report says on stderr where Rollcall is not installed.
 const LOOKING: &str = "Rollcall is not installed here: this looks through a copy that is rolled back; nothing is left behind.";
-
-/// The database that a command is about.
-#[derive(Clone, Debug, Serialize)]
-struct DatabaseName {
-    host: String,
-    name: String,
-}
-
-/// What every JSON answer begins with. A command that judged nothing has the verdict of its exit status.
-#[derive(Serialize)]
-struct Headed<'a, T> {
-    database: Option<&'a DatabaseName>,
-    taken_at: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stance: Option<Stance>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verdict: Option<Verdict>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    findings: Option<[Finding; 0]>,
-    #[serde(flatten)]
-    report: &'a T,
-}
-
-/// A report's verdict and findings, before what is its own.
-#[derive(Serialize)]
-pub(crate) struct JsonReport<'a, T> {
-    pub(crate) verdict: Verdict,
-    pub(crate) findings: &'a [Finding],
-    #[serde(flatten)]
-    pub(crate) more: T,
-}
 
 /// The one place that prints.
 #[derive(Debug)]
@@ -118,11 +86,11 @@ impl Output {
     /// Prints an answer: as JSON, or as the text that `table` makes; with the database and the time at the top.
     pub(crate) fn data(
         &self,
-        json: &impl Serialize,
+        report: &Report<'_>,
         table: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
         let text = match self.format {
-            Format::Json => self.headed(json, Timestamp::now())?,
+            Format::Json => self.json(report, Timestamp::now())?,
             Format::Table => match self.database.get() {
                 Some(database) => format!(
                     "Database {} on {}, {} UTC\n\n{}",
@@ -137,17 +105,14 @@ impl Output {
         unless_closed(io::stdout().write_all(text.as_bytes()))
     }
 
-    fn headed(&self, json: &impl Serialize, taken_at: Timestamp) -> anyhow::Result<String> {
-        let is_verdict_there = serde_json::to_value(json)?.get("verdict").is_some();
-        let headed = Headed {
+    fn json(&self, report: &Report<'_>, taken_at: Timestamp) -> anyhow::Result<String> {
+        let answer = Answer {
             database: self.database.get(),
             taken_at,
             stance: self.stance.get().copied(),
-            verdict: (!is_verdict_there).then_some(Verdict::Consistent),
-            findings: (!is_verdict_there).then_some([]),
-            report: json,
+            report,
         };
-        Ok(serde_json::to_string_pretty(&headed)? + "\n")
+        Ok(serde_json::to_string_pretty(&answer)? + "\n")
     }
 
     /// A document for another program, which has a form of its own whatever `--format` says.
@@ -203,13 +168,8 @@ impl Output {
                 Some(known) => finding::check_failed(known),
                 None => finding::failed(format!("{error:#}")),
             }];
-            let report = JsonReport {
-                verdict: Verdict::Unknown,
-                findings: &findings,
-                more: json!({}),
-            };
             // a closed stdout is no news after a failure
-            let _ = self.data(&report, String::new);
+            let _ = self.data(&Report::failure(&findings), String::new);
         }
     }
 
@@ -226,12 +186,7 @@ impl Output {
     /// The report of a check that could not look: the verdict is `unknown`.
     pub(crate) fn blind(&self, error: &Error) -> anyhow::Result<Exit> {
         let findings = [finding::check_failed(error)];
-        let report = JsonReport {
-            verdict: Verdict::Unknown,
-            findings: &findings,
-            more: json!({}),
-        };
-        self.data(&report, || {
+        self.data(&Report::failure(&findings), || {
             verdict_and_findings(Verdict::Unknown, &findings)
         })?;
         Ok(Exit::Failure)
@@ -394,40 +349,36 @@ fn width() -> usize {
 mod tests {
     use rollcall::stance::Stance;
     use secrecy::SecretString;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::commands::runs::RunsReport;
+    use crate::report::Judged;
 
-    fn json(output: &Output, report: &impl Serialize) -> Value {
-        let text = output.headed(report, Timestamp::UNIX_EPOCH).expect("JSON");
+    fn json(output: &Output, report: &Report<'_>) -> Value {
+        let text = output.json(report, Timestamp::UNIX_EPOCH).expect("JSON");
         serde_json::from_str(&text).expect("JSON")
     }
 
     #[test]
     fn every_answer_names_its_database_its_time_and_a_verdict() {
         let output = Output::new(Format::Json, false);
-        let before = json(&output, &json!({ "applied": 1 }));
         assert_eq!(
-            before,
-            json!({ "database": null, "taken_at": "1970-01-01T00:00:00Z", "verdict": "consistent", "findings": [], "applied": 1 })
+            json(&output, &Report::failure(&[])),
+            json!({ "database": null, "taken_at": "1970-01-01T00:00:00Z", "report": "failure", "verdict": "unknown", "findings": [] })
         );
 
         let url = SecretString::from("postgresql://postgres:secret@127.0.0.1:5432/app");
         output.is_about(&ConnectionSettings::parse(&url, None).expect("settings"));
         output.on_stance()(Stance::Watch);
-        let findings = [finding::missing_profiles(2)];
-        let report = JsonReport {
-            verdict: Verdict::Inconsistent,
-            findings: &findings,
-            more: json!({}),
-        };
-        let answer = json(&output, &report);
+        let runs = Report::Runs(Judged::done(RunsReport { runs: &[] }));
+        let answer = json(&output, &runs);
         assert_eq!(
             answer["database"],
             json!({ "host": "127.0.0.1", "name": "app" })
         );
         assert_eq!(answer["stance"], "watch");
-        assert_eq!(answer["verdict"], "inconsistent");
-        assert_eq!(answer["findings"][0]["id"], "missing_profiles");
+        assert_eq!(answer["verdict"], "consistent");
+        assert_eq!(answer["report"], "runs");
     }
 }

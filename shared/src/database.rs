@@ -85,6 +85,7 @@ enum Mode {
 
 /// What Rollcall's own SQL warns of while it succeeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Warning {
     /// What is the case.
     pub message: String,

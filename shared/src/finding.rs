@@ -15,6 +15,7 @@ use crate::wording::{counted, lasting};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing; nothing to do.
@@ -27,11 +28,14 @@ pub enum Severity {
 
 /// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// Stable name, for programs and documentation.
     pub id: &'static str,
     /// How much it matters.
     pub severity: Severity,
+    /// The verdict that it alone would lead to.
+    verdict: Verdict,
     /// How many users, profiles or columns it is about, where it is about some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<i64>,
@@ -48,8 +52,6 @@ pub struct Finding {
     /// The SQL that fixes it, where SQL can do so safely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
-    #[serde(skip)]
-    verdict: Verdict,
 }
 
 impl Finding {
@@ -82,7 +84,7 @@ impl Finding {
         self
     }
 
-    /// The verdict this finding alone would lead to.
+    /// The verdict that it alone would lead to.
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }

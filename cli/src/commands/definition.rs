@@ -9,13 +9,28 @@ use rollcall::connection_string::ConnectionSettings;
 use rollcall::definition::{self, Candidate, Comparison, Definition, DefinitionFile};
 use rollcall::error::Error;
 use rollcall::session::Session;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::arguments::{DefinitionAction, DefinitionArguments, Format};
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, verdict_and_findings_in_full};
+use crate::report::{Judged, Report};
 use crate::table::{self, moment};
+
+/// Who must have a profile, and what a new one contains.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct DefinitionInForce<'a> {
+    definition: &'a Definition,
+}
+
+/// A definition was put in force.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct NewDefinition<'a> {
+    /// The profile table, with its schema.
+    table: &'a str,
+}
 
 pub(crate) async fn run(
     arguments: &DefinitionArguments,
@@ -41,7 +56,10 @@ async fn show(session: &mut Session, output: &Output) -> anyhow::Result<Exit> {
         let candidates = candidates(session).await?;
         return output.blind(&none(&candidates));
     };
-    output.data(&json!({ "definition": current }), || show_text(&current))?;
+    let report = Judged::done(DefinitionInForce {
+        definition: &current,
+    });
+    output.data(&Report::Definition(report), || show_text(&current))?;
     Ok(Exit::Success)
 }
 
@@ -126,7 +144,7 @@ async fn draft(session: &mut Session, name: Option<&str>, output: &Output) -> an
             };
             output.document(file.text().as_bytes())?;
         }
-        Format::Json => output.data(&draft, String::new)?,
+        Format::Json => output.data(&Report::Draft(Judged::done(&draft)), String::new)?,
     }
     Ok(Exit::Success)
 }
@@ -160,7 +178,8 @@ async fn set(
     session
         .run(async |database| definition::set(database, &table, &file.query).await)
         .await?;
-    output.data(&json!({ "table": table }), || {
+    let report = Judged::done(NewDefinition { table: &table });
+    output.data(&Report::NewDefinition(report), || {
         format!("In force: the definition for {table}. Compare it with the profiles there are: rollcall definition check\n")
     })?;
     Ok(Exit::Success)
@@ -181,7 +200,7 @@ async fn check(session: &mut Session, output: &Output) -> anyhow::Result<Exit> {
         .await
     {
         Ok(comparison) => {
-            output.data(&comparison, || check_text(&comparison))?;
+            output.data(&Report::Comparison(&comparison), || check_text(&comparison))?;
             Ok(comparison.verdict.into())
         }
         Err(error) => output.blind(&error),

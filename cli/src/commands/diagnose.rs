@@ -10,6 +10,7 @@ use rollcall::connection_string::ConnectionSettings;
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, proof, verdict_and_findings};
+use crate::report::Report;
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -21,7 +22,7 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
         })
         .await
         .unwrap_or_else(|error| Diagnosis::unknown(&error, Timestamp::now()));
-    output.data(&report, || text(&report))?;
+    output.data(&Report::Diagnosis(&report), || text(&report))?;
     Ok(report.verdict.into())
 }
 

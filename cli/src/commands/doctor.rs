@@ -9,12 +9,13 @@ use rollcall::error::Result;
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, proof, verdict_and_findings_in_full};
+use crate::report::Report;
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let report = take(settings, Asker::Person, output)
         .await
         .unwrap_or_else(|error| DoctorReport::unknown(&error, Timestamp::now()));
-    output.data(&report, || text(&report))?;
+    output.data(&Report::Doctor(&report), || text(&report))?;
     Ok(report.verdict.into())
 }
 

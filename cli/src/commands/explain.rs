@@ -1,16 +1,20 @@
 //! `rollcall explain`
 
 use anyhow::bail;
-use rollcall::checks::explain::{self, Explanation};
+use jiff::Timestamp;
+use rollcall::checks::explain::{self, Explanation, Replay, UserFacts};
 use rollcall::connection_string::ConnectionSettings;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::payload;
 use crate::arguments::{ExplainArguments, UserName};
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{JsonReport, Output, verdict_and_findings_in_full};
+use crate::output::{Output, verdict_and_findings_in_full};
+use crate::report::{Judged, Report};
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(
@@ -36,7 +40,8 @@ pub(crate) async fn run(
         .await
     {
         Ok(report) => {
-            output.data(&json(&report, output), || text(&report, output))?;
+            let answer = Report::Explanation(judged(&report, output));
+            output.data(&answer, || text(&report, output))?;
             Ok(report.verdict.into())
         }
         Err(error) => output.blind(&error),
@@ -52,48 +57,62 @@ fn the_only(users: &[Uuid]) -> anyhow::Result<Uuid> {
         several => {
             let ids: Vec<String> = several.iter().map(Uuid::to_string).collect();
             bail!(
-                "several users have this address; name one by his id: {}",
+                "several users have this address; name one by their id: {}",
                 ids.join(", ")
             )
         }
     }
 }
 
-fn json<'a>(report: &'a Explanation, output: &Output) -> JsonReport<'a, Value> {
-    let facts = &report.facts;
-    let timeline: Vec<Value> = report
-        .timeline
-        .iter()
-        .map(|entry| {
-            json!({
-                "happened_at": entry.happened_at,
-                "source": entry.source,
-                "happening": entry.happening,
-                "details": payload::shown(&entry.details, output),
-                "email": output.personal(entry.email.as_ref()),
-            })
-        })
-        .collect();
-    JsonReport {
+/// One user, and why there is no profile.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ExplanationReport<'a> {
+    /// The user.
+    user_id: Uuid,
+    /// The address in `auth.users`, masked without `--show-pii`.
+    email: Option<String>,
+    #[serde(flatten)]
+    facts: &'a UserFacts,
+    /// What came of replaying the signup of a user who has no profile and must have one; null for others.
+    replay: Option<&'a Replay>,
+    /// What happened, oldest first, the newest 200 entries.
+    timeline: Vec<Entry<'a>>,
+}
+
+/// One entry of a user's timeline.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TimelineEntry")]
+struct Entry<'a> {
+    /// When; null where the source does not say.
+    happened_at: Option<Timestamp>,
+    /// `audit log`, `user`, `identity`, `event`, `profile` or `repair`.
+    source: &'a str,
+    /// What.
+    happening: &'a str,
+    /// Ids and codes. What Rollcall did not write itself is masked without `--show-pii`.
+    details: Option<Value>,
+    /// The address, where the source names one, masked without `--show-pii`.
+    email: Option<String>,
+}
+
+fn judged<'a>(report: &'a Explanation, output: &Output) -> Judged<'a, ExplanationReport<'a>> {
+    let timeline = report.timeline.iter().map(|entry| Entry {
+        happened_at: entry.happened_at,
+        source: &entry.source,
+        happening: &entry.happening,
+        details: payload::shown(&entry.details, output),
+        email: output.personal(entry.email.as_ref()),
+    });
+    Judged {
         verdict: report.verdict,
         findings: &report.findings,
-        more: json!({
-            "user_id": report.user_id,
-            "email": output.personal(facts.email.as_ref()),
-            "is_user": facts.is_user,
-            "is_expected": facts.is_expected,
-            "has_profile": facts.has_profile,
-            "is_soft_deleted": facts.is_soft_deleted,
-            "is_anonymous": facts.is_anonymous,
-            "is_sso": facts.is_sso,
-            "is_confirmed": facts.is_confirmed,
-            "is_banned": facts.is_banned,
-            "phone_only": facts.phone_only,
-            "audit_log": facts.audit_log,
-            "failure": facts.failure,
-            "replay": report.replay,
-            "timeline": timeline,
-        }),
+        more: ExplanationReport {
+            user_id: report.user_id,
+            email: output.personal(report.facts.email.as_ref()),
+            facts: &report.facts,
+            replay: report.replay.as_ref(),
+            timeline: timeline.collect(),
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use rollcall::wording::counted;
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, proof, verdict_and_findings};
+use crate::report::Report;
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -17,7 +18,7 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
         .run(async |database| next_signup::take(database, Asker::Person).await)
         .await
         .unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
-    output.data(&report, || text(&report))?;
+    output.data(&Report::Recent(&report), || text(&report))?;
     Ok(report.verdict.into())
 }
 

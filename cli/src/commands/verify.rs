@@ -7,6 +7,7 @@ use rollcall::connection_string::ConnectionSettings;
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, audit_log_line, verdict_and_findings};
+use crate::report::Report;
 use crate::table;
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -15,7 +16,7 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
         .run(async |database| Verification::take(database).await)
         .await
         .unwrap_or_else(|error| Verification::unknown(&error, Timestamp::now()));
-    output.data(&report, || text(&report))?;
+    output.data(&Report::Verification(&report), || text(&report))?;
     Ok(report.verdict.into())
 }
 

@@ -32,6 +32,7 @@ const MAX_TRIED: u64 = 1000;
 
 /// What a repair would do. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DryRun {
     /// Users without a profile.
     pub total_missing: i64,
@@ -53,7 +54,7 @@ pub struct DryRun {
     pub users: Vec<Uuid>,
     /// Users whose profile could not be created; at most 1,000.
     pub failures: Vec<Failure>,
-    /// The profiles as they would be, at most [`MAX_ROWS`].
+    /// The profiles as they would be, at most 100.
     pub rows: Vec<PreviewRow>,
     /// Rows that creating the tried profiles would write, by table: the profiles, and what triggers write beside them.
     pub writes: Vec<TableWrites>,
@@ -65,15 +66,21 @@ pub struct DryRun {
 
 /// A profile as it would be created, with defaults and what triggers make of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PreviewRow {
     /// Whose it is.
     pub user_id: Uuid,
     /// Its columns, what a person may have written in them masked.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "BTreeMap<String, Option<String>>")
+    )]
     pub columns: BTreeMap<String, Option<Masked<RowValue>>>,
 }
 
 /// Rows of a table that a dry run wrote before it was rolled back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TableWrites {
     /// The table, with its schema.
     pub table: String,
@@ -85,6 +92,7 @@ pub struct TableWrites {
 
 /// What was done to rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WriteOperation {
     /// They are new.
@@ -97,6 +105,7 @@ pub enum WriteOperation {
 
 /// A signup trigger of the application's, in a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReplayedTrigger {
     /// Its name.
     pub trigger: String,

@@ -16,8 +16,10 @@ use rollcall_tests::{
 };
 use uuid::Uuid;
 
+use crate::schema;
+
 /// The commands that look and change nothing, `ID` standing for a user.
-const LOOKS: [&str; 10] = [
+pub(crate) const LOOKS: [&str; 10] = [
     "diagnose",
     "mismatches",
     "mismatches --limit 1",
@@ -49,7 +51,7 @@ const STATUSES: [(i32, i32); 10] = [
 const LOOKING: &str = "Rollcall is not installed here: this looks through a copy that is rolled back; nothing is left behind.\n";
 
 /// Nobody listens there: the port is for the system's own use.
-const NOBODY_LISTENS: &str = "postgresql://postgres:hunter2@127.0.0.1:1/postgres";
+pub(crate) const NOBODY_LISTENS: &str = "postgresql://postgres:hunter2@127.0.0.1:1/postgres";
 
 /// What differs from run to run: ids, moments, ages. What stands for them in a table is as wide.
 fn with_filters(assertions: impl FnOnce()) {
@@ -89,7 +91,7 @@ fn with_filters(assertions: impl FnOnce()) {
     settings.bind(assertions);
 }
 
-fn with_id(command: &str, id: Uuid) -> Vec<String> {
+pub(crate) fn with_id(command: &str, id: Uuid) -> Vec<String> {
     command
         .replace("ID", &id.to_string())
         .split(' ')
@@ -107,6 +109,7 @@ async fn transcript(
 ) -> Result<()> {
     for format in ["table", "json"] {
         let mut all = String::new();
+        let mut answers = Vec::new();
         for (number, command) in LOOKS.iter().enumerate() {
             let mut arguments = with_id(command, id);
             if format == "json" {
@@ -121,6 +124,7 @@ async fn transcript(
                 check_report(&finished)?;
             }
             all += &format!("{finished}\n");
+            answers.push(finished);
         }
         if format == "json" {
             // without it the page is served, which tests/dashboard_server.rs looks at
@@ -129,6 +133,8 @@ async fn transcript(
             assert_eq!(finished.status, Some(status(0)), "{finished}");
             check_report(&finished)?;
             all += &format!("{finished}\n");
+            answers.push(finished);
+            schema::check(&answers).await?;
         }
         with_filters(|| insta::assert_snapshot!(format!("{name}_{format}"), all));
     }
@@ -516,7 +522,7 @@ async fn help_and_version_are_data() -> Result<()> {
 }
 
 /// The names under "Commands" in the help.
-async fn commands() -> Result<Vec<String>> {
+pub(crate) async fn commands() -> Result<Vec<String>> {
     let help = rollcall(&[], &["--help"]).await?.stdout;
     let (_, list) = help.split_once("Commands:\n").context("no commands")?;
     let names: Vec<String> = list
