@@ -9,7 +9,7 @@ use serde::Serialize;
 pub use replay::replayed;
 
 use crate::checks::side_tables::SideTable;
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::verdict::Verdict;
 use crate::wording::{counted, lasting};
 
@@ -238,7 +238,10 @@ pub fn profile_refused(
     column: Option<&str>,
     functions: &[String],
 ) -> Finding {
-    let mut summary = format!("the database refused this user's profile (SQLSTATE {code}");
+    let mut summary = format!(
+        "the database refused this user's profile: {} (SQLSTATE {code}",
+        error::meaning(code)
+    );
     for (name, value) in [("constraint", constraint), ("column", column)] {
         if let Some(value) = value {
             summary += &format!(", {name} {value}");
@@ -251,7 +254,7 @@ pub fn profile_refused(
         "profile_refused",
         Severity::Warning,
         summary + ")",
-        "Fix what the code names, in the table, its triggers or the definition (rollcall definition show). Then: rollcall backfill --apply.",
+        "Fix that in the table, its triggers or the definition (rollcall definition show). Then: rollcall backfill --apply.",
     )
 }
 
