@@ -30,6 +30,7 @@ pub(crate) struct Output {
     format: Format,
     show_pii: bool,
     database: OnceLock<DatabaseName>,
+    is_headed: OnceLock<()>,
     stance: Arc<OnceLock<Stance>>,
 }
 
@@ -39,6 +40,7 @@ impl Output {
             format,
             show_pii,
             database: OnceLock::new(),
+            is_headed: OnceLock::new(),
             stance: Arc::default(),
         }
     }
@@ -56,8 +58,7 @@ impl Output {
         let known = Arc::clone(&self.stance);
         move |stance| {
             if known.set(stance).is_ok() && stance == Stance::Look {
-                // nobody is left to hear of a closed stderr
-                let _ = writeln!(io::stderr(), "{LOOKING}");
+                talk(LOOKING);
             }
         }
     }
@@ -91,18 +92,22 @@ impl Output {
     ) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Json => self.json(report, Timestamp::now())?,
-            Format::Table => match self.database.get() {
-                Some(database) => format!(
-                    "Database {} on {}, {} UTC\n\n{}",
-                    database.name,
-                    database.host,
-                    moment(Timestamp::now()),
-                    table()
-                ),
-                None => table(),
-            },
+            Format::Table => self.heading() + &table(),
         };
         unless_closed(io::stdout().write_all(text.as_bytes()))
+    }
+
+    /// Which database, and when; once, above the first text.
+    fn heading(&self) -> String {
+        match self.database.get() {
+            Some(database) if self.is_headed.set(()).is_ok() => format!(
+                "Database {} on {}, {} UTC\n\n",
+                database.name,
+                database.host,
+                moment(Timestamp::now())
+            ),
+            _ => String::new(),
+        }
     }
 
     fn json(&self, report: &Report<'_>, taken_at: Timestamp) -> anyhow::Result<String> {
@@ -123,7 +128,10 @@ impl Output {
     /// Text on the way to a result: a program that asked for JSON gets the result alone.
     pub(crate) fn narrate(&self, text: &str) -> anyhow::Result<()> {
         match self.format {
-            Format::Table => unless_closed(io::stdout().write_all(text.as_bytes())),
+            Format::Table => {
+                let text = self.heading() + text;
+                unless_closed(io::stdout().write_all(text.as_bytes()))
+            }
             Format::Json => Ok(()),
         }
     }
@@ -135,8 +143,7 @@ impl Output {
 
     /// A line of talk.
     pub(crate) fn say(&self, line: &str) {
-        // nobody is left to hear of a closed stderr
-        let _ = writeln!(io::stderr(), "{line}");
+        talk(line);
     }
 
     /// What the database warned of on the way to a result.
@@ -179,6 +186,12 @@ impl Output {
             Style::new().for_stderr().red().bold().apply_to("error:")
         ));
         if let Some(known) = error.downcast_ref::<Error>() {
+            if let Some(database) = self.database.get() {
+                self.say(&format!(
+                    " database: {} on {}",
+                    database.name, database.host
+                ));
+            }
             self.say(&format!(" next: {}", known.next_step()));
         }
     }
@@ -191,6 +204,16 @@ impl Output {
         })?;
         Ok(Exit::Failure)
     }
+}
+
+/// A line on stderr, wrapped where a terminal would break words.
+fn talk(line: &str) {
+    let text = match Term::stderr().size_checked() {
+        Some((_, columns)) => textwrap::fill(line, whole_words(columns.into())),
+        None => line.to_owned(),
+    };
+    // nobody is left to hear of a closed stderr
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn unless_closed(outcome: io::Result<()>) -> anyhow::Result<()> {
@@ -237,12 +260,21 @@ fn other_steps(next_step: &str) -> String {
     }
 }
 
-/// Text for people, wrapped where a terminal would.
-pub(crate) fn wrapped(text: &str, indent: &str) -> String {
-    let options = Options::new(width())
+/// How text is wrapped: an id, or a flag such as --database-url, stays in one piece.
+fn whole_words<'a>(width: usize) -> Options<'a> {
+    Options::new(width)
         .word_splitter(WordSplitter::NoHyphenation)
-        .subsequent_indent(indent);
-    textwrap::fill(text, options)
+        .break_words(false)
+}
+
+/// Text for people, each line wrapped where a terminal would; what is wrapped is indented by `indent` more than its line.
+pub(crate) fn wrapped(text: &str, indent: &str) -> String {
+    let fill = |line: &str| {
+        let own = line.len() - line.trim_start().len();
+        let indent = format!("{}{indent}", &line[..own]);
+        textwrap::fill(line, whole_words(width()).subsequent_indent(&indent))
+    };
+    text.split('\n').map(fill).collect::<Vec<_>>().join("\n")
 }
 
 fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
@@ -260,8 +292,7 @@ fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
             Severity::Warning => Style::new().yellow().apply_to("warning"),
             Severity::Info => Style::new().dim().apply_to("info"),
         };
-        // a flag such as --database-url stays in one piece
-        let head_options = Options::new(width).word_splitter(WordSplitter::NoHyphenation);
+        let head_options = whole_words(width);
         let next_step = head_options
             .clone()
             .initial_indent("    ")
@@ -293,9 +324,7 @@ fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
 
 /// A line of a plan: what becomes of something, and what that is.
 pub(crate) fn labelled(label: &str, words: &str) -> String {
-    let options = Options::new(width())
-        .word_splitter(WordSplitter::NoHyphenation)
-        .subsequent_indent("              ");
+    let options = whole_words(width()).subsequent_indent("              ");
     let line = format!("  {label:<12}{}", one_line(words));
     format!("{}\n", textwrap::fill(&line, options))
 }
@@ -304,7 +333,7 @@ pub(crate) fn labelled(label: &str, words: &str) -> String {
 pub(crate) fn audit_log_line(state: Option<&str>, cost: &str) -> String {
     match state {
         Some("on") => "\nAudit log: on.\n".to_owned(),
-        Some(state) => format!("\nAudit log: {state}; {cost}.\n"),
+        Some(state) => wrapped(&format!("\nAudit log: {state}; {cost}.\n"), ""),
         None => String::new(),
     }
 }
@@ -326,6 +355,17 @@ pub(crate) fn proof(evidence: Option<&Evidence>, now: Timestamp) -> Option<(&'st
         (None, _) => "not shown".to_owned(),
     };
     Some(("A signup gets its profile", value))
+}
+
+/// Which trigger makes the profiles, in words.
+pub(crate) fn signup_trigger(state: Option<&str>) -> String {
+    match state {
+        None => "-",
+        Some("in_place") => "Rollcall's",
+        Some("application") => "the application's",
+        Some(state) => state,
+    }
+    .to_owned()
 }
 
 /// Names from the catalog may hold anything; nothing of it steers a terminal.

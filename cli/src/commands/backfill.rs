@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use self::stop::StopSignal;
 use super::progress::ProgressDisplay;
-use super::{confirmation, verify};
+use super::{confirmation, user, verify};
 use crate::arguments::BackfillArguments;
 use crate::connection;
 use crate::exit::Exit;
@@ -74,7 +74,14 @@ pub(crate) async fn run(
         Some(run) => Some(runs::find(&mut session, run.as_str()).await?.run_id),
         None => None,
     };
-    let request = request(arguments, run_id)?;
+    let user_id = match &arguments.user {
+        Some(name) => match user::find(&mut session, name).await? {
+            Ok(user_id) => Some(user_id),
+            Err(error) => return output.blind(&error),
+        },
+        None => None,
+    };
+    let request = request(arguments, run_id, user_id)?;
     let mut options = options(arguments, &request);
 
     if request.dry_run {
@@ -106,14 +113,18 @@ pub(crate) async fn run(
 }
 
 /// The same limits as for a request over HTTP.
-fn request(arguments: &BackfillArguments, run_id: Option<Uuid>) -> anyhow::Result<BackfillRequest> {
+fn request(
+    arguments: &BackfillArguments,
+    run_id: Option<Uuid>,
+    user_id: Option<Uuid>,
+) -> anyhow::Result<BackfillRequest> {
     let mut fields = json!({
         "dry_run": !arguments.apply, "batch_size": arguments.batch_size, "throttle": arguments.throttle,
         "allow_outside_calls": arguments.allow_outside_calls,
     });
     let optional = [
         ("max_users", arguments.max_users.map(|number| json!(number))),
-        ("user_id", arguments.user.map(|user| json!(user))),
+        ("user_id", user_id.map(|user| json!(user))),
         (
             "account_type",
             arguments.account_type.as_ref().map(|name| json!(name)),

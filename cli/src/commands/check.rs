@@ -4,7 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rollcall::alert::outage::Outage;
 use rollcall::alert::{AlertOutcome, Attempt, Origin, Settings};
 use rollcall::checks::health::HealthReport;
@@ -83,16 +83,19 @@ pub(crate) async fn run(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let monitor = Monitor::new(&arguments.check, settings)?;
-    output.say(&format!(
-        "Publishing to {}; recent signups every {:?}, everyone every hour. To end it: Ctrl-C.",
-        monitor.webhook.address.host(),
-        arguments.every
-    ));
+    output.say(&beginning(monitor.webhook.address.host(), arguments.every)?);
     tokio::select! {
         () = monitor.watch(arguments.every, output) => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     Ok(Exit::Success)
+}
+
+fn beginning(host: &str, every: Duration) -> anyhow::Result<String> {
+    let every = SignedDuration::try_from(every)?;
+    Ok(format!(
+        "Publishing to {host}; recent signups every {every:#}, everyone every hour. To end it: Ctrl-C."
+    ))
 }
 
 /// What every check needs.
@@ -285,4 +288,17 @@ impl Checked {
 
 fn value(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_said_as_it_is_typed() {
+        for (seconds, typed) in [(30, "30s"), (300, "5m"), (3600, "1h")] {
+            let line = beginning("hooks.example", Duration::from_secs(seconds)).expect("a line");
+            assert!(line.contains(&format!("every {typed}, ")), "{line}");
+        }
+    }
 }

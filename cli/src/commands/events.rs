@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::payload;
+use super::{payload, user};
 use crate::arguments::EventsArguments;
 use crate::connection;
 use crate::exit::Exit;
@@ -22,8 +22,12 @@ pub(crate) async fn run(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);
+    let user_id = match user::find(&mut session, &arguments.user).await? {
+        Ok(user_id) => user_id,
+        Err(error) => return output.blind(&error),
+    };
     match session
-        .run(async |database| events::of_user(database, arguments.user_id).await)
+        .run(async |database| events::of_user(database, user_id).await)
         .await
     {
         Ok(report) => {

@@ -1,6 +1,5 @@
 //! `rollcall explain`
 
-use anyhow::bail;
 use jiff::Timestamp;
 use rollcall::checks::explain::{self, Explanation, Replay, UserFacts};
 use rollcall::connection_string::ConnectionSettings;
@@ -9,8 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::payload;
-use crate::arguments::{ExplainArguments, UserName};
+use super::{payload, user};
+use crate::arguments::ExplainArguments;
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, verdict_and_findings_in_full};
@@ -23,17 +22,9 @@ pub(crate) async fn run(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);
-    let user_id = match &arguments.user {
-        UserName::Id(user_id) => *user_id,
-        UserName::Contact(contact) => {
-            let found = session
-                .run(async |database| explain::users_by_contact(database, contact).await)
-                .await;
-            match found {
-                Ok(users) => the_only(&users)?,
-                Err(error) => return output.blind(&error),
-            }
-        }
+    let user_id = match user::find(&mut session, &arguments.user).await? {
+        Ok(user_id) => user_id,
+        Err(error) => return output.blind(&error),
     };
     match session
         .run(async |database| explain::of_user(database, user_id).await)
@@ -45,22 +36,6 @@ pub(crate) async fn run(
             Ok(report.verdict.into())
         }
         Err(error) => output.blind(&error),
-    }
-}
-
-fn the_only(users: &[Uuid]) -> anyhow::Result<Uuid> {
-    match users {
-        [user] => Ok(*user),
-        [] => bail!(
-            "no user has this address or number. A signup that was refused leaves no row: rollcall probe. A deleted user is found by id: rollcall mismatches"
-        ),
-        several => {
-            let ids: Vec<String> = several.iter().map(Uuid::to_string).collect();
-            bail!(
-                "several users have this address; name one by their id: {}",
-                ids.join(", ")
-            )
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, proof, verdict_and_findings};
+use crate::output::{Output, proof, signup_trigger, verdict_and_findings};
 use crate::report::Report;
 use crate::table::{self, or_dash};
 
@@ -51,7 +51,7 @@ fn text(report: &HealthReport) -> String {
             ),
             (
                 "Signup trigger",
-                or_dash(report.signup_trigger.as_deref()).replace('_', " "),
+                signup_trigger(report.signup_trigger.as_deref()),
             ),
         ]
         .into_iter()

@@ -147,8 +147,8 @@ fn what(plan: &Plan) -> String {
         (new, _) if new == plan.files.len() => format!("Rollcall {version}"),
         (0, 0) => format!("Rollcall {version}, what is missing of it"),
         _ => format!(
-            "Rollcall {version}: {} new, {changed} changed",
-            counted(i64::try_from(new).unwrap_or(i64::MAX), "file")
+            "Rollcall {version}: {}, {changed} changed",
+            counted(i64::try_from(new).unwrap_or(i64::MAX), "new file")
         ),
     }
 }

@@ -82,6 +82,14 @@ fn judged<'a>(report: &'a MismatchReport, output: &Output) -> Judged<'a, Mismatc
     }
 }
 
+fn what(status: &str) -> &str {
+    match status {
+        "auth_only" => "no profile",
+        "audit_only" => "user is gone",
+        other => other,
+    }
+}
+
 fn text(report: &MismatchReport, output: &Output) -> String {
     let mut text = verdict_and_findings(report.verdict, &report.findings);
     text += &audit_log_line(
@@ -95,7 +103,7 @@ fn text(report: &MismatchReport, output: &Output) -> String {
     text += &table::with_head(
         [
             "user",
-            "status",
+            "what",
             "e-mail",
             "user created (UTC)",
             "in audit log since (UTC)",
@@ -103,7 +111,7 @@ fn text(report: &MismatchReport, output: &Output) -> String {
         report.mismatches.iter().map(|row| {
             [
                 row.user_id.to_string(),
-                row.status.clone(),
+                what(&row.status).to_owned(),
                 or_dash(output.personal(row.auth_email.as_ref().or(row.audit_email.as_ref()))),
                 or_dash(row.user_created_at.map(moment)),
                 or_dash(row.audit_created_at.map(moment)),

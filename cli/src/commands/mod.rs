@@ -27,3 +27,4 @@ pub(crate) mod verify;
 mod confirmation;
 mod payload;
 mod progress;
+mod user;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::confirmation;
 use crate::arguments::UndoArguments;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, wrapped};
 use crate::report::{Judged, Report};
 
 /// What became of a run's profiles.
@@ -87,5 +87,5 @@ fn text(done: &Undo) -> String {
             done.skipped_profiles.len() - SHOWN
         );
     }
-    text
+    wrapped(&text, "  ")
 }

@@ -25,7 +25,10 @@ pub(crate) fn text(report: &Verification) -> String {
     if report.checks.is_empty() {
         return text;
     }
-    text += &audit_log_line(report.audit_log.as_deref(), "the proof does not need it");
+    text += &audit_log_line(
+        report.audit_log.as_deref(),
+        "this verification does not need it",
+    );
     text += "\n";
     text += &table::with_head(
         ["check", "status", "count", "details"],
