@@ -159,7 +159,10 @@ async fn every_report_is_as_the_schema_says() -> Result<()> {
     let draft = answers.of("definition draft").await?;
     let file = folder.path().join("definition.sql");
     fs::write(&file, draft["query"].as_str().context("a query")?)?;
-    let set = format!("definition set {} --table public.profiles", file.display());
+    let set = format!(
+        "definition set {} --table public.profiles --yes",
+        file.display()
+    );
     answers.of(&set).await?;
     answers.of("trigger status").await?;
     answers.of("trigger guard public.handle_new_user").await?;
