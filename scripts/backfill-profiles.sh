@@ -3,9 +3,9 @@
 #
 #   true        a dry run, which changes nothing; this is the default
 #   false       really create them: asks on a terminal, and elsewhere wants "yes" on standard input, or --yes
-#   BATCH_SIZE  users in one transaction, 1 to 1000; 100 if not given
+#   BATCH_SIZE  users in one transaction, 1 to 10000; 100 if not given
 #
-# The database is SUPABASE_DB_URL, else DATABASE_URL. Exit status: 0 done and nobody is without a profile (or a dry
+# The database is DATABASE_URL, else SUPABASE_DB_URL. Exit status: 0 done and nobody is without a profile (or a dry
 # run), 1 somebody is, 2 usage or failure.
 set -euo pipefail
 
@@ -13,7 +13,7 @@ usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 dry_run=${1-true} batch_size=${2-100}
 [[ $dry_run == true || $dry_run == false ]] || usage
-[[ $batch_size =~ ^[0-9]{1,4}$ ]] && (( 10#$batch_size >= 1 && 10#$batch_size <= 1000 )) || usage
+[[ $batch_size =~ ^[0-9]{1,5}$ ]] && (( 10#$batch_size >= 1 && 10#$batch_size <= 10000 )) || usage
 options=(--batch-size "$((10#$batch_size))" "${@:3}")
 
 if [[ $dry_run == false ]]; then
@@ -29,7 +29,6 @@ if [[ $dry_run == false ]]; then
     fi
 fi
 
-export DATABASE_URL=${SUPABASE_DB_URL:-${DATABASE_URL:-}}
 rollcall=(rollcall)
 has_rollcall() { command -v rollcall >/dev/null; }
 has_rollcall || rollcall=(cargo run --quiet --features tls --manifest-path "$(dirname "$0")/../Cargo.toml" --)

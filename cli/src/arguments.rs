@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
 
-    /// Show e-mail addresses in full
+    /// Show e-mail addresses, and whatever else may be a person's, in full
     #[arg(long, global = true)]
     pub(crate) show_pii: bool,
 
@@ -58,6 +58,8 @@ pub(crate) enum Command {
     OnDatabase(DatabaseCommand),
     /// Write all migrations as one file, for projects whose migrations `supabase db push` applies
     Export(ExportArguments),
+    /// Print the JSON Schema of what every command prints with --format json
+    Schema,
     /// Print the script that lets a shell complete these commands
     Completions(CompletionsArguments),
     /// Print the manual page, of all or of one command
@@ -196,6 +198,10 @@ pub(crate) enum DefinitionAction {
         /// The profile table, where the file does not name it
         #[arg(long)]
         table: Option<String>,
+
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -245,9 +251,9 @@ pub(crate) struct MismatchesArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct EventsArguments {
-    /// Id of the user
+    /// Id, e-mail address or phone number of the user
     #[arg(value_name = "USER")]
-    pub(crate) user_id: Uuid,
+    pub(crate) user: UserName,
 }
 
 #[derive(Debug, Args)]
@@ -364,9 +370,9 @@ pub(crate) struct BackfillArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=BackfillRequest::MAX_USERS))]
     pub(crate) max_users: Option<u64>,
 
-    /// Only this user
+    /// Only this user: an id, e-mail address or phone number
     #[arg(long, value_name = "USER", conflicts_with = "max_users")]
-    pub(crate) user: Option<Uuid>,
+    pub(crate) user: Option<UserName>,
 
     /// Account type of every created profile, instead of the definition's
     #[arg(long, value_name = "TYPE")]

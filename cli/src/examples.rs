@@ -19,6 +19,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// Examples by command, each line a whole command.
 const EXAMPLES: &[(&str, &[&str])] = &[
+    ("schema", &["rollcall schema > rollcall.schema.json"]),
     ("demo", &["rollcall demo", "rollcall demo --keep"]),
     (
         "migrate",

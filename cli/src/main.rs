@@ -9,6 +9,7 @@ mod exit;
 mod http_client;
 mod misuse;
 mod output;
+mod report;
 mod table;
 mod webhook;
 
@@ -44,6 +45,7 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
             return commands::completions::run(completions, output);
         }
         Command::Manual(manual) => return commands::manual::run(manual, output),
+        Command::Schema => return commands::schema::run(output),
         Command::Export(export) => return commands::export::run(export, output),
         Command::OnDatabase(command) => command,
     };

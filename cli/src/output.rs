@@ -14,47 +14,15 @@ use rollcall::masked::{Masked, PersonalData};
 use rollcall::stance::Stance;
 use rollcall::verdict::Verdict;
 use rollcall::wording::lasting;
-use serde::Serialize;
-use serde_json::json;
 use textwrap::{Options, WordSplitter};
 
 use crate::arguments::Format;
 use crate::exit::Exit;
+use crate::report::{Answer, DatabaseName, Report};
 use crate::table::moment;
 
 /// What a report says on stderr where Rollcall is not installed.
 const LOOKING: &str = "Rollcall is not installed here: this looks through a copy that is rolled back; nothing is left behind.";
-
-/// The database that a command is about.
-#[derive(Clone, Debug, Serialize)]
-struct DatabaseName {
-    host: String,
-    name: String,
-}
-
-/// What every JSON answer begins with. A command that judged nothing has the verdict of its exit status.
-#[derive(Serialize)]
-struct Headed<'a, T> {
-    database: Option<&'a DatabaseName>,
-    taken_at: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stance: Option<Stance>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verdict: Option<Verdict>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    findings: Option<[Finding; 0]>,
-    #[serde(flatten)]
-    report: &'a T,
-}
-
-/// A report's verdict and findings, before what is its own.
-#[derive(Serialize)]
-pub(crate) struct JsonReport<'a, T> {
-    pub(crate) verdict: Verdict,
-    pub(crate) findings: &'a [Finding],
-    #[serde(flatten)]
-    pub(crate) more: T,
-}
 
 /// The one place that prints.
 #[derive(Debug)]
@@ -62,6 +30,7 @@ pub(crate) struct Output {
     format: Format,
     show_pii: bool,
     database: OnceLock<DatabaseName>,
+    is_headed: OnceLock<()>,
     stance: Arc<OnceLock<Stance>>,
 }
 
@@ -71,6 +40,7 @@ impl Output {
             format,
             show_pii,
             database: OnceLock::new(),
+            is_headed: OnceLock::new(),
             stance: Arc::default(),
         }
     }
@@ -88,8 +58,7 @@ impl Output {
         let known = Arc::clone(&self.stance);
         move |stance| {
             if known.set(stance).is_ok() && stance == Stance::Look {
-                // nobody is left to hear of a closed stderr
-                let _ = writeln!(io::stderr(), "{LOOKING}");
+                talk(LOOKING);
             }
         }
     }
@@ -118,36 +87,37 @@ impl Output {
     /// Prints an answer: as JSON, or as the text that `table` makes; with the database and the time at the top.
     pub(crate) fn data(
         &self,
-        json: &impl Serialize,
+        report: &Report<'_>,
         table: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
         let text = match self.format {
-            Format::Json => self.headed(json, Timestamp::now())?,
-            Format::Table => match self.database.get() {
-                Some(database) => format!(
-                    "Database {} on {}, {} UTC\n\n{}",
-                    database.name,
-                    database.host,
-                    moment(Timestamp::now()),
-                    table()
-                ),
-                None => table(),
-            },
+            Format::Json => self.json(report, Timestamp::now())?,
+            Format::Table => self.heading() + &table(),
         };
         unless_closed(io::stdout().write_all(text.as_bytes()))
     }
 
-    fn headed(&self, json: &impl Serialize, taken_at: Timestamp) -> anyhow::Result<String> {
-        let is_verdict_there = serde_json::to_value(json)?.get("verdict").is_some();
-        let headed = Headed {
+    /// Which database, and when; once, above the first text.
+    fn heading(&self) -> String {
+        match self.database.get() {
+            Some(database) if self.is_headed.set(()).is_ok() => format!(
+                "Database {} on {}, {} UTC\n\n",
+                database.name,
+                database.host,
+                moment(Timestamp::now())
+            ),
+            _ => String::new(),
+        }
+    }
+
+    fn json(&self, report: &Report<'_>, taken_at: Timestamp) -> anyhow::Result<String> {
+        let answer = Answer {
             database: self.database.get(),
             taken_at,
             stance: self.stance.get().copied(),
-            verdict: (!is_verdict_there).then_some(Verdict::Consistent),
-            findings: (!is_verdict_there).then_some([]),
-            report: json,
+            report,
         };
-        Ok(serde_json::to_string_pretty(&headed)? + "\n")
+        Ok(serde_json::to_string_pretty(&answer)? + "\n")
     }
 
     /// A document for another program, which has a form of its own whatever `--format` says.
@@ -158,7 +128,10 @@ impl Output {
     /// Text on the way to a result: a program that asked for JSON gets the result alone.
     pub(crate) fn narrate(&self, text: &str) -> anyhow::Result<()> {
         match self.format {
-            Format::Table => unless_closed(io::stdout().write_all(text.as_bytes())),
+            Format::Table => {
+                let text = self.heading() + text;
+                unless_closed(io::stdout().write_all(text.as_bytes()))
+            }
             Format::Json => Ok(()),
         }
     }
@@ -170,8 +143,7 @@ impl Output {
 
     /// A line of talk.
     pub(crate) fn say(&self, line: &str) {
-        // nobody is left to hear of a closed stderr
-        let _ = writeln!(io::stderr(), "{line}");
+        talk(line);
     }
 
     /// What the database warned of on the way to a result.
@@ -203,13 +175,8 @@ impl Output {
                 Some(known) => finding::check_failed(known),
                 None => finding::failed(format!("{error:#}")),
             }];
-            let report = JsonReport {
-                verdict: Verdict::Unknown,
-                findings: &findings,
-                more: json!({}),
-            };
             // a closed stdout is no news after a failure
-            let _ = self.data(&report, String::new);
+            let _ = self.data(&Report::failure(&findings), String::new);
         }
     }
 
@@ -219,6 +186,12 @@ impl Output {
             Style::new().for_stderr().red().bold().apply_to("error:")
         ));
         if let Some(known) = error.downcast_ref::<Error>() {
+            if let Some(database) = self.database.get() {
+                self.say(&format!(
+                    " database: {} on {}",
+                    database.name, database.host
+                ));
+            }
             self.say(&format!(" next: {}", known.next_step()));
         }
     }
@@ -226,16 +199,21 @@ impl Output {
     /// The report of a check that could not look: the verdict is `unknown`.
     pub(crate) fn blind(&self, error: &Error) -> anyhow::Result<Exit> {
         let findings = [finding::check_failed(error)];
-        let report = JsonReport {
-            verdict: Verdict::Unknown,
-            findings: &findings,
-            more: json!({}),
-        };
-        self.data(&report, || {
+        self.data(&Report::failure(&findings), || {
             verdict_and_findings(Verdict::Unknown, &findings)
         })?;
         Ok(Exit::Failure)
     }
+}
+
+/// A line on stderr, wrapped where a terminal would break words.
+fn talk(line: &str) {
+    let text = match Term::stderr().size_checked() {
+        Some((_, columns)) => textwrap::fill(line, whole_words(columns.into())),
+        None => line.to_owned(),
+    };
+    // nobody is left to hear of a closed stderr
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn unless_closed(outcome: io::Result<()>) -> anyhow::Result<()> {
@@ -282,12 +260,21 @@ fn other_steps(next_step: &str) -> String {
     }
 }
 
-/// Text for people, wrapped where a terminal would.
-pub(crate) fn wrapped(text: &str, indent: &str) -> String {
-    let options = Options::new(width())
+/// How text is wrapped: an id, or a flag such as --database-url, stays in one piece.
+fn whole_words<'a>(width: usize) -> Options<'a> {
+    Options::new(width)
         .word_splitter(WordSplitter::NoHyphenation)
-        .subsequent_indent(indent);
-    textwrap::fill(text, options)
+        .break_words(false)
+}
+
+/// Text for people, each line wrapped where a terminal would; what is wrapped is indented by `indent` more than its line.
+pub(crate) fn wrapped(text: &str, indent: &str) -> String {
+    let fill = |line: &str| {
+        let own = line.len() - line.trim_start().len();
+        let indent = format!("{}{indent}", &line[..own]);
+        textwrap::fill(line, whole_words(width()).subsequent_indent(&indent))
+    };
+    text.split('\n').map(fill).collect::<Vec<_>>().join("\n")
 }
 
 fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
@@ -305,8 +292,7 @@ fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
             Severity::Warning => Style::new().yellow().apply_to("warning"),
             Severity::Info => Style::new().dim().apply_to("info"),
         };
-        // a flag such as --database-url stays in one piece
-        let head_options = Options::new(width).word_splitter(WordSplitter::NoHyphenation);
+        let head_options = whole_words(width);
         let next_step = head_options
             .clone()
             .initial_indent("    ")
@@ -338,9 +324,7 @@ fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
 
 /// A line of a plan: what becomes of something, and what that is.
 pub(crate) fn labelled(label: &str, words: &str) -> String {
-    let options = Options::new(width())
-        .word_splitter(WordSplitter::NoHyphenation)
-        .subsequent_indent("              ");
+    let options = whole_words(width()).subsequent_indent("              ");
     let line = format!("  {label:<12}{}", one_line(words));
     format!("{}\n", textwrap::fill(&line, options))
 }
@@ -349,7 +333,7 @@ pub(crate) fn labelled(label: &str, words: &str) -> String {
 pub(crate) fn audit_log_line(state: Option<&str>, cost: &str) -> String {
     match state {
         Some("on") => "\nAudit log: on.\n".to_owned(),
-        Some(state) => format!("\nAudit log: {state}; {cost}.\n"),
+        Some(state) => wrapped(&format!("\nAudit log: {state}; {cost}.\n"), ""),
         None => String::new(),
     }
 }
@@ -373,6 +357,17 @@ pub(crate) fn proof(evidence: Option<&Evidence>, now: Timestamp) -> Option<(&'st
     Some(("A signup gets its profile", value))
 }
 
+/// Which trigger makes the profiles, in words.
+pub(crate) fn signup_trigger(state: Option<&str>) -> String {
+    match state {
+        None => "-",
+        Some("in_place") => "Rollcall's",
+        Some("application") => "the application's",
+        Some(state) => state,
+    }
+    .to_owned()
+}
+
 /// Names from the catalog may hold anything; nothing of it steers a terminal.
 fn printable(text: &str) -> String {
     text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
@@ -394,40 +389,36 @@ fn width() -> usize {
 mod tests {
     use rollcall::stance::Stance;
     use secrecy::SecretString;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::commands::runs::RunsReport;
+    use crate::report::Judged;
 
-    fn json(output: &Output, report: &impl Serialize) -> Value {
-        let text = output.headed(report, Timestamp::UNIX_EPOCH).expect("JSON");
+    fn json(output: &Output, report: &Report<'_>) -> Value {
+        let text = output.json(report, Timestamp::UNIX_EPOCH).expect("JSON");
         serde_json::from_str(&text).expect("JSON")
     }
 
     #[test]
     fn every_answer_names_its_database_its_time_and_a_verdict() {
         let output = Output::new(Format::Json, false);
-        let before = json(&output, &json!({ "applied": 1 }));
         assert_eq!(
-            before,
-            json!({ "database": null, "taken_at": "1970-01-01T00:00:00Z", "verdict": "consistent", "findings": [], "applied": 1 })
+            json(&output, &Report::failure(&[])),
+            json!({ "database": null, "taken_at": "1970-01-01T00:00:00Z", "report": "failure", "verdict": "unknown", "findings": [] })
         );
 
         let url = SecretString::from("postgresql://postgres:secret@127.0.0.1:5432/app");
         output.is_about(&ConnectionSettings::parse(&url, None).expect("settings"));
         output.on_stance()(Stance::Watch);
-        let findings = [finding::missing_profiles(2)];
-        let report = JsonReport {
-            verdict: Verdict::Inconsistent,
-            findings: &findings,
-            more: json!({}),
-        };
-        let answer = json(&output, &report);
+        let runs = Report::Runs(Judged::done(RunsReport { runs: &[] }));
+        let answer = json(&output, &runs);
         assert_eq!(
             answer["database"],
             json!({ "host": "127.0.0.1", "name": "app" })
         );
         assert_eq!(answer["stance"], "watch");
-        assert_eq!(answer["verdict"], "inconsistent");
-        assert_eq!(answer["findings"][0]["id"], "missing_profiles");
+        assert_eq!(answer["verdict"], "consistent");
+        assert_eq!(answer["report"], "runs");
     }
 }

@@ -18,6 +18,9 @@ const UNREADABLE: Error = Error::Settings(
     "it is neither a PostgreSQL URL nor a list of key=value pairs, or it has a setting that is not known here",
 );
 
+const AT_SIGN: Error =
+    Error::Settings("it has more than one @: in a URL, one in the password is written %40");
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a certificate authority comes from.
@@ -81,11 +84,17 @@ impl ConnectionSettings {
             return Err(Error::Settings("the connection string is empty"));
         }
         let (rest, taken) = if text.contains("://") {
-            take_from_url(text)
+            take_from_url(text)?
         } else {
             take_from_pairs(text)?
         };
-        let mut driver: tokio_postgres::Config = rest.parse().map_err(|_| UNREADABLE)?;
+        let mut driver: tokio_postgres::Config = rest.parse().map_err(|_| {
+            if text.contains("://") && text.matches('@').count() > 1 {
+                AT_SIGN
+            } else {
+                UNREADABLE
+            }
+        })?;
 
         if driver.get_hosts().is_empty() && driver.get_hostaddrs().is_empty() {
             return Err(Error::Settings("it names no host"));
@@ -150,17 +159,22 @@ impl Taken {
     }
 }
 
-fn take_from_url(url: &str) -> (String, Taken) {
+fn take_from_url(url: &str) -> Result<(String, Taken)> {
     let mut taken = Taken::default();
     // a password may hold a question mark, a value of the query may hold an @; the driver, too, takes the first
     let after_password = url.find('@').unwrap_or(0);
-    let Some(mark) = url[after_password..]
-        .find('?')
-        .map(|at| at + after_password)
-    else {
-        return (url.to_owned(), taken);
+    let (base, query) = match url[after_password..].find('?') {
+        Some(mark) => (
+            &url[..after_password + mark],
+            &url[after_password + mark + 1..],
+        ),
+        None => (url, ""),
     };
-    let kept: Vec<&str> = url[mark + 1..]
+    // the rest of the password would be taken for the host, which is shown
+    if base.matches('@').count() > 1 {
+        return Err(AT_SIGN);
+    }
+    let kept: Vec<&str> = query
         .split('&')
         .filter(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -171,13 +185,12 @@ fn take_from_url(url: &str) -> (String, Taken) {
         })
         .filter(|pair| !pair.is_empty())
         .collect();
-    let base = &url[..mark];
     let rest = if kept.is_empty() {
         base.to_owned()
     } else {
         format!("{base}?{}", kept.join("&"))
     };
-    (rest, taken)
+    Ok((rest, taken))
 }
 
 /// `key = 'value with \' quote' key2=value2`, as libpq reads it.
@@ -361,6 +374,25 @@ mod tests {
     fn a_password_with_a_question_mark_is_kept() {
         let settings = parse("postgresql://u:a?b@localhost/x?pgbouncer=true").expect("parses");
         assert_eq!(settings.driver.get_password(), Some(&b"a?b"[..]));
+    }
+
+    #[test]
+    fn a_password_with_an_at_sign_is_refused_with_how_to_write_it_and_none_of_it_is_taken_for_the_host()
+     {
+        for text in [
+            "postgresql://u:hun@ter2@h.example/x",
+            "postgresql://u:hun@ter2@h.example/x?sslmode=require",
+            "postgresql://u:hun@t/er2@h.example/x",
+            "postgresql://u:hun@t?er2@h.example/x",
+        ] {
+            let error = parse(text).expect_err(text);
+            let shown = error.to_string();
+            assert!(shown.contains("%40") && !shown.contains("ter2"), "{shown}");
+        }
+        let settings = parse("postgresql://u:hun%40ter2@localhost/x").expect("parses");
+        assert_eq!(settings.driver.get_password(), Some(&b"hun@ter2"[..]));
+        let settings = parse("postgresql://u:hun#ter2@localhost/x").expect("parses");
+        assert_eq!(settings.driver.get_password(), Some(&b"hun#ter2"[..]));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -25,6 +26,7 @@ use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
 
 use crate::connection_string::{ConnectionSettings, Transport};
 use crate::error::{Error, LookObstacle, Result};
+use crate::lock_holders::{self, LockHolder};
 use crate::{migrations, schema_version, tls};
 
 /// A value for a placeholder, with the type that the server is told.
@@ -85,6 +87,7 @@ enum Mode {
 
 /// What Rollcall's own SQL warns of while it succeeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Warning {
     /// What is the case.
     pub message: String,
@@ -253,7 +256,28 @@ impl Database {
         };
         self.given_up = matches!(outcome, Err(_) | Ok(Err(Error::ConnectionLost)));
         self.last_used = Instant::now();
-        outcome.unwrap_or(Err(Error::Timeout))
+        match outcome.unwrap_or(Err(Error::Timeout)) {
+            // one with a hint is known already
+            Err(error @ Error::Statement { hint: None, .. }) if error.is_lock() => Err(
+                Error::locked_by(&self.lock_holders().await, Timestamp::now()),
+            ),
+            outcome => outcome,
+        }
+    }
+
+    /// Who may have the lock that was waited for in vain; nobody where that cannot be told.
+    pub(crate) async fn lock_holders(&mut self) -> Vec<LockHolder> {
+        let asked = self.client.query_typed(lock_holders::QUERY, &[]);
+        let rows = match timeout(GRACE, asked).await {
+            Ok(rows) => rows.unwrap_or_default(),
+            Err(_) => {
+                self.given_up = true;
+                Vec::new()
+            }
+        };
+        rows.iter()
+            .filter_map(|row| LockHolder::read(row).ok())
+            .collect()
     }
 
     /// Begins a transaction. A connection that was idle for long is lost unless it answers soon.

@@ -23,6 +23,7 @@ const EXAMPLE_LIMIT: Duration = Duration::from_secs(6);
 
 /// The definition in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Definition {
     /// The profile table, with its schema.
     pub table: String,
@@ -42,6 +43,7 @@ pub struct Definition {
 
 /// A table that could hold the profiles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Candidate {
     /// Its name, with its schema.
     pub table: String,
@@ -53,6 +55,7 @@ pub struct Candidate {
 
 /// A definition that nobody has set yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Draft {
     /// The profile table, with its schema.
     pub table: String,

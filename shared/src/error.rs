@@ -3,8 +3,10 @@
 //! An error says what happened; [`Error::next_step`] says what to do. Neither ever holds a value of a row, a
 //! connection string, or what PostgreSQL calls DETAIL, which quotes rows.
 
+use jiff::Timestamp;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use crate::lock_holders::LockHolder;
 use crate::tls;
 
 /// SQLSTATE of Rollcall's own: there is no definition.
@@ -202,7 +204,9 @@ impl Error {
                 "Supabase's certificate is signed by its own authority: download it from the dashboard (Database settings, SSL configuration) and give it as sslrootcert or DATABASE_CA_CERT."
             }
             Self::WithoutTls => "Build it with TLS: cargo install --locked --path cli --features tls.",
-            Self::Authentication => "Check user and password; through Supabase's pooler the user is USER.PROJECT_REF.",
+            Self::Authentication => {
+                "Check user and password; through Supabase's pooler the user is USER.PROJECT_REF. In a URL, special characters of the password are encoded: @ is %40, # is %23, % is %25."
+            }
             Self::Refused(_) => "Check the database's name and its connection limit, then try again.",
             Self::ConnectionLost | Self::Timeout => "Try again; if it stays so, look at the database's load and status.",
             Self::NotMigrated => {
@@ -227,21 +231,43 @@ impl Error {
         .to_owned()
     }
 
-    /// Another transaction holds the profile table.
-    pub(crate) fn table_is_locked() -> Self {
-        Self::locked("the profile table is locked by another transaction")
-    }
-
     /// Another transaction holds a row that the profile of one user needs.
     pub(crate) fn row_is_locked() -> Self {
-        Self::locked("another transaction is in the way of this user's profile")
+        Self::locked(
+            "another transaction is in the way of this user's profile".to_owned(),
+            "See who holds it in pg_locks, and try again.".to_owned(),
+        )
     }
 
-    fn locked(message: &str) -> Self {
+    /// A lock was not free in time, and these have it.
+    pub(crate) fn locked_by(holders: &[LockHolder], now: Timestamp) -> Self {
+        let sentences: Vec<String> = holders.iter().map(|holder| holder.sentence(now)).collect();
+        let message = if sentences.is_empty() {
+            "another transaction had a lock that this needs".to_owned()
+        } else {
+            sentences.join("; ")
+        };
+        let or_end_it = holders.first().map_or_else(String::new, |holder| {
+            format!(", or end it ({})", holder.end())
+        });
+        Self::locked(
+            message,
+            format!(
+                "Wait until that transaction ends{or_end_it}; then try again. A repair goes on where it was."
+            ),
+        )
+    }
+
+    /// Whether it only waited for a lock, and not long enough.
+    pub(crate) fn is_lock(&self) -> bool {
+        matches!(self, Self::Statement { sqlstate, .. } if sqlstate == SqlState::LOCK_NOT_AVAILABLE.code())
+    }
+
+    fn locked(message: String, hint: String) -> Self {
         Self::Statement {
             sqlstate: SqlState::LOCK_NOT_AVAILABLE.code().to_owned(),
-            message: message.to_owned(),
-            hint: Some("See who holds it in pg_locks; the repair goes on where it was when it is started again.".to_owned()),
+            message,
+            hint: Some(hint),
         }
     }
 
@@ -300,7 +326,7 @@ impl Error {
                 return Self::Tls(inner.to_string());
             }
             if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-                return Self::Unreachable(io.kind().to_string());
+                return Self::Unreachable(unreachable_because(io));
             }
             cause = inner.source();
         }
@@ -328,6 +354,16 @@ impl Error {
             None if message.starts_with("Tenant or user not found") => Self::Authentication,
             code => Self::Refused(code.unwrap_or("XX000").to_owned()),
         }
+    }
+}
+
+/// Why nobody was reached, in words.
+fn unreachable_because(error: &std::io::Error) -> String {
+    // the system's own words for it differ, and the standard library has no kind for it
+    if error.to_string().starts_with("failed to lookup address") {
+        "its host name cannot be resolved".to_owned()
+    } else {
+        error.kind().to_string()
     }
 }
 
@@ -409,7 +445,7 @@ fn is_transient(code: &str) -> bool {
 }
 
 /// What a SQLSTATE says, by its class (PostgreSQL, appendix A).
-fn meaning(sqlstate: &str) -> &'static str {
+pub(crate) fn meaning(sqlstate: &str) -> &'static str {
     match (class(sqlstate), sqlstate) {
         (_, "55P03") => "a lock was not free in time",
         (_, "25006") => {

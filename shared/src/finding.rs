@@ -9,12 +9,13 @@ use serde::Serialize;
 pub use replay::replayed;
 
 use crate::checks::side_tables::SideTable;
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::verdict::Verdict;
 use crate::wording::{counted, lasting};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing; nothing to do.
@@ -27,11 +28,14 @@ pub enum Severity {
 
 /// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// Stable name, for programs and documentation.
     pub id: &'static str,
     /// How much it matters.
     pub severity: Severity,
+    /// The verdict that it alone would lead to.
+    verdict: Verdict,
     /// How many users, profiles or columns it is about, where it is about some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<i64>,
@@ -48,8 +52,6 @@ pub struct Finding {
     /// The SQL that fixes it, where SQL can do so safely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
-    #[serde(skip)]
-    verdict: Verdict,
 }
 
 impl Finding {
@@ -82,7 +84,7 @@ impl Finding {
         self
     }
 
-    /// The verdict this finding alone would lead to.
+    /// The verdict that it alone would lead to.
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }
@@ -236,7 +238,10 @@ pub fn profile_refused(
     column: Option<&str>,
     functions: &[String],
 ) -> Finding {
-    let mut summary = format!("the database refused this user's profile (SQLSTATE {code}");
+    let mut summary = format!(
+        "the database refused this user's profile: {} (SQLSTATE {code}",
+        error::meaning(code)
+    );
     for (name, value) in [("constraint", constraint), ("column", column)] {
         if let Some(value) = value {
             summary += &format!(", {name} {value}");
@@ -249,7 +254,7 @@ pub fn profile_refused(
         "profile_refused",
         Severity::Warning,
         summary + ")",
-        "Fix what the code names, in the table, its triggers or the definition (rollcall definition show). Then: rollcall backfill --apply.",
+        "Fix that in the table, its triggers or the definition (rollcall definition show). Then: rollcall backfill --apply.",
     )
 }
 

@@ -23,5 +23,6 @@ pub mod stance;
 pub mod verdict;
 pub mod wording;
 
+mod lock_holders;
 mod retry;
 mod tls;

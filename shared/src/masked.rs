@@ -49,6 +49,7 @@ pub struct RowValue {
     column: String,
     text: String,
     is_text: bool,
+    is_shared: bool,
 }
 
 /// A number with so many digits says nothing about anyone.
@@ -72,12 +73,14 @@ impl RowValue {
             is_text: !(value.is_null()
                 || value.is_boolean()
                 || (value.is_number() && value.to_string().len() <= SHORT_NUMBER)),
+            is_shared: false,
         }
     }
 
     /// An id, a date, or what the definition chooses from a list.
     fn is_harmless(&self) -> bool {
         !self.is_text
+            || (self.is_shared && !self.text.contains('@'))
             || self.column == "account_type"
             || uuid::Uuid::try_parse(&self.text).is_ok()
             || self.text.parse::<jiff::Timestamp>().is_ok()
@@ -114,6 +117,13 @@ impl<T: PersonalData> Masked<T> {
     /// The value itself, for a person who asked for it.
     pub fn reveal(&self) -> &str {
         self.0.plain()
+    }
+}
+
+impl Masked<RowValue> {
+    /// Lets a value be shown that the rows of several people have in common.
+    pub(crate) fn share(&mut self) {
+        self.0.is_shared = true;
     }
 }
 

@@ -19,6 +19,9 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .build()
 }
 
+/// How long a lock is waited for in all, each try included: then whoever waits is told who has it.
+const LOCK_LIMIT: Duration = Duration::from_secs(13);
+
 /// Kept free for a server to end what it still does.
 const GIVE_UP_RESERVE: Duration = Duration::from_millis(500);
 
@@ -37,15 +40,17 @@ pub(crate) async fn run<T>(
     work: impl AsyncFn(&mut Database) -> Result<T>,
 ) -> Result<T> {
     let mut pauses = pauses();
+    let lock_until = Instant::now() + LOCK_LIMIT;
     loop {
         let error = match work(database).await {
             Err(error) if is_worth_another_try(&error) && database.is_usable() => error,
             done => return done,
         };
-        let Some(pause) = pauses.next() else {
-            return Err(error);
-        };
-        wait(&error, pause).await;
+        let until = error.is_lock().then_some(lock_until);
+        match pauses.next() {
+            Some(pause) if is_time_left(pause, until) => wait(&error, pause).await,
+            _ => return Err(error),
+        }
     }
 }
 
@@ -60,14 +65,16 @@ pub(crate) async fn run_on<T>(
     work: impl AsyncFn(&mut Database) -> Result<T>,
 ) -> Result<T> {
     let mut pauses = pauses();
+    let lock_until = Instant::now() + LOCK_LIMIT;
     loop {
         let error = match session.run(&work).await {
             Err(error) if is_worth_another_try(&error) && session.was_connected() => error,
             done => return done,
         };
+        let lock_until = error.is_lock().then_some(lock_until);
         match pauses.next() {
-            Some(pause) if until.is_none_or(|until| Instant::now() + pause < until) => {
-                wait(&error, pause).await
+            Some(pause) if is_time_left(pause, until) && is_time_left(pause, lock_until) => {
+                wait(&error, pause).await;
             }
             _ => return Err(error),
         }
@@ -105,11 +112,15 @@ pub(crate) async fn run_until<T>(
     }
 }
 
+fn is_time_left(pause: Duration, until: Option<Instant>) -> bool {
+    until.is_none_or(|until| Instant::now() + pause < until)
+}
+
 async fn wait(error: &Error, pause: Duration) {
     tracing::warn!(
         error.id = error.id(),
         pause_ms = pause.as_millis(),
-        "trying again"
+        "{error}; trying again"
     );
     sleep(pause).await;
 }

@@ -18,6 +18,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// A trigger on a table of Supabase Auth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TriggerStatus {
     /// Its name.
     pub trigger: String,

@@ -8,6 +8,7 @@ use crate::migrations::{self, Situation};
 
 /// How Rollcall stands in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stance {
     /// It is not installed: reports look through a copy that is rolled back.

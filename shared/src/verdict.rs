@@ -10,6 +10,7 @@ use crate::finding::Finding;
 
 /// What a check concludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything was looked at, and nothing is wrong.

@@ -5,25 +5,60 @@ pub(crate) mod text;
 
 use jiff::Timestamp;
 use rollcall::backfill::{
-    self, BackfillRequest, PreviewRow, RunOptions, RunResult, RunTarget, Selection, Source,
+    self, BackfillRequest, DryRun, PreviewRow, RunOptions, RunResult, RunTarget, Selection, Source,
     StopReason, UserResult, runs,
 };
-use rollcall::checks::verification::Verification;
+use rollcall::checks::verification::{Check, Verification};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::finding::{self, Finding};
 use rollcall::session::Session;
 use rollcall::verdict::Verdict;
 use rollcall::wording::counted;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::stop::StopSignal;
 use super::progress::ProgressDisplay;
-use super::{confirmation, verify};
+use super::{confirmation, user, verify};
 use crate::arguments::BackfillArguments;
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{JsonReport, Output};
+use crate::output::Output;
+use crate::report::{Judged, Report};
+
+/// What a repair would do.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct DryRunReport {
+    /// True: nothing was changed.
+    dry_run: bool,
+    /// With `--show-pii`, its rows are not masked.
+    #[schemars(with = "DryRun")]
+    backfill: Value,
+}
+
+/// What a repair did.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct RepairReport<'a> {
+    /// False: profiles were created.
+    dry_run: bool,
+    /// What it did.
+    backfill: &'a RunResult,
+    /// The verification after it; empty where somebody stopped it.
+    checks: &'a [Check],
+}
+
+/// What became of one user, or would.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct UserReport<'a> {
+    /// Whether nothing was changed.
+    dry_run: bool,
+    /// The user.
+    user_id: Uuid,
+    /// What became of them.
+    backfill: &'a UserResult,
+}
 
 pub(crate) async fn run(
     arguments: &BackfillArguments,
@@ -39,7 +74,14 @@ pub(crate) async fn run(
         Some(run) => Some(runs::find(&mut session, run.as_str()).await?.run_id),
         None => None,
     };
-    let request = request(arguments, run_id)?;
+    let user_id = match &arguments.user {
+        Some(name) => match user::find(&mut session, name).await? {
+            Ok(user_id) => Some(user_id),
+            Err(error) => return output.blind(&error),
+        },
+        None => None,
+    };
+    let request = request(arguments, run_id, user_id)?;
     let mut options = options(arguments, &request);
 
     if request.dry_run {
@@ -71,14 +113,18 @@ pub(crate) async fn run(
 }
 
 /// The same limits as for a request over HTTP.
-fn request(arguments: &BackfillArguments, run_id: Option<Uuid>) -> anyhow::Result<BackfillRequest> {
+fn request(
+    arguments: &BackfillArguments,
+    run_id: Option<Uuid>,
+    user_id: Option<Uuid>,
+) -> anyhow::Result<BackfillRequest> {
     let mut fields = json!({
         "dry_run": !arguments.apply, "batch_size": arguments.batch_size, "throttle": arguments.throttle,
         "allow_outside_calls": arguments.allow_outside_calls,
     });
     let optional = [
         ("max_users", arguments.max_users.map(|number| json!(number))),
-        ("user_id", arguments.user.map(|user| json!(user))),
+        ("user_id", user_id.map(|user| json!(user))),
         (
             "account_type",
             arguments.account_type.as_ref().map(|name| json!(name)),
@@ -130,15 +176,19 @@ async fn dry_run(
         Err(error) => return output.blind(&error),
     };
     let findings = missing(preview.total_missing);
-    let mut report = JsonReport {
-        verdict: Verdict::from_findings(&findings),
-        findings: &findings,
-        more: json!({ "dry_run": true, "backfill": preview }),
-    };
+    let mut backfill = serde_json::to_value(&preview)?;
     if output.shows_pii() {
         let rows: Vec<_> = preview.rows.iter().map(|row| shown(row, output)).collect();
-        report.more["backfill"]["rows"] = json!(rows);
+        backfill["rows"] = json!(rows);
     }
+    let report = Report::DryRun(Judged {
+        verdict: Verdict::from_findings(&findings),
+        findings: &findings,
+        more: DryRunReport {
+            dry_run: true,
+            backfill,
+        },
+    });
     output.data(&report, || {
         text::of_dry_run(&preview, options.replay, output)
     })?;
@@ -219,11 +269,15 @@ async fn finish(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     if result.stop_reason == StopReason::Stopped {
-        let report = JsonReport {
+        let report = Report::Repair(Judged {
             verdict: Verdict::Unknown,
             findings: &[],
-            more: json!({ "dry_run": false, "backfill": result }),
-        };
+            more: RepairReport {
+                dry_run: false,
+                backfill: result,
+                checks: &[],
+            },
+        });
         output.data(&report, || text::of_result(result))?;
         return Ok(Exit::Failure);
     }
@@ -234,11 +288,15 @@ async fn finish(
             .await
             .unwrap_or_else(|error| Verification::unknown(&error, Timestamp::now())),
     };
-    let report = JsonReport {
+    let report = Report::Repair(Judged {
         verdict: verification.verdict,
         findings: &verification.findings,
-        more: json!({ "dry_run": false, "backfill": result, "checks": verification.checks }),
-    };
+        more: RepairReport {
+            dry_run: false,
+            backfill: result,
+            checks: &verification.checks,
+        },
+    });
     output.data(&report, || {
         text::of_result(result) + "\n" + &verify::text(&verification)
     })?;
@@ -258,11 +316,15 @@ fn say_user(
         UserResult::NotExpected => (vec![finding::user_not_expected()], Exit::Failure),
         UserResult::Failed(_) => (missing(1), Exit::Inconsistent),
     };
-    let report = JsonReport {
+    let report = Report::User(Judged {
         verdict: Verdict::from_findings(&findings),
         findings: &findings,
-        more: json!({ "dry_run": dry_run, "user_id": user_id, "backfill": result }),
-    };
+        more: UserReport {
+            dry_run,
+            user_id,
+            backfill: result,
+        },
+    });
     output.data(&report, || text::of_user(user_id, result, dry_run))?;
     Ok(exit)
 }

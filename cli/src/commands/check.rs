@@ -4,7 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rollcall::alert::outage::Outage;
 use rollcall::alert::{AlertOutcome, Attempt, Origin, Settings};
 use rollcall::checks::health::HealthReport;
@@ -14,6 +14,7 @@ use rollcall::finding::Finding;
 use rollcall::scheduled_check::{self, ScheduledReport};
 use rollcall::session::Session;
 use rollcall::verdict::Verdict;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -22,7 +23,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::arguments::{CheckArguments, MessageForm, WatchArguments};
 use crate::exit::Exit;
 use crate::http_client::WebAddress;
-use crate::output::{JsonReport, Output};
+use crate::output::Output;
+use crate::report::{Judged, Report};
 use crate::webhook::{SigningKey, Webhook};
 
 /// How long a check may look, trying again what may pass by itself: until the next is due, within these bounds.
@@ -55,11 +57,12 @@ pub(crate) async fn run_once(
             findings.push(finding.clone());
         }
     }
-    let report = JsonReport {
-        verdict: Verdict::from_findings(&findings),
+    let verdict = Verdict::from_findings(&findings);
+    let report = Report::Checks(Judged {
+        verdict,
         findings: &findings,
-        more: serde_json::json!({ "checks": checked }),
-    };
+        more: ChecksReport { checks: &checked },
+    });
     output.data(&report, || {
         checked
             .iter()
@@ -67,7 +70,7 @@ pub(crate) async fn run_once(
             .collect()
     })?;
     let is_published = checked.iter().all(Checked::is_published);
-    Ok(match Exit::from(report.verdict) {
+    Ok(match Exit::from(verdict) {
         Exit::Success if !is_published => Exit::Failure,
         exit => exit,
     })
@@ -80,16 +83,19 @@ pub(crate) async fn run(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let monitor = Monitor::new(&arguments.check, settings)?;
-    output.say(&format!(
-        "Publishing to {}; recent signups every {:?}, everyone every hour. To end it: Ctrl-C.",
-        monitor.webhook.address.host(),
-        arguments.every
-    ));
+    output.say(&beginning(monitor.webhook.address.host(), arguments.every)?);
     tokio::select! {
         () = monitor.watch(arguments.every, output) => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     Ok(Exit::Success)
+}
+
+fn beginning(host: &str, every: Duration) -> anyhow::Result<String> {
+    let every = SignedDuration::try_from(every)?;
+    Ok(format!(
+        "Publishing to {host}; recent signups every {every:#}, everyone every hour. To end it: Ctrl-C."
+    ))
 }
 
 /// What every check needs.
@@ -101,13 +107,24 @@ struct Monitor {
     probes: bool,
 }
 
+/// The scheduled checks, each once.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ChecksReport<'a> {
+    checks: &'a [Checked],
+}
+
 /// One check, and what became of it.
-#[derive(Serialize)]
-struct Checked {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Checked {
+    /// `health` or `recent`.
     check: &'static str,
+    /// The conclusion.
     verdict: Verdict,
+    /// What led to it.
     findings: Vec<Finding>,
+    /// What became of all its messages.
     alert: AlertOutcome,
+    /// What became of each.
     alerts: Vec<Attempt>,
 }
 
@@ -271,4 +288,17 @@ impl Checked {
 
 fn value(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_said_as_it_is_typed() {
+        for (seconds, typed) in [(30, "30s"), (300, "5m"), (3600, "1h")] {
+            let line = beginning("hooks.example", Duration::from_secs(seconds)).expect("a line");
+            assert!(line.contains(&format!("every {typed}, ")), "{line}");
+        }
+    }
 }

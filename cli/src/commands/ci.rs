@@ -12,6 +12,7 @@ use super::doctor;
 use crate::arguments::Format;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::report::Report;
 
 /// The doctor's report with a signup that is tried whatever was seen before; where GitHub Actions runs it, an annotation for
 /// each finding that somebody should look at.
@@ -19,7 +20,7 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
     let report = doctor::take(settings, Asker::Deployment, output)
         .await
         .unwrap_or_else(|error| DoctorReport::unknown(&error, Timestamp::now()));
-    output.data(&report, || doctor::text(&report))?;
+    output.data(&Report::Doctor(&report), || doctor::text(&report))?;
     if env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
         let worth = |finding: &&Finding| finding.severity > Severity::Info;
         for finding in report.findings.iter().filter(worth) {

@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 use crate::arguments::{DashboardArguments, Format};
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::report::Report;
 
 /// A client that says nothing for so long is gone.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ pub(crate) async fn run(
     let mut session = Session::new(settings);
     if output.format() == Format::Json {
         let overview = look(&mut session).await;
-        output.data(&overview, String::new)?;
+        output.data(&Report::Dashboard(&overview), String::new)?;
         return Ok(overview.health.verdict.into());
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port))

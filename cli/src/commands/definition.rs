@@ -9,26 +9,45 @@ use rollcall::connection_string::ConnectionSettings;
 use rollcall::definition::{self, Candidate, Comparison, Definition, DefinitionFile};
 use rollcall::error::Error;
 use rollcall::session::Session;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::confirmation;
 use crate::arguments::{DefinitionAction, DefinitionArguments, Format};
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings_in_full};
+use crate::output::{Output, verdict_and_findings_in_full, wrapped};
+use crate::report::{Judged, Report};
 use crate::table::{self, moment};
+
+/// Who must have a profile, and what a new one contains.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct DefinitionInForce<'a> {
+    definition: &'a Definition,
+}
+
+/// A definition was put in force.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct NewDefinition<'a> {
+    /// The profile table, with its schema.
+    table: &'a str,
+}
 
 pub(crate) async fn run(
     arguments: &DefinitionArguments,
     settings: ConnectionSettings,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    let mut session = connection::session(settings, output);
+    let mut session = match &arguments.action {
+        DefinitionAction::Set { .. } => Session::new(settings),
+        _ => connection::session(settings, output),
+    };
     match &arguments.action {
         DefinitionAction::Show => show(&mut session, output).await,
         DefinitionAction::Draft { table } => draft(&mut session, table.as_deref(), output).await,
         DefinitionAction::Check => check(&mut session, output).await,
-        DefinitionAction::Set { file, table } => {
-            set(&mut session, file, table.as_deref(), output).await
+        DefinitionAction::Set { file, table, yes } => {
+            set(&mut session, file, table.as_deref(), *yes, output).await
         }
     }
 }
@@ -41,22 +60,21 @@ async fn show(session: &mut Session, output: &Output) -> anyhow::Result<Exit> {
         let candidates = candidates(session).await?;
         return output.blind(&none(&candidates));
     };
-    output.data(&json!({ "definition": current }), || show_text(&current))?;
+    let report = Judged::done(DefinitionInForce {
+        definition: &current,
+    });
+    output.data(&Report::Definition(report), || show_text(&current))?;
     Ok(Exit::Success)
 }
 
 fn show_text(current: &Definition) -> String {
-    let origin = if current.is_draft {
-        "drafted by Rollcall"
-    } else {
-        "set by a person"
-    };
     let file = DefinitionFile {
         table: Some(current.table.clone()),
         query: current.query.clone(),
     };
     format!(
-        "-- {origin}, by {} at {} UTC; key {}\n{}",
+        "-- {}, by {} at {} UTC; key {}\n{}",
+        origin(current),
         current.defined_by,
         moment(current.defined_at),
         current.key_column,
@@ -126,7 +144,7 @@ async fn draft(session: &mut Session, name: Option<&str>, output: &Output) -> an
             };
             output.document(file.text().as_bytes())?;
         }
-        Format::Json => output.data(&draft, String::new)?,
+        Format::Json => output.data(&Report::Draft(Judged::done(&draft)), String::new)?,
     }
     Ok(Exit::Success)
 }
@@ -144,6 +162,7 @@ async fn set(
     session: &mut Session,
     path: &Path,
     table: Option<&str>,
+    is_confirmed: bool,
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let file = DefinitionFile::parse(&read(path)?);
@@ -157,13 +176,50 @@ async fn set(
         ),
     };
     let table = find(session, &table).await?;
+    let current = session
+        .run(async |database| definition::current(database).await)
+        .await?;
+    output.narrate(&wrapped(&plan(&table, current.as_ref()), "  "))?;
+    let settings = session.settings();
+    let question = format!(
+        "Put it in force in database {} on {}?",
+        settings.database_name(),
+        settings.host_name()
+    );
+    if !is_confirmed && !confirmation::ask(&question)? {
+        output.say("Nothing was changed.");
+        return Ok(Exit::Failure);
+    }
     session
         .run(async |database| definition::set(database, &table, &file.query).await)
         .await?;
-    output.data(&json!({ "table": table }), || {
+    let report = Judged::done(NewDefinition { table: &table });
+    output.data(&Report::NewDefinition(report), || {
         format!("In force: the definition for {table}. Compare it with the profiles there are: rollcall definition check\n")
     })?;
     Ok(Exit::Success)
+}
+
+fn plan(table: &str, current: Option<&Definition>) -> String {
+    let before = match current {
+        Some(current) => format!(
+            "Replaces the one for {}, {}, by {} at {} UTC.",
+            current.table,
+            origin(current),
+            current.defined_by,
+            moment(current.defined_at)
+        ),
+        None => "There is none yet.".to_owned(),
+    };
+    format!("Plan: a definition for {table}. {before}\n\n")
+}
+
+fn origin(definition: &Definition) -> &'static str {
+    if definition.is_draft {
+        "drafted by Rollcall"
+    } else {
+        "set by a person"
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
@@ -181,7 +237,7 @@ async fn check(session: &mut Session, output: &Output) -> anyhow::Result<Exit> {
         .await
     {
         Ok(comparison) => {
-            output.data(&comparison, || check_text(&comparison))?;
+            output.data(&Report::Comparison(&comparison), || check_text(&comparison))?;
             Ok(comparison.verdict.into())
         }
         Err(error) => output.blind(&error),

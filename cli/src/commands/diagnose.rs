@@ -9,7 +9,8 @@ use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, proof, verdict_and_findings};
+use crate::output::{Output, proof, signup_trigger, verdict_and_findings};
+use crate::report::Report;
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -21,7 +22,7 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
         })
         .await
         .unwrap_or_else(|error| Diagnosis::unknown(&error, Timestamp::now()));
-    output.data(&report, || text(&report))?;
+    output.data(&Report::Diagnosis(&report), || text(&report))?;
     Ok(report.verdict.into())
 }
 
@@ -100,7 +101,7 @@ fn facts(report: &Diagnosis, users: &UserCounts) -> Vec<(&'static str, String)> 
     }
     facts.push((
         "Signup trigger",
-        or_dash(report.signup_trigger.as_deref()).replace('_', " "),
+        signup_trigger(report.signup_trigger.as_deref()),
     ));
     facts.extend(proof(report.evidence.as_ref(), report.check_time));
     for table in report.side_tables.iter().flatten() {

@@ -8,13 +8,14 @@ use rollcall::error::Result;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, proof, verdict_and_findings_in_full};
+use crate::output::{Output, proof, verdict_and_findings_in_full, wrapped};
+use crate::report::Report;
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let report = take(settings, Asker::Person, output)
         .await
         .unwrap_or_else(|error| DoctorReport::unknown(&error, Timestamp::now()));
-    output.data(&report, || text(&report))?;
+    output.data(&Report::Doctor(&report), || text(&report))?;
     Ok(report.verdict.into())
 }
 
@@ -33,9 +34,10 @@ pub(super) async fn take(
 pub(super) fn text(report: &DoctorReport) -> String {
     let mut text = verdict_and_findings_in_full(report.verdict, &report.findings);
     if let Some(checks) = report.checks {
-        text += &format!(
+        let sentence = format!(
             "\n{checks} checks looked at the signup trigger, what it runs, the profile table and its rights.\n"
         );
+        text += &wrapped(&sentence, "");
     }
     if let Some((name, value)) = proof(report.evidence.as_ref(), report.check_time) {
         text += &format!("{name}: {value}.\n");

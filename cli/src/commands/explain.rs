@@ -1,16 +1,19 @@
 //! `rollcall explain`
 
-use anyhow::bail;
-use rollcall::checks::explain::{self, Explanation};
+use jiff::Timestamp;
+use rollcall::checks::explain::{self, Explanation, Replay, UserFacts};
 use rollcall::connection_string::ConnectionSettings;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::payload;
-use crate::arguments::{ExplainArguments, UserName};
+use super::{payload, user};
+use crate::arguments::ExplainArguments;
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{JsonReport, Output, verdict_and_findings_in_full};
+use crate::output::{Output, verdict_and_findings_in_full};
+use crate::report::{Judged, Report};
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(
@@ -19,81 +22,72 @@ pub(crate) async fn run(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);
-    let user_id = match &arguments.user {
-        UserName::Id(user_id) => *user_id,
-        UserName::Contact(contact) => {
-            let found = session
-                .run(async |database| explain::users_by_contact(database, contact).await)
-                .await;
-            match found {
-                Ok(users) => the_only(&users)?,
-                Err(error) => return output.blind(&error),
-            }
-        }
+    let user_id = match user::find(&mut session, &arguments.user).await? {
+        Ok(user_id) => user_id,
+        Err(error) => return output.blind(&error),
     };
     match session
         .run(async |database| explain::of_user(database, user_id).await)
         .await
     {
         Ok(report) => {
-            output.data(&json(&report, output), || text(&report, output))?;
+            let answer = Report::Explanation(judged(&report, output));
+            output.data(&answer, || text(&report, output))?;
             Ok(report.verdict.into())
         }
         Err(error) => output.blind(&error),
     }
 }
 
-fn the_only(users: &[Uuid]) -> anyhow::Result<Uuid> {
-    match users {
-        [user] => Ok(*user),
-        [] => bail!(
-            "no user has this address or number. A signup that was refused leaves no row: rollcall probe. A deleted user is found by id: rollcall mismatches"
-        ),
-        several => {
-            let ids: Vec<String> = several.iter().map(Uuid::to_string).collect();
-            bail!(
-                "several users have this address; name one by his id: {}",
-                ids.join(", ")
-            )
-        }
-    }
+/// One user, and why there is no profile.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ExplanationReport<'a> {
+    /// The user.
+    user_id: Uuid,
+    /// The address in `auth.users`, masked without `--show-pii`.
+    email: Option<String>,
+    #[serde(flatten)]
+    facts: &'a UserFacts,
+    /// What came of replaying the signup of a user who has no profile and must have one; null for others.
+    replay: Option<&'a Replay>,
+    /// What happened, oldest first, the newest 200 entries.
+    timeline: Vec<Entry<'a>>,
 }
 
-fn json<'a>(report: &'a Explanation, output: &Output) -> JsonReport<'a, Value> {
-    let facts = &report.facts;
-    let timeline: Vec<Value> = report
-        .timeline
-        .iter()
-        .map(|entry| {
-            json!({
-                "happened_at": entry.happened_at,
-                "source": entry.source,
-                "happening": entry.happening,
-                "details": payload::shown(&entry.details, output),
-                "email": output.personal(entry.email.as_ref()),
-            })
-        })
-        .collect();
-    JsonReport {
+/// One entry of a user's timeline.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TimelineEntry")]
+struct Entry<'a> {
+    /// When; null where the source does not say.
+    happened_at: Option<Timestamp>,
+    /// `audit log`, `user`, `identity`, `event`, `profile` or `repair`.
+    source: &'a str,
+    /// What.
+    happening: &'a str,
+    /// Ids and codes. What Rollcall did not write itself is masked without `--show-pii`.
+    details: Option<Value>,
+    /// The address, where the source names one, masked without `--show-pii`.
+    email: Option<String>,
+}
+
+fn judged<'a>(report: &'a Explanation, output: &Output) -> Judged<'a, ExplanationReport<'a>> {
+    let timeline = report.timeline.iter().map(|entry| Entry {
+        happened_at: entry.happened_at,
+        source: &entry.source,
+        happening: &entry.happening,
+        details: payload::shown(&entry.details, output),
+        email: output.personal(entry.email.as_ref()),
+    });
+    Judged {
         verdict: report.verdict,
         findings: &report.findings,
-        more: json!({
-            "user_id": report.user_id,
-            "email": output.personal(facts.email.as_ref()),
-            "is_user": facts.is_user,
-            "is_expected": facts.is_expected,
-            "has_profile": facts.has_profile,
-            "is_soft_deleted": facts.is_soft_deleted,
-            "is_anonymous": facts.is_anonymous,
-            "is_sso": facts.is_sso,
-            "is_confirmed": facts.is_confirmed,
-            "is_banned": facts.is_banned,
-            "phone_only": facts.phone_only,
-            "audit_log": facts.audit_log,
-            "failure": facts.failure,
-            "replay": report.replay,
-            "timeline": timeline,
-        }),
+        more: ExplanationReport {
+            user_id: report.user_id,
+            email: output.personal(report.facts.email.as_ref()),
+            facts: &report.facts,
+            replay: report.replay.as_ref(),
+            timeline: timeline.collect(),
+        },
     }
 }
 

@@ -1,13 +1,28 @@
 //! `rollcall export`
 
+use std::path::Path;
+
 use anyhow::Context;
 use jiff::Timestamp;
 use rollcall::migrations::{self, export};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::arguments::ExportArguments;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::report::{Judged, Report};
+
+/// A file of all migrations.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ExportReport<'a> {
+    /// Where it is.
+    file: &'a Path,
+    /// Whether it is new; false: it was there, and nothing is missing.
+    is_written: bool,
+    /// The newest migration of this program.
+    version: &'a str,
+}
 
 pub(crate) fn run(arguments: &ExportArguments, output: &Output) -> anyhow::Result<Exit> {
     let folder = &arguments.folder;
@@ -21,22 +36,24 @@ pub(crate) fn run(arguments: &ExportArguments, output: &Output) -> anyhow::Resul
         export::Export::Written(path) => (path, true),
         export::Export::UpToDate(path) => (path, false),
     };
-    output.data(
-        &json!({ "file": path, "is_written": is_written, "version": migrations::newest() }),
-        || {
-            if is_written {
-                format!(
-                    "Wrote {}: Rollcall {}.\nApply it as you do your own: supabase db push\n",
-                    path.display(),
-                    migrations::newest()
-                )
-            } else {
-                format!(
-                    "Up to date: {} is the newest, and nothing is missing.\n",
-                    path.display()
-                )
-            }
-        },
-    )?;
+    let report = Judged::done(ExportReport {
+        file: path,
+        is_written,
+        version: migrations::newest(),
+    });
+    output.data(&Report::Export(report), || {
+        if is_written {
+            format!(
+                "Wrote {}: Rollcall {}.\nApply it as you do your own: supabase db push\n",
+                path.display(),
+                migrations::newest()
+            )
+        } else {
+            format!(
+                "Up to date: {} is the newest, and nothing is missing.\n",
+                path.display()
+            )
+        }
+    })?;
     Ok(Exit::Success)
 }

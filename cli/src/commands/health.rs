@@ -7,7 +7,8 @@ use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, proof, verdict_and_findings};
+use crate::output::{Output, proof, signup_trigger, verdict_and_findings};
+use crate::report::Report;
 use crate::table::{self, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -16,7 +17,7 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
         .run(async |database| next_signup::take(database, Asker::Person).await)
         .await
         .unwrap_or_else(|error| HealthReport::unknown(&error, Timestamp::now()));
-    output.data(&report, || text(&report))?;
+    output.data(&Report::Health(&report), || text(&report))?;
     Ok(report.verdict.into())
 }
 
@@ -50,7 +51,7 @@ fn text(report: &HealthReport) -> String {
             ),
             (
                 "Signup trigger",
-                or_dash(report.signup_trigger.as_deref()).replace('_', " "),
+                signup_trigger(report.signup_trigger.as_deref()),
             ),
         ]
         .into_iter()

@@ -4,12 +4,25 @@ use rollcall::connection_string::ConnectionSettings;
 use rollcall::database::Database;
 use rollcall::migrations::{self, DefinitionChange, FileState, NameState, Plan};
 use rollcall::wording::counted;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::confirmation;
 use crate::arguments::MigrateArguments;
 use crate::exit::Exit;
 use crate::output::{Output, labelled};
+use crate::report::{Judged, Report};
+
+/// What an installation changes, or has changed.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct MigrationReport<'a> {
+    /// The newest migration of this program.
+    version: &'a str,
+    /// Whether the database has it now.
+    is_applied: bool,
+    /// What is changed, or was.
+    plan: &'a Plan,
+}
 
 pub(crate) async fn run(
     arguments: &MigrateArguments,
@@ -19,10 +32,7 @@ pub(crate) async fn run(
     let mut database = Database::connect(settings).await?;
     let plan = migrations::plan(&mut database, arguments.replace_api).await?;
     if arguments.plan || plan.is_up_to_date {
-        output.data(
-            &json!({ "version": migrations::newest(), "is_applied": plan.is_up_to_date, "plan": plan }),
-            || text(&plan, "Plan"),
-        )?;
+        output.data(&report(plan.is_up_to_date, &plan), || text(&plan, "Plan"))?;
         return Ok(Exit::Success);
     }
     output.narrate(&text(&plan, "Plan"))?;
@@ -40,11 +50,16 @@ pub(crate) async fn run(
     for warning in &done.warnings {
         output.warning(warning);
     }
-    output.data(
-        &json!({ "version": migrations::newest(), "is_applied": true, "plan": done }),
-        || text(&done, "Done"),
-    )?;
+    output.data(&report(true, &done), || text(&done, "Done"))?;
     Ok(Exit::Success)
+}
+
+fn report(is_applied: bool, plan: &Plan) -> Report<'_> {
+    Report::Migration(Judged::done(MigrationReport {
+        version: migrations::newest(),
+        is_applied,
+        plan,
+    }))
 }
 
 /// The same words before and after.
@@ -132,8 +147,8 @@ fn what(plan: &Plan) -> String {
         (new, _) if new == plan.files.len() => format!("Rollcall {version}"),
         (0, 0) => format!("Rollcall {version}, what is missing of it"),
         _ => format!(
-            "Rollcall {version}: {} new, {changed} changed",
-            counted(i64::try_from(new).unwrap_or(i64::MAX), "file")
+            "Rollcall {version}: {}, {changed} changed",
+            counted(i64::try_from(new).unwrap_or(i64::MAX), "new file")
         ),
     }
 }

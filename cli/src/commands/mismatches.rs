@@ -1,13 +1,17 @@
 //! `rollcall mismatches`
 
+use jiff::Timestamp;
 use rollcall::checks::mismatches::{self, MismatchReport};
 use rollcall::connection_string::ConnectionSettings;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
 
 use crate::arguments::MismatchesArguments;
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{JsonReport, Output, audit_log_line, verdict_and_findings};
+use crate::output::{Output, audit_log_line, verdict_and_findings};
+use crate::report::{Judged, Report};
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(
@@ -21,32 +25,68 @@ pub(crate) async fn run(
         .await
     {
         Ok(report) => {
-            output.data(&json(&report, output), || text(&report, output))?;
+            let answer = Report::Mismatches(judged(&report, output));
+            output.data(&answer, || text(&report, output))?;
             Ok(report.verdict.into())
         }
         Err(error) => output.blind(&error),
     }
 }
 
-fn json<'a>(report: &'a MismatchReport, output: &Output) -> JsonReport<'a, Value> {
-    let rows: Vec<Value> = report
-        .mismatches
-        .iter()
-        .map(|row| {
-            json!({
-                "user_id": row.user_id,
-                "status": row.status,
-                "audit_email": output.personal(row.audit_email.as_ref()),
-                "auth_email": output.personal(row.auth_email.as_ref()),
-                "audit_created_at": row.audit_created_at,
-                "user_created_at": row.user_created_at,
-            })
-        })
-        .collect();
-    JsonReport {
+/// The affected users.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct MismatchesReport<'a> {
+    /// How many there are in all.
+    total: i64,
+    /// State of the audit log: `on`, `stale` or `off`. Users who are gone are known from there alone.
+    audit_log: &'a str,
+    /// The newest of them, newest first.
+    mismatches: Vec<Row<'a>>,
+}
+
+/// One affected user. E-mails are masked without `--show-pii`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Mismatch")]
+struct Row<'a> {
+    /// The user.
+    user_id: Uuid,
+    /// `auth_only` (no profile) or `audit_only` (in the audit log, no longer in `auth.users`).
+    status: &'a str,
+    /// Address in the audit log.
+    audit_email: Option<String>,
+    /// Address in `auth.users`.
+    auth_email: Option<String>,
+    /// When the audit log first saw the signup.
+    audit_created_at: Option<Timestamp>,
+    /// When the user was created.
+    user_created_at: Option<Timestamp>,
+}
+
+fn judged<'a>(report: &'a MismatchReport, output: &Output) -> Judged<'a, MismatchesReport<'a>> {
+    let mismatches = report.mismatches.iter().map(|row| Row {
+        user_id: row.user_id,
+        status: &row.status,
+        audit_email: output.personal(row.audit_email.as_ref()),
+        auth_email: output.personal(row.auth_email.as_ref()),
+        audit_created_at: row.audit_created_at,
+        user_created_at: row.user_created_at,
+    });
+    Judged {
         verdict: report.verdict,
         findings: &report.findings,
-        more: json!({ "total": report.total, "audit_log": report.audit_log, "mismatches": rows }),
+        more: MismatchesReport {
+            total: report.total,
+            audit_log: &report.audit_log,
+            mismatches: mismatches.collect(),
+        },
+    }
+}
+
+fn what(status: &str) -> &str {
+    match status {
+        "auth_only" => "no profile",
+        "audit_only" => "user is gone",
+        other => other,
     }
 }
 
@@ -63,7 +103,7 @@ fn text(report: &MismatchReport, output: &Output) -> String {
     text += &table::with_head(
         [
             "user",
-            "status",
+            "what",
             "e-mail",
             "user created (UTC)",
             "in audit log since (UTC)",
@@ -71,7 +111,7 @@ fn text(report: &MismatchReport, output: &Output) -> String {
         report.mismatches.iter().map(|row| {
             [
                 row.user_id.to_string(),
-                row.status.clone(),
+                what(&row.status).to_owned(),
                 or_dash(output.personal(row.auth_email.as_ref().or(row.audit_email.as_ref()))),
                 or_dash(row.user_created_at.map(moment)),
                 or_dash(row.audit_created_at.map(moment)),

@@ -1,7 +1,7 @@
 //! What an event says, as this person asked to see it.
 
 use rollcall::checks::events::EventPayload;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::output::Output;
 
@@ -18,6 +18,7 @@ pub(super) fn text(payload: &EventPayload, output: &Output) -> String {
     match shown(payload, output) {
         Some(Value::Object(fields)) => fields
             .iter()
+            .filter(|(_, value)| !value.is_null() && **value != json!([]))
             .map(|(name, value)| format!("{name}: {}", words(value)))
             .collect::<Vec<_>>()
             .join(", "),
@@ -27,7 +28,9 @@ pub(super) fn text(payload: &EventPayload, output: &Output) -> String {
 }
 
 fn words(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), ToOwned::to_owned)
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
 }

@@ -9,6 +9,7 @@ use rollcall::connection_string::ConnectionSettings;
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, verdict_and_findings_in_full, wrapped};
+use crate::report::Report;
 use crate::table::{self, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -17,7 +18,7 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
         .run(async |database| ProbeReport::take(database).await)
         .await
         .unwrap_or_else(|error| ProbeReport::unknown(&error, Timestamp::now()));
-    output.data(&report, || text(&report))?;
+    output.data(&Report::Probe(&report), || text(&report))?;
     Ok(report.verdict.into())
 }
 

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rollcall::backfill::Progress;
 use rollcall::wording::counted;
 
+use super::backfill::text::about;
 use crate::output::Output;
 
 /// Between two lines where there is no terminal.
@@ -71,18 +72,12 @@ impl<'a> ProgressDisplay<'a> {
             return;
         }
         self.last_line = Some(now);
-        let seconds = (now - self.began).as_secs_f64();
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a rate is shown in whole numbers"
-        )]
-        let (rate, left) = (
-            repaired as f64 / seconds,
-            all.saturating_sub(repaired) as f64 * seconds / repaired.max(1) as f64,
-        );
-        let mut line = format!("{repaired} of {all} profiles, {rate:.0}/s");
+        let mut line = format!("{repaired} of {all} profiles");
         if repaired > 0 {
-            line += &format!(", {left:.0} s left");
+            #[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
+            let left = (now - self.began).as_secs_f64() * all.saturating_sub(repaired) as f64
+                / repaired as f64;
+            line += &format!(", {} left", about(left));
         }
         if progress.failed > 0 {
             line += &format!(", {} failed", progress.failed);

@@ -8,7 +8,8 @@ use rollcall::wording::counted;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, proof, verdict_and_findings};
+use crate::output::{Output, proof, verdict_and_findings, wrapped};
+use crate::report::Report;
 use crate::table::{self, moment, or_dash};
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -17,7 +18,7 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
         .run(async |database| next_signup::take(database, Asker::Person).await)
         .await
         .unwrap_or_else(|error| RecentReport::unknown(&error, Timestamp::now()));
-    output.data(&report, || text(&report))?;
+    output.data(&Report::Recent(&report), || text(&report))?;
     Ok(report.verdict.into())
 }
 
@@ -29,18 +30,18 @@ fn text(report: &RecentReport) -> String {
     };
     if issues.is_empty() {
         let minutes = report.window.minutes;
-        text += &match report.signups_count {
+        let mut sentences = match report.signups_count {
             Some(signups @ 1..) => format!(
                 "\n{} in the last {minutes} minutes, each with its profile.",
                 counted(signups, "signup")
             ),
             _ => format!("\nNobody signed up in the last {minutes} minutes."),
         };
-        text += &proof(report.evidence.as_ref(), report.check_time).map_or_else(
+        sentences += &proof(report.evidence.as_ref(), report.check_time).map_or_else(
             || " A signup that was refused leaves no row: rollcall probe.\n".to_owned(),
             |(name, value)| format!(" {name}: {value}.\n"),
         );
-        return text;
+        return text + &wrapped(&sentences, "");
     }
     text += "\n";
     text += &table::with_head(

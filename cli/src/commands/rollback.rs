@@ -1,14 +1,27 @@
 //! `rollcall rollback`
 
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::database::Database;
+use rollcall::database::{Database, Warning};
 use rollcall::migrations::{self, Extent, RolledBack};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::confirmation;
 use crate::arguments::RollbackArguments;
 use crate::exit::Exit;
 use crate::output::{Output, labelled};
+use crate::report::{Judged, Report};
+
+/// What a rollback removes, or has removed.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct RollbackReport<'a> {
+    /// Whether it was done.
+    is_applied: bool,
+    /// What is removed, given back and left, each in a sentence.
+    steps: &'a [String],
+    /// What Rollcall's SQL warns of.
+    warnings: &'a [Warning],
+}
 
 pub(crate) async fn run(
     arguments: &RollbackArguments,
@@ -23,7 +36,7 @@ pub(crate) async fn run(
     let mut database = Database::connect(settings).await?;
     let plan = migrations::plan_roll_back(&mut database, extent).await?;
     if arguments.plan {
-        output.data(&json(&plan, false), || text(&plan, "Plan"))?;
+        output.data(&report(&plan, false), || text(&plan, "Plan"))?;
         return Ok(Exit::Success);
     }
     output.narrate(&text(&plan, "Plan"))?;
@@ -41,12 +54,16 @@ pub(crate) async fn run(
     for warning in &done.warnings {
         output.warning(warning);
     }
-    output.data(&json(&done, true), || text(&done, "Done"))?;
+    output.data(&report(&done, true), || text(&done, "Done"))?;
     Ok(Exit::Success)
 }
 
-fn json(rolled_back: &RolledBack, is_applied: bool) -> serde_json::Value {
-    json!({ "is_applied": is_applied, "steps": rolled_back.steps, "warnings": rolled_back.warnings })
+fn report(rolled_back: &RolledBack, is_applied: bool) -> Report<'_> {
+    Report::Rollback(Judged::done(RollbackReport {
+        is_applied,
+        steps: &rolled_back.steps,
+        warnings: &rolled_back.warnings,
+    }))
 }
 
 fn text(rolled_back: &RolledBack, title: &str) -> String {

@@ -4,12 +4,28 @@ use rollcall::backfill::runs::{self, Action};
 use rollcall::backfill::{Run, RunState};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::arguments::{RunArguments, RunsAction, RunsArguments};
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::report::{Judged, Report};
 use crate::table::{self, or_dash};
+
+/// Earlier backfills and those under way.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct RunsReport<'a> {
+    /// Newest first.
+    pub(crate) runs: &'a [Run],
+}
+
+/// One backfill.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct RunReport<'a> {
+    /// Everything that is known of it.
+    run: &'a Run,
+}
 
 pub(crate) async fn run(
     arguments: &RunsArguments,
@@ -20,7 +36,8 @@ pub(crate) async fn run(
     let Some(action) = &arguments.action else {
         return match runs::list(&mut session, arguments.limit).await {
             Ok(runs) => {
-                output.data(&json!({ "runs": runs }), || list_text(&runs))?;
+                let report = Judged::done(RunsReport { runs: &runs });
+                output.data(&Report::Runs(report), || list_text(&runs))?;
                 Ok(Exit::Success)
             }
             Err(error) => output.blind(&error),
@@ -37,7 +54,8 @@ pub(crate) async fn run(
         RunsAction::Resume(_) => runs::control(&mut session, found.run_id, Action::Resume).await?,
         RunsAction::Cancel(_) => runs::control(&mut session, found.run_id, Action::Cancel).await?,
     };
-    output.data(&json!({ "run": run }), || show_text(&run))?;
+    let report = Judged::done(RunReport { run: &run });
+    output.data(&Report::Run(report), || show_text(&run))?;
     Ok(Exit::Success)
 }
 

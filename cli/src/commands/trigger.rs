@@ -4,12 +4,32 @@ use anyhow::Context;
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
 use rollcall::signup_trigger::{self, Change, TriggerStatus};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::arguments::{TriggerAction, TriggerArguments};
 use crate::exit::Exit;
 use crate::output::{Output, wrapped};
+use crate::report::{Judged, Report};
 use crate::table;
+
+/// The triggers on the tables of Supabase Auth.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct TriggersReport<'a> {
+    /// In the order in which they fire.
+    triggers: &'a [TriggerStatus],
+}
+
+/// A change of what a signup runs.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct TriggerChangeReport<'a> {
+    /// Whether it was done.
+    is_applied: bool,
+    /// What is changed, in words.
+    plan: &'a str,
+    /// What was changed, in words; null where nothing was.
+    done: Option<&'a str>,
+}
 
 pub(crate) async fn run(
     arguments: &TriggerArguments,
@@ -32,7 +52,12 @@ pub(crate) async fn run(
     };
     let plan = change.plan(&mut session).await?;
     if !apply.apply {
-        output.data(&json!({ "is_applied": false, "plan": plan }), || {
+        let report = Judged::done(TriggerChangeReport {
+            is_applied: false,
+            plan: &plan,
+            done: None,
+        });
+        output.data(&Report::TriggerChange(report), || {
             wrapped(
                 &format!("Plan: {plan}\n\nNothing was changed. To do it, add --apply.\n"),
                 "  ",
@@ -42,10 +67,14 @@ pub(crate) async fn run(
     }
     output.narrate(&wrapped(&format!("Plan: {plan}\n\n"), "  "))?;
     let done = change.apply(&mut session).await?;
-    output.data(
-        &json!({ "is_applied": true, "plan": plan, "done": done }),
-        || wrapped(&format!("Done: {done}.\n"), "  "),
-    )?;
+    let report = Judged::done(TriggerChangeReport {
+        is_applied: true,
+        plan: &plan,
+        done: Some(&done),
+    });
+    output.data(&Report::TriggerChange(report), || {
+        wrapped(&format!("Done: {done}.\n"), "  ")
+    })?;
     Ok(Exit::Success)
 }
 
@@ -64,7 +93,10 @@ async fn status(session: &mut Session, output: &Output) -> anyhow::Result<Exit> 
         .await
     {
         Ok(triggers) => {
-            output.data(&json!({ "triggers": triggers }), || status_text(&triggers))?;
+            let report = Judged::done(TriggersReport {
+                triggers: &triggers,
+            });
+            output.data(&Report::Triggers(report), || status_text(&triggers))?;
             Ok(Exit::Success)
         }
         Err(error) => output.blind(&error),

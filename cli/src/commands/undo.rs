@@ -4,12 +4,24 @@ use rollcall::backfill::{self, MAX_SKIPPED, SkipReason, Undo, runs};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
 use rollcall::wording::counted;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
 
 use super::confirmation;
 use crate::arguments::UndoArguments;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, wrapped};
+use crate::report::{Judged, Report};
+
+/// What became of a run's profiles.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct UndoReport<'a> {
+    /// The run.
+    run_id: Uuid,
+    /// What became of its profiles.
+    undo: &'a Undo,
+}
 
 pub(crate) async fn run(
     arguments: &UndoArguments,
@@ -39,9 +51,11 @@ pub(crate) async fn run(
         }
     }
     let done = backfill::undo(&mut session, run.run_id, true).await?;
-    output.data(&json!({ "run_id": run.run_id, "undo": done }), || {
-        text(&done)
-    })?;
+    let report = Judged::done(UndoReport {
+        run_id: run.run_id,
+        undo: &done,
+    });
+    output.data(&Report::Undo(report), || text(&done))?;
     Ok(Exit::Success)
 }
 
@@ -73,5 +87,5 @@ fn text(done: &Undo) -> String {
             done.skipped_profiles.len() - SHOWN
         );
     }
-    text
+    wrapped(&text, "  ")
 }

@@ -7,6 +7,7 @@ use rollcall::connection_string::ConnectionSettings;
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, audit_log_line, verdict_and_findings};
+use crate::report::Report;
 use crate::table;
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
@@ -15,7 +16,7 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
         .run(async |database| Verification::take(database).await)
         .await
         .unwrap_or_else(|error| Verification::unknown(&error, Timestamp::now()));
-    output.data(&report, || text(&report))?;
+    output.data(&Report::Verification(&report), || text(&report))?;
     Ok(report.verdict.into())
 }
 
@@ -24,7 +25,10 @@ pub(crate) fn text(report: &Verification) -> String {
     if report.checks.is_empty() {
         return text;
     }
-    text += &audit_log_line(report.audit_log.as_deref(), "the proof does not need it");
+    text += &audit_log_line(
+        report.audit_log.as_deref(),
+        "this verification does not need it",
+    );
     text += "\n";
     text += &table::with_head(
         ["check", "status", "count", "details"],

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::signups::Signups;
 use crate::commands::{backfill as backfill_command, diagnose, migrate, verify};
 use crate::output::Output;
+use crate::report::Report;
 
 /// Tells the story on an empty Supabase-shaped database, and returns the last verdict.
 pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result<Verdict> {
@@ -115,7 +116,7 @@ pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result
     let health = session
         .run(async |database| HealthReport::take(database).await)
         .await?;
-    output.data(&health, || {
+    output.data(&Report::Health(&health), || {
         format!(
             "\n{} users, {} locked out and repaired. The health check says: {}\n",
             healthy.len() + locked_out.len() + latest.len(),

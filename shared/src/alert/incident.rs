@@ -18,6 +18,7 @@ const WORSE: i64 = 10;
 
 /// How urgent an incident is; it chooses the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Urgency {
     /// Somebody should look today: what the hourly check finds.

@@ -42,6 +42,7 @@ pub enum Unpublished {
 
 /// What became of the alert of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AlertOutcome {
     /// All is well; nobody needs to know.
@@ -63,6 +64,7 @@ pub enum AlertOutcome {
 
 /// One message, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attempt {
     /// `opened`, `changed`, `reminder` or `resolved`.
     pub kind: Kind,

@@ -32,6 +32,7 @@ const MAX_TRIED: u64 = 1000;
 
 /// What a repair would do. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DryRun {
     /// Users without a profile.
     pub total_missing: i64,
@@ -53,7 +54,7 @@ pub struct DryRun {
     pub users: Vec<Uuid>,
     /// Users whose profile could not be created; at most 1,000.
     pub failures: Vec<Failure>,
-    /// The profiles as they would be, at most [`MAX_ROWS`].
+    /// The profiles as they would be, at most 100.
     pub rows: Vec<PreviewRow>,
     /// Rows that creating the tried profiles would write, by table: the profiles, and what triggers write beside them.
     pub writes: Vec<TableWrites>,
@@ -65,15 +66,21 @@ pub struct DryRun {
 
 /// A profile as it would be created, with defaults and what triggers make of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PreviewRow {
     /// Whose it is.
     pub user_id: Uuid,
     /// Its columns, what a person may have written in them masked.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "BTreeMap<String, Option<String>>")
+    )]
     pub columns: BTreeMap<String, Option<Masked<RowValue>>>,
 }
 
 /// Rows of a table that a dry run wrote before it was rolled back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TableWrites {
     /// The table, with its schema.
     pub table: String,
@@ -85,6 +92,7 @@ pub struct TableWrites {
 
 /// What was done to rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WriteOperation {
     /// They are new.
@@ -97,6 +105,7 @@ pub enum WriteOperation {
 
 /// A signup trigger of the application's, in a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReplayedTrigger {
     /// Its name.
     pub trigger: String,
@@ -250,6 +259,7 @@ fn report(preview: Preview, total_missing: i64, wanted: i64, took: Duration) -> 
             }
         }
     }
+    share_common_values(&mut report.rows);
     report.failures = Failure::bounded(report.failures);
     // signups between the count and the trial
     report.total_missing = total_missing.max(report.tried);
@@ -267,6 +277,28 @@ fn estimate(wanted: i64, tried: i64, took: Duration) -> f64 {
     (took.as_secs_f64() / tried as f64 * wanted as f64 * 10.0).round() / 10.0
 }
 
+/// A value that so many different users have, and none of them another, is no person's: a default, or a constant.
+const SHARED_BY: usize = 5;
+
+fn share_common_values(rows: &mut [PreviewRow]) {
+    let Some(first) = rows.first().filter(|_| rows.len() >= SHARED_BY) else {
+        return;
+    };
+    let names: Vec<String> = first.columns.keys().cloned().collect();
+    for name in names {
+        let values = rows.iter_mut().filter_map(|row| row.columns.get_mut(&name));
+        let mut values: Vec<_> = values.collect();
+        let is_common = values.windows(2).all(|pair| {
+            pair[0].as_ref().map(Masked::reveal) == pair[1].as_ref().map(Masked::reveal)
+        });
+        if is_common {
+            for value in values.iter_mut().filter_map(|value| value.as_mut()) {
+                value.share();
+            }
+        }
+    }
+}
+
 fn preview_row(user_id: Uuid, profile: &Value) -> Result<PreviewRow> {
     let columns = profile
         .as_object()
@@ -278,4 +310,32 @@ fn preview_row(user_id: Uuid, profile: &Value) -> Result<PreviewRow> {
         })
         .collect();
     Ok(PreviewRow { user_id, columns })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_shown_that_five_users_have_in_common_and_no_address_is() {
+        let rows = |number: u128| -> Vec<PreviewRow> {
+            let profile = |user| json!({ "plan": "free", "full_name": format!("Ada {user}"), "email": "all@example.com" });
+            let mut rows: Vec<PreviewRow> = (0..number)
+                .map(|user| preview_row(Uuid::from_u128(user), &profile(user)).expect("a row"))
+                .collect();
+            share_common_values(&mut rows);
+            rows
+        };
+        let shown = |number, column: &str| {
+            rows(number)[0].columns[column]
+                .as_ref()
+                .map(ToString::to_string)
+        };
+        assert_eq!(shown(5, "plan").as_deref(), Some("free"));
+        assert_eq!(shown(4, "plan").as_deref(), Some("***"));
+        assert_eq!(shown(5, "full_name").as_deref(), Some("***"));
+        assert_eq!(shown(5, "email").as_deref(), Some("a***@e***.com"));
+    }
 }

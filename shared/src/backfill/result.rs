@@ -14,6 +14,7 @@ const MAX_FAILURES_BYTES: usize = 180 * 1024;
 
 /// A profile that cannot be created, and why; never a value of the row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     /// The user.
     pub user_id: Uuid,
@@ -50,6 +51,7 @@ impl Failure {
 
 /// Why a call stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// Everyone in reach was attempted.
@@ -76,6 +78,7 @@ pub enum StopReason {
 
 /// What a repair did.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunResult {
     /// Why it stopped.
     pub stop_reason: StopReason,
@@ -93,7 +96,7 @@ pub struct RunResult {
     pub busy: i64,
     /// Users without a profile when it ended, failures included. None: they could not be counted.
     pub remaining: Option<i64>,
-    /// The failures of the run, at most [`MAX_FAILURES`].
+    /// The failures of the run, at most 1,000.
     pub failures: Vec<Failure>,
     /// The run as a whole, with what other calls did in it.
     pub run: Run,
@@ -134,6 +137,7 @@ pub struct Progress {
 
 /// What became of one user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "action")]
 pub enum UserResult {
     /// The profile was created; in a dry run, it would be.

@@ -34,6 +34,7 @@ pub fn is_for_the_owner(error: &Error) -> bool {
 
 /// A repair as it stands in `rollcall.run`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Run {
     /// Its id.
     pub run_id: Uuid,
@@ -83,6 +84,7 @@ pub struct Run {
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// A worker has its lease, or the next one continues it.

@@ -18,6 +18,7 @@ pub const MAX_SKIPPED: usize = 1000;
 
 /// A profile that stays, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SkippedProfile {
     /// Whose it is.
     pub user_id: Uuid,
@@ -27,6 +28,7 @@ pub struct SkippedProfile {
 
 /// Why a profile stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
     /// Something changed it since, or made it anew.
@@ -41,6 +43,7 @@ pub enum SkipReason {
 
 /// What an undo did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Undo {
     /// Profiles deleted.
     pub removed: i64,
@@ -48,7 +51,7 @@ pub struct Undo {
     pub gone: i64,
     /// Profiles that stay.
     pub skipped: i64,
-    /// Those, at most [`MAX_SKIPPED`].
+    /// Those, at most 1,000.
     pub skipped_profiles: Vec<SkippedProfile>,
 }
 

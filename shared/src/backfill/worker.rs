@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use super::runs::{self, Run, RunState};
 use super::start::start;
 use super::{Failure, MAX_FAILURES, Progress, RunOptions, RunResult, RunTarget, StopReason};
 use crate::error::{Error, Result};
+use crate::lock_holders::LockHolder;
 use crate::retry;
 use crate::session::Session;
 
@@ -40,8 +42,8 @@ const SHORTEST_COUNT: Duration = Duration::from_secs(1);
 const BUSY_ROUNDS: u32 = 5;
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often a table that is locked is tried again; with the pauses between, some half a minute.
-const LOCKED_ROUNDS: u32 = 10;
+/// How often a table that is locked is tried again; with the pauses between, some fifteen seconds.
+const LOCKED_ROUNDS: u32 = 5;
 const LONGEST_LOCKED_PAUSE: Duration = Duration::from_secs(5);
 
 const LEASED_PAUSE: Duration = Duration::from_millis(300);
@@ -283,7 +285,18 @@ impl Worker<'_> {
 
             match batch.step {
                 Step::Batch => {
-                    locked_rounds = 0;
+                    // a few users of a table that is locked look like users who are
+                    if locked_rounds > 0 && batch.attempted == 0 && batch.busy > 0 {
+                        locked_rounds += 1;
+                    } else {
+                        locked_rounds = 0;
+                    }
+                    if locked_rounds > LOCKED_ROUNDS {
+                        let holders = self.lock_holders().await?;
+                        if !holders.is_empty() {
+                            return Err(Error::locked_by(&holders, Timestamp::now()));
+                        }
+                    }
                     self.longest_batch = self.longest_batch.max(Some(took));
                     self.progress.attempted += batch.attempted;
                     self.progress.created += batch.created;
@@ -312,7 +325,8 @@ impl Worker<'_> {
                 Step::Locked => {
                     locked_rounds += 1;
                     if locked_rounds > LOCKED_ROUNDS {
-                        return Err(Error::table_is_locked());
+                        let holders = self.lock_holders().await?;
+                        return Err(Error::locked_by(&holders, Timestamp::now()));
                     }
                     self.pace.met_a_lock();
                     let pause = Duration::from_millis(200) * 2_u32.pow(locked_rounds.min(6));
@@ -349,6 +363,12 @@ impl Worker<'_> {
                 }
             }
         }
+    }
+
+    async fn lock_holders(&mut self) -> Result<Vec<LockHolder>> {
+        self.session
+            .run(async |database| Ok(database.lock_holders().await))
+            .await
     }
 
     fn is_out_of_time(&self, needed: Duration) -> bool {

@@ -9,6 +9,7 @@ use crate::finding::{self, Finding};
 
 /// Users against profiles, both ways; each a number of users or profiles, never of log entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserCounts {
     /// Rows of `auth.users`.
     pub total: i64,
@@ -77,6 +78,7 @@ impl UserCounts {
 
 /// What the audit log tells, if it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditLog {
     /// `on`, `stale` or `off`.
     pub state: String,

@@ -19,6 +19,7 @@ use crate::verdict::Verdict;
 
 /// A profile that could not be created, by its newest event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecentError {
     /// When.
     pub created_at: Timestamp,
@@ -38,6 +39,7 @@ pub struct RecentError {
 
 /// Everything that is known about the project's consistency. What could not be looked at is null.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Diagnosis {
     /// The conclusion.
     pub verdict: Verdict,
@@ -59,7 +61,7 @@ pub struct Diagnosis {
     pub recent_errors: Option<Vec<RecentError>>,
     /// What has shown that signups get their profiles.
     pub evidence: Option<Evidence>,
-    /// The other tables that a signup writes, and who has no row there. See [`super::side_tables`].
+    /// The other tables that a signup writes, and who has no row there.
     pub side_tables: Option<Vec<SideTable>>,
 }
 

@@ -118,6 +118,7 @@ pub fn check_ids() -> impl Iterator<Item = &'static str> {
 
 /// What the doctor found.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DoctorReport {
     /// The conclusion: `inconsistent` where signups fail, or profiles are missing or will be.
     pub verdict: Verdict,

@@ -40,6 +40,7 @@ pub struct TimelineEntry {
 
 /// What is known of a user.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own, as the row has it"
@@ -74,6 +75,7 @@ pub struct UserFacts {
     /// State of the audit log: `on`, `stale` or `off`.
     pub audit_log: String,
     /// The address in `auth.users`.
+    #[serde(skip)]
     pub email: Option<Masked<Email>>,
     /// The last attempt that failed, by signup or repair.
     pub failure: Option<ProfileFailure>,
@@ -81,6 +83,7 @@ pub struct UserFacts {
 
 /// Why a profile could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProfileFailure {
     /// SQLSTATE.
     pub sqlstate: String,

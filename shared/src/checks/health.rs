@@ -17,6 +17,7 @@ use crate::verdict::Verdict;
 
 /// The verdict on the whole project. What could not be looked at is null.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HealthReport {
     /// The conclusion.
     pub verdict: Verdict,
@@ -88,6 +89,7 @@ impl AboutSignups for HealthReport {
 
 /// Signups of the last hour.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SignupHealth {
     /// When it was taken, by the database's clock.
     pub check_time: Timestamp,

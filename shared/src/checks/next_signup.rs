@@ -216,6 +216,7 @@ pub(super) fn join(known: &mut Vec<Finding>, more: Vec<Finding>) {
 
 /// What showed that a signup gets its profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProvedBy {
     /// A person signed up.
@@ -226,6 +227,7 @@ pub enum ProvedBy {
 
 /// What is known of the signup path: triggers, functions, tables and what belongs to them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Evidence {
     /// A fingerprint; another one means that something on the path was changed.
     pub path: String,

@@ -41,6 +41,7 @@ pub const NOT_SEEN: [&str; 4] = [
 
 /// What became of the signup of one kind of user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeOutcome {
     /// A profile as the definition says.
@@ -79,6 +80,7 @@ impl ProbeOutcome {
 
 /// One signup that was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProbedSignup {
     /// `email`, `phone`, `oauth`, `sso`, `anonymous`, `web3`, `admin_created` or `odd_metadata`.
     pub kind: String,
@@ -108,6 +110,7 @@ pub struct ProbedSignup {
 
 /// Why a step after the signup failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LaterFailure {
     /// SQLSTATE.
     pub sqlstate: String,
@@ -149,6 +152,7 @@ impl ProbedSignup {
 
 /// What the probe saw.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProbeReport {
     /// The conclusion: `consistent` if every kind that must get a profile got a right one.
     pub verdict: Verdict,

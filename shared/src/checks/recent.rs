@@ -24,6 +24,7 @@ pub const MAX_ISSUES: i64 = 500;
 
 /// A signup that went wrong. Ids only, never an e-mail.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecentIssue {
     /// The user.
     pub user_id: Uuid,
@@ -41,6 +42,7 @@ pub struct RecentIssue {
 
 /// The stretch of time that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Window {
     /// Its length.
     pub minutes: i32,
@@ -63,6 +65,7 @@ impl Window {
 
 /// The verdict on recent signups.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecentReport {
     /// The conclusion.
     pub verdict: Verdict,
@@ -74,7 +77,7 @@ pub struct RecentReport {
     pub window: Window,
     /// Signups of that time that must have a profile. None: could not look.
     pub signups_count: Option<i64>,
-    /// Signups that went wrong, newest first, at most [`MAX_ISSUES`]. None: could not look.
+    /// Signups that went wrong, newest first, at most 500. None: could not look.
     pub issues: Option<Vec<RecentIssue>>,
     /// Whether the audit log was searched for users who signed up in the window and are gone. A scheduled check leaves
     /// that out, since the log has no index.

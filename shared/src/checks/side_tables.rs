@@ -18,6 +18,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A table that a signup was seen to write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SideTable {
     /// Its name.
     pub table: String,

@@ -15,6 +15,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// One line of the proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// What was checked.
     pub check_name: String,
@@ -28,6 +29,7 @@ pub struct Check {
 
 /// The proof and its verdict.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Verification {
     /// The conclusion.
     pub verdict: Verdict,

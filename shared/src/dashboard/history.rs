@@ -18,6 +18,7 @@ const SECONDS_OF_HOUR: i64 = 3600;
 
 /// What the checks of everyone's profile said in the last seven days.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct History {
     /// The beginning of its first hour.
     pub from: Timestamp,
@@ -29,6 +30,7 @@ pub struct History {
 
 /// An hour, by the worst of its checks.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hour {
     /// Its beginning, UTC.
     pub hour: Timestamp,

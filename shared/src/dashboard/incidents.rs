@@ -13,6 +13,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// An incident that is open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OpenIncident {
     /// Its id, which its alerts carry.
     pub id: Uuid,

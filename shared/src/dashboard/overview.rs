@@ -20,6 +20,7 @@ const MAX_ISSUES: usize = 20;
 
 /// Everything at a glance. What could not be looked at is null, and a finding says why.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Overview {
     /// Verdict and findings on everything below; everyone's profile, and the last hour's signups.
     #[serde(flatten)]
@@ -38,6 +39,7 @@ pub struct Overview {
 
 /// Signups of the last minutes that went wrong.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecentSignups {
     /// What was looked at.
     pub window: Window,

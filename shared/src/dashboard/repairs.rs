@@ -18,6 +18,7 @@ const NEWEST: i32 = 5;
 
 /// A repair, without the note of whoever started it, which may say anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Repair {
     /// Its run.
     pub run_id: Uuid,

@@ -18,6 +18,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// How the definition compares with the rows there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// The conclusion: `unknown` where the definition expects nobody and profiles exist.
     pub verdict: Verdict,
@@ -29,6 +30,7 @@ pub struct Comparison {
 
 /// One kind of user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KindComparison {
     /// `email`, `phone`, `sso`, `anonymous` or `other`.
     pub kind: String,
@@ -46,6 +48,7 @@ pub struct KindComparison {
 
 /// One column, over the expected users who have a profile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Shares {
     /// Its name.
     pub column: String,

@@ -29,6 +29,7 @@ const API_NAMES: [&str; 12] = [
 
 /// What an installation changes, or has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// Nothing is missing and nothing changes.
     pub is_up_to_date: bool,
@@ -57,6 +58,7 @@ pub struct Plan {
 
 /// A migration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileChange {
     /// 14 digits.
     pub version: &'static str,
@@ -68,6 +70,7 @@ pub struct FileChange {
 
 /// How a migration file stood in the history before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FileState {
     /// The history did not have it.
@@ -80,6 +83,7 @@ pub enum FileState {
 
 /// A name of the public API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NameChange {
     /// The name, without its schema.
     pub name: &'static str,
@@ -89,6 +93,7 @@ pub struct NameChange {
 
 /// What becomes of a name in the schema `public`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NameState {
     /// It was free, and is Rollcall's now.
@@ -103,6 +108,7 @@ pub enum NameState {
 
 /// A role of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RoleChange {
     /// Its name.
     pub name: String,
@@ -112,6 +118,7 @@ pub struct RoleChange {
 
 /// Which definition is in force, and whether that is new.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum DefinitionChange {
     /// A person has set it; it is never replaced.

@@ -16,8 +16,10 @@ use rollcall_tests::{
 };
 use uuid::Uuid;
 
+use crate::schema;
+
 /// The commands that look and change nothing, `ID` standing for a user.
-const LOOKS: [&str; 10] = [
+pub(crate) const LOOKS: [&str; 10] = [
     "diagnose",
     "mismatches",
     "mismatches --limit 1",
@@ -49,7 +51,7 @@ const STATUSES: [(i32, i32); 10] = [
 const LOOKING: &str = "Rollcall is not installed here: this looks through a copy that is rolled back; nothing is left behind.\n";
 
 /// Nobody listens there: the port is for the system's own use.
-const NOBODY_LISTENS: &str = "postgresql://postgres:hunter2@127.0.0.1:1/postgres";
+pub(crate) const NOBODY_LISTENS: &str = "postgresql://postgres:hunter2@127.0.0.1:1/postgres";
 
 /// What differs from run to run: ids, moments, ages. What stands for them in a table is as wide.
 fn with_filters(assertions: impl FnOnce()) {
@@ -89,7 +91,7 @@ fn with_filters(assertions: impl FnOnce()) {
     settings.bind(assertions);
 }
 
-fn with_id(command: &str, id: Uuid) -> Vec<String> {
+pub(crate) fn with_id(command: &str, id: Uuid) -> Vec<String> {
     command
         .replace("ID", &id.to_string())
         .split(' ')
@@ -107,6 +109,7 @@ async fn transcript(
 ) -> Result<()> {
     for format in ["table", "json"] {
         let mut all = String::new();
+        let mut answers = Vec::new();
         for (number, command) in LOOKS.iter().enumerate() {
             let mut arguments = with_id(command, id);
             if format == "json" {
@@ -121,6 +124,7 @@ async fn transcript(
                 check_report(&finished)?;
             }
             all += &format!("{finished}\n");
+            answers.push(finished);
         }
         if format == "json" {
             // without it the page is served, which tests/dashboard_server.rs looks at
@@ -129,6 +133,8 @@ async fn transcript(
             assert_eq!(finished.status, Some(status(0)), "{finished}");
             check_report(&finished)?;
             all += &format!("{finished}\n");
+            answers.push(finished);
+            schema::check(&answers).await?;
         }
         with_filters(|| insta::assert_snapshot!(format!("{name}_{format}"), all));
     }
@@ -401,12 +407,17 @@ async fn nothing_is_changed_without_a_terminal_to_confirm_on() -> Result<()> {
     let before = state(&project).await?;
     let url = project.url();
     let id = id.to_string();
+    let file = tempfile::NamedTempFile::new()?;
+    let draft = rollcall(&[("DATABASE_URL", &url)], &["definition", "draft"]).await?;
+    fs::write(file.path(), draft.stdout)?;
+    let definition = file.path().to_str().context("a path")?;
     for arguments in [
         vec!["backfill", "--apply"],
         vec!["backfill", "--apply", "--format", "json"],
         vec!["backfill", "--apply", "--user", &id],
         vec!["rollback"],
         vec!["rollback", "--diagnostics"],
+        vec!["definition", "set", definition],
     ] {
         let finished = rollcall(&[("DATABASE_URL", &url)], &arguments).await?;
         assert_eq!(finished.status, Some(2), "{finished}");
@@ -423,6 +434,100 @@ async fn nothing_is_changed_without_a_terminal_to_confirm_on() -> Result<()> {
             .status,
         Some(1)
     );
+    Ok(())
+}
+
+/// As it would be on an endless line.
+fn in_one_line(finished: &Finished) -> String {
+    let shown = finished.to_string();
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_named_with_the_cause() -> Result<()> {
+    for (url, host, cause) in [
+        (NOBODY_LISTENS, "127.0.0.1", "connection refused"),
+        (
+            "postgresql://postgres:hunter2@no-such-host.invalid/postgres",
+            "no-such-host.invalid",
+            "its host name cannot be resolved",
+        ),
+    ] {
+        for command in ["health", "migrate", "runs resume abcd"] {
+            let arguments: Vec<&str> = command.split(' ').collect();
+            let finished = rollcall(&[("DATABASE_URL", url)], &arguments).await?;
+            let shown = in_one_line(&finished);
+            ensure!(shown.contains(&format!("postgres on {host}")), "{finished}");
+            ensure!(shown.contains(cause), "{finished}");
+            ensure!(!shown.contains("hunter2"), "{finished}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_locks_a_table_is_named() -> Result<()> {
+    for (mode, command) in [
+        ("access exclusive", "health"),
+        ("access exclusive", "mismatches"),
+        ("share row exclusive", "backfill --apply --yes"),
+    ] {
+        let project = Project::migrated().await?;
+        // as many as are no busy rows any more, but a table
+        project.add_users_without_profile(20).await?;
+        let holder = project.connect().await?;
+        holder
+            .batch_execute(&format!("begin; lock table public.profiles in {mode} mode"))
+            .await?;
+        let row = holder
+            .query_typed_one("select pg_backend_pid()", &[])
+            .await?;
+        let pid: i32 = row.get(0);
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let url = project.url();
+        let finished = rollcall(&[("DATABASE_URL", &url)], &arguments).await?;
+        assert_eq!(finished.status, Some(2), "{finished}");
+        let shown = in_one_line(&finished);
+        for words in [
+            format!("public.profiles is locked by process {pid} (role postgres)"),
+            format!("select pg_terminate_backend({pid})"),
+        ] {
+            ensure!(shown.contains(&words), "{words}: {finished}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_may_be_named_by_address_and_nobody_of_it_leads_to_the_probe() -> Result<()> {
+    let (project, id) = inconsistent_project().await?;
+    let url = project.url();
+    let env = [("DATABASE_URL", url.as_str())];
+    for command in ["explain", "events", "backfill --user"] {
+        let mut arguments: Vec<&str> = command.split(' ').collect();
+        arguments.push("eve@example.com");
+        let finished = rollcall(&env, &arguments).await?;
+        assert_eq!(finished.status, Some(1), "{finished}");
+        ensure!(
+            command == "events" || finished.stdout.contains(&id.to_string()),
+            "{finished}"
+        );
+        arguments.pop();
+        arguments.push("nobody@example.com");
+        let finished = rollcall(&env, &arguments).await?;
+        assert_eq!(finished.status, Some(2), "{finished}");
+        ensure!(finished.stderr.contains("rollcall probe"), "{finished}");
+        arguments.pop();
+        arguments.push("nobody");
+        let finished = rollcall(&env, &arguments).await?;
+        assert_eq!(finished.status, Some(2), "{finished}");
+        ensure!(
+            finished
+                .stderr
+                .contains("neither a user's id nor an e-mail"),
+            "{finished}"
+        );
+    }
     Ok(())
 }
 
@@ -516,7 +621,7 @@ async fn help_and_version_are_data() -> Result<()> {
 }
 
 /// The names under "Commands" in the help.
-async fn commands() -> Result<Vec<String>> {
+pub(crate) async fn commands() -> Result<Vec<String>> {
     let help = rollcall(&[], &["--help"]).await?.stdout;
     let (_, list) = help.split_once("Commands:\n").context("no commands")?;
     let names: Vec<String> = list

@@ -5,5 +5,6 @@ mod dashboard_page;
 mod dashboard_server;
 mod demo;
 mod scheduled_checks;
+mod schema;
 mod scripts;
 mod without_tls;

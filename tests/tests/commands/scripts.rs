@@ -59,7 +59,7 @@ async fn the_diagnosis_takes_either_variable_and_ends_with_the_verdict() -> Resu
         (vec![("SUPABASE_DB_URL", bad.as_str())], &[] as &[&str], 1),
         (vec![("DATABASE_URL", good.as_str())], &[], 0),
         (
-            vec![("SUPABASE_DB_URL", bad.as_str()), ("DATABASE_URL", &good)],
+            vec![("SUPABASE_DB_URL", good.as_str()), ("DATABASE_URL", &bad)],
             &["--format", "json"],
             1,
         ),
@@ -140,7 +140,7 @@ async fn a_backfill_that_is_not_understood_changes_nothing() -> Result<()> {
         &["no"],
         &["--apply"],
         &["false", "0"],
-        &["false", "1001"],
+        &["false", "10001"],
         &["false", "many"],
         &["false", "-1"],
         &["false", ""],

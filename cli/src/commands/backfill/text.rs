@@ -9,7 +9,7 @@ use rollcall::wording::counted;
 use uuid::Uuid;
 
 use super::stop::how_to_continue;
-use crate::output::Output;
+use crate::output::{Output, wrapped};
 use crate::table::or_dash;
 
 /// How many users are named of each reason, and how many profiles are shown.
@@ -17,6 +17,10 @@ const NAMED: usize = 5;
 const SHOWN: usize = 3;
 
 pub(crate) fn of_dry_run(preview: &DryRun, is_replay: bool, output: &Output) -> String {
+    wrapped(&dry_run(preview, is_replay, output), "")
+}
+
+fn dry_run(preview: &DryRun, is_replay: bool, output: &Output) -> String {
     let mut text = format!(
         "Dry run: nothing was changed. {} without a profile.\n",
         counted(preview.total_missing, "user")
@@ -136,7 +140,7 @@ fn profiles(preview: &DryRun, output: &Output) -> String {
 }
 
 /// Without a precision that an estimate does not have.
-fn about(seconds: f64) -> String {
+pub(in crate::commands) fn about(seconds: f64) -> String {
     if seconds < 2.0 {
         "a moment".to_owned()
     } else if seconds < 90.0 {
@@ -161,6 +165,9 @@ pub(crate) fn of_result(result: &RunResult) -> String {
     match result.stop_reason {
         StopReason::MaxUsers => {
             text += &format!("Stopped after {} users, as asked.\n", result.attempted);
+            if result.remaining != Some(0) {
+                text += "For the rest: rollcall backfill --apply\n";
+            }
         }
         StopReason::Stopped => text += &format!("Stopped. {}\n", how_to_continue(run_id)),
         StopReason::Interrupted => {
@@ -181,7 +188,7 @@ pub(crate) fn of_result(result: &RunResult) -> String {
             counted(result.busy, "user")
         );
     }
-    text + &failures(&result.failures)
+    wrapped(&(text + &failures(&result.failures)), "")
 }
 
 pub(super) fn of_user(user_id: Uuid, result: &UserResult, dry_run: bool) -> String {
@@ -194,13 +201,14 @@ pub(super) fn of_user(user_id: Uuid, result: &UserResult, dry_run: bool) -> Stri
         UserResult::NotTried { .. } => "has no profile, and was not tried",
     };
     let text = format!("User {user_id} {sentence}.\n");
-    match result {
+    let text = match result {
         UserResult::Failed(failure) => text + &failures(std::slice::from_ref(failure)),
         UserResult::NotTried { not_tried_because } => {
             format!("{text}{}.\n", not_tried_because.join("; "))
         }
         _ => text,
-    }
+    };
+    wrapped(&text, "")
 }
 
 /// Failures by reason, the commonest first, with some of the users.
@@ -216,8 +224,13 @@ fn failures(failures: &[Failure]) -> String {
     groups.sort_by_key(|(_, users)| std::cmp::Reverse(users.len()));
     let mut text = String::new();
     for ((reason, sqlstate), users) in groups {
+        // some name a constraint or a column in brackets
+        let reason = match reason.strip_suffix(')') {
+            Some(open) => format!("{open}, SQLSTATE {sqlstate})"),
+            None => format!("{reason} (SQLSTATE {sqlstate})"),
+        };
         text += &format!(
-            "\n{}: {reason} (SQLSTATE {sqlstate})\n",
+            "\n{}: {reason}\n",
             counted(i64::try_from(users.len()).unwrap_or(i64::MAX), "user")
         );
         for user in users.iter().take(NAMED) {

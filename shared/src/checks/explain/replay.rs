@@ -22,6 +22,7 @@ const IN_THE_WAY: &str = "another transaction is in the way; try again";
 
 /// What came of a replay. Nothing was changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Replay {
     /// In a word.
     pub outcome: ReplayOutcome,
@@ -39,6 +40,7 @@ pub struct Replay {
 
 /// What came of a replay, in a word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ReplayOutcome {
     /// It was not tried, or nothing can be concluded from it.
@@ -56,6 +58,7 @@ pub enum ReplayOutcome {
 
 /// An error of a replay. Names are from the catalog; its message, which may quote a row, is not read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReplayError {
     /// SQLSTATE.
     pub sqlstate: String,
