@@ -92,7 +92,7 @@ async fn rollcall_owner_lacks_rights() -> Result<()> {
         ),
         (
             Maker::Application,
-            "rollcall.email_mismatches()",
+            "rollcall.email_drift()",
             Verdict::Unknown,
         ),
     ] {
