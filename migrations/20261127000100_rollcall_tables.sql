@@ -1,7 +1,7 @@
 -- The schema rollcall and everything it stores.
 -- Nine tables, all private. Nothing here refers to auth.* or to a table of the application's: ids and names are kept as
--- text, so the application and Supabase Auth can alter and drop what is theirs at any time. No table holds an e-mail
--- address, a phone number or any other value of a user's row.
+-- text, so the application and Supabase Auth can alter and drop what is theirs at any time. No table holds a value of a
+-- user's row, but for what an undo of `rollcall sync-emails` needs: the addresses that stood in the profiles before.
 
 create schema if not exists rollcall;
 comment on schema rollcall is 'Rollcall: finds, explains and repairs signups without a profile. Private: never expose it through PostgREST.';
@@ -40,7 +40,7 @@ comment on column rollcall.settings.is_draft is 'Whether Rollcall drafted the de
 comment on column rollcall.settings.decided_at is 'For each check, which moment the newest report speaks of that alerts were decided on.';
 comment on column rollcall.settings.replaced is 'Functions and views of the application''s that were taken over or guarded on request, by name, as the SQL that makes them again.';
 insert into rollcall.settings default values on conflict do nothing;
-drop function if exists rollcall.unmatched_sql(rollcall.settings);  -- of version 20261127001000
+drop function if exists rollcall.unmatched_sql(rollcall.settings), rollcall.email_mismatches();  -- of version 20261127001000
 
 create table if not exists rollcall.migration (
   version text primary key,
@@ -160,6 +160,7 @@ create table if not exists rollcall.run (
   finished_at timestamptz,
   undone_at timestamptz
 );
+alter table rollcall.run add column if not exists kind text not null default 'profiles' check (kind in ('profiles', 'emails'));
 comment on table rollcall.run is
   'Repairs, one row each. The cursor (pass, last_user_id) and the counters are written by the transaction that creates the profiles they count.';
 comment on column rollcall.run.signed_up_before is 'Users who signed up later are left to the next run.';
@@ -179,7 +180,9 @@ create table if not exists rollcall.receipt (
 );
 -- hashes cannot be compressed
 alter table rollcall.receipt alter column receipts set storage external;
-comment on table rollcall.receipt is 'The profiles that each batch of a run created, with a hash of every row as it was then: what an undo compares.';
+alter table rollcall.receipt add column if not exists former_emails text[];
+comment on table rollcall.receipt is 'The profiles that each batch of a run created, with a hash of every row as it was then (or changed, with one of the address that was written): what an undo compares.';
+comment on column rollcall.receipt.former_emails is 'What stood in the profiles whose address the batch changed; null: it created them.';
 comment on column rollcall.receipt.written_by is 'The transaction; where the row says another (xmin), a dump was restored here, and nothing can be compared.';
 
 create table if not exists rollcall.failure (

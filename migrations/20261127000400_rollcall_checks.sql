@@ -75,23 +75,24 @@ $$;
 comment on function rollcall.user_counts() is
   'All users against all profiles, both ways: users, soft-deleted ones, users who must have a profile, profiles, users with theirs, users without (and how many of these are anonymous, have a phone only, came by single sign-on, are unconfirmed), profiles whose user is gone, the ten newest users without. Users in the grace period who have no profile yet are neither healthy nor missing.';
 
-create or replace function rollcall.email_mismatches() returns bigint
+create or replace function rollcall.email_drift(out mismatches bigint, out oldest timestamptz, out newest timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
 declare
   s constant rollcall.settings := rollcall.require_definition();
-  mismatches bigint;
 begin
   if exists (select from rollcall.profile_columns() c where c.column_name = 'email' and c.target_type is not null) then
     execute
-      'select count(*) from (' || s.query || ') e join ' || s.target_table || ' t on ' || rollcall.key_as_uuid(s.key_column, s.key_is_uuid)
-        || ' = e._user_id where lower(e.email::text) is distinct from lower(t.email::text)'
-      into mismatches;
+      'select count(*), min(d.since), max(d.since) from (
+         select (select u.updated_at from auth.users u where u.id = e._user_id) as since
+         from (' || s.query || ') e join ' || s.target_table || ' t on ' || rollcall.key_as_uuid(s.key_column, s.key_is_uuid) || ' = e._user_id
+         where lower(e.email::text) is distinct from lower(t.email::text)
+       ) d'
+      into mismatches, oldest, newest;
   end if;
-  return mismatches;
 end
 $$;
-comment on function rollcall.email_mismatches() is
-  'Profiles whose e-mail address is not the user''s, but for case. Null: the definition has no column email.';
+comment on function rollcall.email_drift() is
+  'Profiles whose e-mail address is not the user''s, but for case (null: the definition has no column email), and when the users of the oldest and the newest drift last changed: their addresses have been what they are at least since then.';
 
 create or replace function rollcall.recent_health(p_window interval)
 returns table (check_time timestamptz, signups bigint, missing bigint)
@@ -112,19 +113,15 @@ comment on function rollcall.recent_health(interval) is
 
 create or replace function rollcall.signup_pace()
 returns table (minutes bigint, days bigint, longest_pause interval, newest timestamptz, stopped_below real)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
-begin
-  perform rollcall.refuse_api_roles();
-  return query
-    select count(p.minute), count(distinct p.minute::date), max(p.pause), max(p.minute), (select s.stopped_below from rollcall.settings s)
+language sql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
+  select count(p.minute), count(distinct p.minute::date), max(p.pause), max(p.minute), (select s.stopped_below from rollcall.settings s)
+  from rollcall.refuse_api_roles(), (
+    -- an import makes many users in a minute
+    select m.minute, m.minute - lag(m.minute) over (order by m.minute) as pause
     from (
-      -- an import makes many users in a minute
-      select m.minute, m.minute - lag(m.minute) over (order by m.minute) as pause
-      from (
-        select distinct date_trunc('minute', u.created_at) as minute
-        from auth.users u where u.created_at between now() - interval '14 days' and now()) m
-    ) p;
-end
+      select distinct date_trunc('minute', u.created_at) as minute
+      from auth.users u where u.created_at between now() - interval '14 days' and now()) m
+  ) p
 $$;
 comment on function rollcall.signup_pace() is
   'Signups of the last 14 days: the minutes and the days that had some, the longest pause between two, the newest; and the setting.';

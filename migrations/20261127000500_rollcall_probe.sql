@@ -78,58 +78,55 @@ comment on function rollcall.keep_sequences() is
 
 create or replace function rollcall.sample_users(p_domain text default 'example.invalid', p_keys text[] default null)
 returns table (kind text, users_row jsonb)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
-begin
-  return query
-    with odd (metadata) as (
-      -- every key that the definition or a signup function reads, holding what nobody expects
-      select coalesce(jsonb_object_agg(k.key, E'it''s "odd" \\ \u2603 ; -- ' || repeat('x', 300)), '{}')
-        || '{"full_name": ["not", {"a": "name"}], "name": 12345.678, "avatar_url": {"deep": [[[[]]]]}, "account_type": "ADMIN",
-             "age": "no number", "empty": "", "null": null}'
+language sql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+  with odd (metadata) as (
+    -- every key that the definition or a signup function reads, holding what nobody expects
+    select coalesce(jsonb_object_agg(k.key, E'it''s "odd" \\ \u2603 ; -- ' || repeat('x', 300)), '{}')
+      || '{"full_name": ["not", {"a": "name"}], "name": 12345.678, "avatar_url": {"deep": [[[[]]]]}, "account_type": "ADMIN",
+           "age": "no number", "empty": "", "null": null}'
+    from (
+      select distinct m[1] as key
       from (
-        select distinct m[1] as key
-        from (
-          select s.query as source from rollcall.settings s
-          union all
-          select c.source from rollcall.signup_code() c where p_keys is null
-        ) read
-        cross join lateral regexp_matches(read.source, '->>?\s*''(\w+)''', 'g') m
-      ) k
-    ),
-    sample as (
-      select k.position, k.kind, k.provider, gen_random_uuid() as id, k.metadata
-      from odd
-      cross join lateral (
-        values
-          (1, 'email', 'email', '{"email_verified": false, "phone_verified": false}'::jsonb),
-          (2, 'phone', 'phone', '{"email_verified": false, "phone_verified": false}'),
-          (3, 'oauth', 'google', '{"iss": "https://accounts.google.com", "full_name": "Rollcall Probe", "name": "Rollcall Probe",
-            "avatar_url": "https://example.invalid/a.png", "picture": "https://example.invalid/a.png", "email_verified": true}'),
-          (4, 'sso', 'sso:00000000-0000-0000-0000-000000000000', '{"email_verified": false, "phone_verified": false}'),
-          (5, 'anonymous', null, '{}'),
-          (6, 'web3', 'web3', '{"custom_claims": {"chain": "ethereum", "address": "0x0"}, "email_verified": false}'),
-          (7, 'admin_created', 'email', '{}'),
-          (8, 'odd_metadata', 'email', odd.metadata)
-      ) k (position, kind, provider, metadata)
+        select s.query as source from rollcall.settings s
+        union all
+        select c.source from rollcall.signup_code() c where p_keys is null
+      ) read
+      cross join lateral regexp_matches(read.source, '->>?\s*''(\w+)''', 'g') m
+    ) k
+  ),
+  sample as (
+    select k.position, k.kind, k.provider, gen_random_uuid() as id, k.metadata
+    from odd
+    cross join lateral (
+      values
+        (1, 'email', 'email', '{"email_verified": false, "phone_verified": false}'::jsonb),
+        (2, 'phone', 'phone', '{"email_verified": false, "phone_verified": false}'),
+        (3, 'oauth', 'google', '{"iss": "https://accounts.google.com", "full_name": "Rollcall Probe", "name": "Rollcall Probe",
+          "avatar_url": "https://example.invalid/a.png", "picture": "https://example.invalid/a.png", "email_verified": true}'),
+        (4, 'sso', 'sso:00000000-0000-0000-0000-000000000000', '{"email_verified": false, "phone_verified": false}'),
+        (5, 'anonymous', null, '{}'),
+        (6, 'web3', 'web3', '{"custom_claims": {"chain": "ethereum", "address": "0x0"}, "email_verified": false}'),
+        (7, 'admin_created', 'email', '{}'),
+        (8, 'odd_metadata', 'email', odd.metadata)
+    ) k (position, kind, provider, metadata)
+  )
+  select s.kind,
+    jsonb_build_object(
+      'id', s.id, 'instance_id', '00000000-0000-0000-0000-000000000000', 'aud', 'authenticated', 'role', '',
+      'encrypted_password', '', 'confirmation_token', '', 'recovery_token', '', 'email_change', '', 'email_change_token_new', '',
+      'email_change_token_current', '', 'email_change_confirm_status', 0, 'phone_change', '', 'phone_change_token', '',
+      'reauthentication_token', '', 'created_at', now() - interval '1 second', 'updated_at', now(),
+      'is_sso_user', s.kind = 'sso', 'is_anonymous', s.kind = 'anonymous',
+      'email', case when s.kind not in ('phone', 'anonymous', 'web3') then 'rc' || left(md5(s.id::text), 10) || '@' || p_domain end,
+      'phone', case when s.kind = 'phone' then '999' || lpad((random() * 999999999999)::bigint::text, 12, '0') end,
+      'raw_app_meta_data', case when s.provider is null then '{}'
+        else jsonb_build_object('provider', s.provider, 'providers', array[s.provider]) end,
+      'raw_user_meta_data', case when p_keys is null then s.metadata
+        else coalesce((select jsonb_object_agg(k, 'rc' || left(md5(k || s.id), 8)) from unnest(p_keys) k), '{}') end
     )
-    select s.kind,
-      jsonb_build_object(
-        'id', s.id, 'instance_id', '00000000-0000-0000-0000-000000000000', 'aud', 'authenticated', 'role', '',
-        'encrypted_password', '', 'confirmation_token', '', 'recovery_token', '', 'email_change', '', 'email_change_token_new', '',
-        'email_change_token_current', '', 'email_change_confirm_status', 0, 'phone_change', '', 'phone_change_token', '',
-        'reauthentication_token', '', 'created_at', now() - interval '1 second', 'updated_at', now(),
-        'is_sso_user', s.kind = 'sso', 'is_anonymous', s.kind = 'anonymous',
-        'email', case when s.kind not in ('phone', 'anonymous', 'web3') then 'rc' || left(md5(s.id::text), 10) || '@' || p_domain end,
-        'phone', case when s.kind = 'phone' then '999' || lpad((random() * 999999999999)::bigint::text, 12, '0') end,
-        'raw_app_meta_data', case when s.provider is null then '{}'
-          else jsonb_build_object('provider', s.provider, 'providers', array[s.provider]) end,
-        'raw_user_meta_data', case when p_keys is null then s.metadata
-          else coalesce((select jsonb_object_agg(k, 'rc' || left(md5(k || s.id), 8)) from unnest(p_keys) k), '{}') end
-      )
-    from sample s
-    where s.kind <> 'anonymous' or rollcall.user_flag('is_anonymous') <> 'false'
-    order by s.position;
-end
+  from sample s
+  where s.kind <> 'anonymous' or rollcall.user_flag('is_anonymous') <> 'false'
+  order by s.position
 $$;
 comment on function rollcall.sample_users(text, text[]) is
   'One made-up user of every kind, as the row that Supabase Auth inserts: email, phone, oauth, sso, anonymous, web3, admin_created, odd_metadata; or with these metadata keys, each value one of its own. Nothing is written.';

@@ -484,8 +484,8 @@ comment on function rollcall.preview_users(uuid[], integer, jsonb, boolean, inte
 create or replace function rollcall.run_reports(p_limit integer, p_run_id text default '') returns setof jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
-    'run_id', r.run_id, 'state', r.state, 'stop_reason', r.stop_reason, 'source', r.source, 'started_by', r.started_by, 'note', r.note,
-    'is_replay', r.is_replay, 'account_type', r.overrides -> 'account_type', 'max_users', r.max_users,
+    'run_id', r.run_id, 'kind', r.kind, 'state', r.state, 'stop_reason', r.stop_reason, 'source', r.source, 'started_by', r.started_by,
+    'note', r.note, 'is_replay', r.is_replay, 'account_type', r.overrides -> 'account_type', 'max_users', r.max_users,
     'signed_up_before', r.signed_up_before, 'total_missing', r.total_missing, 'attempted', r.attempted, 'created', r.created,
     'failed', r.failed, 'batch_size', r.batch_size, 'throttle', r.throttle::numeric,
     'waits_for', r.waits_for, 'is_leased', r.state = 'running' and coalesce(r.leased_until > clock_timestamp(), false),
@@ -540,7 +540,7 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('rollcall.start_run', 0));
 
   if p_run_id is not null then
-    select x.* into r from rollcall.run x where x.run_id = p_run_id;
+    select x.* into r from rollcall.run x where x.run_id = p_run_id and x.kind = 'profiles';
     if not found then
       raise exception 'rollcall: there is no such run' using errcode = 'RC007', hint = 'List them: rollcall runs.';
     end if;
@@ -553,7 +553,7 @@ begin
   else
     select x.* into r
     from rollcall.run x
-    where x.state = 'running' and x.overrides = o.overrides and x.is_replay = o.is_replay and x.max_users is not distinct from o.max_users
+    where x.state = 'running' and x.kind = 'profiles' and x.overrides = o.overrides and x.is_replay = o.is_replay and x.max_users is not distinct from o.max_users
       and x.request_hash is null
     order by x.created_at
     limit 1;
@@ -610,7 +610,7 @@ begin
   outcome := 'batch'; attempted := 0; created := 0; failed := 0; busy := 0;
   -- no lock: the batch in hand of another
   if pg_try_advisory_xact_lock(hashtextextended('rollcall.run:' || p_run_id, 0)) then
-    select x.* into r from rollcall.run x where x.run_id = p_run_id for no key update;
+    select x.* into r from rollcall.run x where x.run_id = p_run_id and x.kind = 'profiles' for no key update;
     if not found then
       raise exception 'rollcall: there is no such run' using errcode = 'RC007', hint = 'List them: rollcall runs.';
     elsif r.is_replay and not rollcall.is_trusted() then
@@ -751,7 +751,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set lock
 declare
   s constant rollcall.settings := rollcall.require_definition();
   target constant regclass := to_regclass(s.target_table);
-  state constant text := (select r.state from rollcall.run r where r.run_id = p_run_id);
+  state constant text := (select r.state from rollcall.run r where r.run_id = p_run_id and r.kind = 'profiles');
   obstacle text;
   made rollcall.receipt;
   refers text;

@@ -126,7 +126,7 @@ declare
 begin
   perform rollcall.refuse_api_roles();
   select * into u from rollcall.user_counts();
-  emails := rollcall.email_mismatches();
+  emails := (rollcall.email_drift()).mismatches;
   expects_nobody := u.expected = 0 and u.profiles > 0 and u.users > u.soft_deleted;
   return query values
     (

@@ -46,7 +46,7 @@ grant execute on function rollcall.list_signups(), rollcall.list_users() to serv
 grant execute on function
   rollcall.acknowledge_message(bigint, uuid, boolean), rollcall.audit_counts(), rollcall.audit_log_state(),
   rollcall.beyond_rollback(text, boolean), rollcall.candidate_tables(), rollcall.check_history(text, timestamptz),
-  rollcall.count_missing(timestamptz), rollcall.definition_fault(), rollcall.email_mismatches(),
+  rollcall.count_missing(timestamptz), rollcall.definition_fault(), rollcall.email_drift(),
   rollcall.incident_begin(text), rollcall.incident_record(text, timestamptz, jsonb, jsonb), rollcall.incidents(timestamptz),
   rollcall.is_expected(uuid), rollcall.lease_message(text, uuid, interval), rollcall.mismatches(bigint, boolean), rollcall.missing_among(uuid[]),
   rollcall.newest_with_profile(), rollcall.probe_signup(), rollcall.recent_errors(integer), rollcall.recent_health(interval),

@@ -105,9 +105,11 @@ pub(crate) enum DatabaseCommand {
     Check(CheckArguments),
     /// Create the missing profiles; a dry run unless --apply is given
     Backfill(BackfillArguments),
-    /// Earlier backfills and those under way; pause, resume or cancel one
+    /// Copy changed e-mail addresses to their profiles; a dry run unless --apply is given
+    SyncEmails(SyncEmailsArguments),
+    /// Earlier backfills and e-mail syncs, and those under way; pause, resume or cancel one
     Runs(RunsArguments),
-    /// Undo a backfill: delete its profiles that are still as it made them
+    /// Undo a run: its profiles, or e-mails, that are still as it left them
     Undo(UndoArguments),
 }
 
@@ -402,6 +404,29 @@ pub(crate) struct BackfillArguments {
     /// Share of the time to work, from 0.01 to 1; the rest is pause
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
     pub(crate) throttle: f32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SyncEmailsArguments {
+    /// Really change profiles; asks for confirmation on a terminal
+    #[arg(long)]
+    pub(crate) apply: bool,
+
+    /// Do not ask
+    #[arg(long, requires = "apply")]
+    pub(crate) yes: bool,
+
+    /// Also where the profile's address is not known to have been the user's: a person may have chosen it
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Profiles in one transaction
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) batch_size: u32,
+
+    /// Go on where a trigger of the profile table calls other servers
+    #[arg(long, requires = "apply")]
+    pub(crate) allow_outside_calls: bool,
 }
 
 #[derive(Debug, Args)]

@@ -130,6 +130,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "rollcall backfill --replay",
         ],
     ),
+    (
+        "sync-emails",
+        &[
+            "rollcall sync-emails",
+            "rollcall sync-emails --apply",
+            "rollcall sync-emails --all --apply --yes",
+        ],
+    ),
     ("runs", &["rollcall runs", "rollcall runs --format json"]),
     ("undo", &["rollcall undo 7d444840"]),
     (

@@ -89,6 +89,9 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
         DatabaseCommand::Backfill(backfill) => {
             commands::backfill::run(backfill, settings, output).await
         }
+        DatabaseCommand::SyncEmails(sync) => {
+            commands::sync_emails::run(sync, settings, output).await
+        }
         DatabaseCommand::Runs(runs) => commands::runs::run(runs, settings, output).await,
         DatabaseCommand::Undo(undo) => commands::undo::run(undo, settings, output).await,
     }

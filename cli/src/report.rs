@@ -26,6 +26,7 @@ use crate::commands::migrate::MigrationReport;
 use crate::commands::mismatches::MismatchesReport;
 use crate::commands::rollback::RollbackReport;
 use crate::commands::runs::{RunReport, RunsReport};
+use crate::commands::sync_emails::{EmailLookReport, EmailSyncReport};
 use crate::commands::trigger::{TriggerChangeReport, TriggersReport};
 use crate::commands::undo::UndoReport;
 
@@ -86,6 +87,10 @@ pub(crate) enum Report<'a> {
     Repair(Judged<'a, RepairReport<'a>>),
     /// `backfill --user`
     User(Judged<'a, UserReport<'a>>),
+    /// `sync-emails`, a dry run
+    EmailLook(Judged<'a, EmailLookReport<'a>>),
+    /// `sync-emails --apply`
+    EmailSync(Judged<'a, EmailSyncReport<'a>>),
     /// `runs`
     Runs(Judged<'a, RunsReport<'a>>),
     /// `runs show`, `runs pause`, `runs resume`, `runs cancel`

@@ -11,7 +11,7 @@ do $$
 declare
   diagnostics constant text[] := array[
     -- checks
-    'audit_counts', 'audit_events', 'audit_log_state', 'check_history', 'email_mismatches', 'in_grace', 'mismatches',
+    'audit_counts', 'audit_events', 'audit_log_state', 'check_history', 'email_drift', 'in_grace', 'mismatches',
     'recent_errors', 'recent_health', 'recent_issues', 'recent_window', 'record_check', 'user_counts', 'user_events', 'user_record',
     -- probe
     'probe_signup', 'sample_users', 'sign_up', 'usual_form', 'writes',

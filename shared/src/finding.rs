@@ -297,7 +297,7 @@ pub fn email_mismatches(count: i64) -> Finding {
         "email_mismatches",
         Severity::Warning,
         format!("{} with another e-mail than the user's", counted(count, "profile")),
-        "A changed address does not reach the profile by itself; copy it with a trigger on update of auth.users.",
+        "A changed address does not reach the profile by itself; copy it with a trigger on update of auth.users. Bring the profiles up to date: rollcall sync-emails.",
     )
     .counting(count)
 }

@@ -11,6 +11,7 @@ pub mod connection_string;
 pub mod dashboard;
 pub mod database;
 pub mod definition;
+pub mod email_sync;
 pub mod error;
 pub mod finding;
 pub mod masked;

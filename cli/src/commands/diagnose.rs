@@ -88,6 +88,16 @@ fn facts(report: &Diagnosis, users: &UserCounts) -> Vec<(&'static str, String)> 
             .email_mismatches
             .map_or_else(|| "no e-mail column".to_owned(), |count| count.to_string()),
     ));
+    if let Some(age) = &report.email_drift {
+        facts.push((
+            "    at least since (UTC)",
+            format!(
+                "{} (the newest: {})",
+                moment(age.oldest_at_least_since),
+                moment(age.newest_at_least_since)
+            ),
+        ));
+    }
     if let Some(signups) = &report.signups {
         facts.push((
             "Signups of the last hour",

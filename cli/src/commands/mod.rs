@@ -20,6 +20,7 @@ pub(crate) mod recent;
 pub(crate) mod rollback;
 pub(crate) mod runs;
 pub(crate) mod schema;
+pub(crate) mod sync_emails;
 pub(crate) mod trigger;
 pub(crate) mod undo;
 pub(crate) mod verify;

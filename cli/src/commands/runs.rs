@@ -1,7 +1,7 @@
 //! `rollcall runs`
 
 use rollcall::backfill::runs::{self, Action};
-use rollcall::backfill::{Run, RunState};
+use rollcall::backfill::{Run, RunKind, RunState};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
 use schemars::JsonSchema;
@@ -62,16 +62,17 @@ pub(crate) async fn run(
 /// One line a run, with its whole id; narrower than 80 columns.
 fn list_text(runs: &[Run]) -> String {
     if runs.is_empty() {
-        return "No backfill has run yet.\n".to_owned();
+        return "Nothing has run yet.\n".to_owned();
     }
     let mut text = String::new();
     for run in runs {
         text += &format!(
-            "{}  {}\n  {}: {} created, {} failed of {}\n",
+            "{}  {}\n  {}: {} {}, {} failed of {}\n",
             run.run_id,
             table::moment(run.created_at),
             state(run),
             run.created,
+            done(run),
             run.failed,
             run.total_missing
         );
@@ -87,8 +88,14 @@ fn show_text(run: &Run) -> String {
         ("started by", format!("{}, {}", run.started_by, run.source)),
         ("note", or_dash(run.note.as_deref())),
         ("made by", made_by(run).to_owned()),
-        ("missing at first", run.total_missing.to_string()),
-        ("created", run.created.to_string()),
+        (
+            match run.kind {
+                RunKind::Profiles => "missing at first",
+                RunKind::Emails => "to be changed",
+            },
+            run.total_missing.to_string(),
+        ),
+        (done(run), run.created.to_string()),
         ("failed", run.failed.to_string()),
         ("users at most", or_dash(run.max_users)),
         ("account type", or_dash(run.account_type.as_deref())),
@@ -107,6 +114,14 @@ fn made_by(run: &Run) -> &'static str {
         "the application's signup triggers"
     } else {
         "the definition"
+    }
+}
+
+/// What it does to profiles.
+fn done(run: &Run) -> &'static str {
+    match run.kind {
+        RunKind::Profiles => "created",
+        RunKind::Emails => "changed",
     }
 }
 

@@ -1,7 +1,9 @@
 //! `rollcall undo`
 
-use rollcall::backfill::{self, MAX_SKIPPED, SkipReason, Undo, runs};
+use rollcall::backfill::{self, MAX_SKIPPED, Run, RunKind, SkipReason, Undo, runs};
 use rollcall::connection_string::ConnectionSettings;
+use rollcall::email_sync;
+use rollcall::error::Result;
 use rollcall::session::Session;
 use rollcall::wording::counted;
 use schemars::JsonSchema;
@@ -35,12 +37,24 @@ pub(crate) async fn run(
     }
     if !arguments.yes {
         confirmation::require_terminal()?;
-        let preview = backfill::undo(&mut session, run.run_id, false).await?;
+        let preview = undo(&mut session, &run, false).await?;
         let settings = session.settings();
         let is_wanted = confirmation::ask(&format!(
-            "Delete {} that run {} created in database {} on {}? {} changed since or in use stay.",
-            counted(preview.removed, "profile"),
+            "{} that run {} {} in database {} on {}? {} changed since or in use stay.",
+            match run.kind {
+                RunKind::Profiles => format!("Delete {}", counted(preview.removed, "profile")),
+                RunKind::Emails => {
+                    format!(
+                        "Set back the e-mail address of {}",
+                        counted(preview.removed, "profile")
+                    )
+                }
+            },
             run.run_id,
+            match run.kind {
+                RunKind::Profiles => "created",
+                RunKind::Emails => "changed",
+            },
             settings.database_name(),
             settings.host_name(),
             preview.skipped,
@@ -50,20 +64,31 @@ pub(crate) async fn run(
             return Ok(Exit::Failure);
         }
     }
-    let done = backfill::undo(&mut session, run.run_id, true).await?;
+    let done = undo(&mut session, &run, true).await?;
     let report = Judged::done(UndoReport {
         run_id: run.run_id,
         undo: &done,
     });
-    output.data(&Report::Undo(report), || text(&done))?;
+    output.data(&Report::Undo(report), || text(&run, &done))?;
     Ok(Exit::Success)
 }
 
-fn text(done: &Undo) -> String {
+async fn undo(session: &mut Session, run: &Run, apply: bool) -> Result<Undo> {
+    match run.kind {
+        RunKind::Profiles => backfill::undo(session, run.run_id, apply).await,
+        RunKind::Emails => email_sync::undo(session, run.run_id, apply).await,
+    }
+}
+
+fn text(run: &Run, done: &Undo) -> String {
     const SHOWN: usize = 20;
     let mut text = format!(
-        "Undone: {} deleted; {} were gone already, {} stay.\n",
+        "Undone: {} {}; {} were gone already, {} stay.\n",
         counted(done.removed, "profile"),
+        match run.kind {
+            RunKind::Profiles => "deleted",
+            RunKind::Emails => "set back",
+        },
         done.gone,
         done.skipped
     );
@@ -74,6 +99,9 @@ fn text(done: &Undo) -> String {
         let reason = match profile.reason {
             SkipReason::Changed => "it was changed since",
             SkipReason::Referenced => "other rows refer to it",
+            SkipReason::Refused if run.kind == RunKind::Emails => {
+                "the database refuses the former address"
+            }
             SkipReason::Refused => {
                 "the database refuses to delete it, or its user would go with it"
             }

@@ -24,7 +24,7 @@ pub use dry_run::{
 pub use options::{RunOptions, RunTarget, Source};
 pub use request::{BackfillRequest, InvalidRequest, Selection};
 pub use result::{Failure, MAX_FAILURES, Progress, RunResult, StopReason, UserResult};
-pub use runs::{Run, RunState};
+pub use runs::{Run, RunKind, RunState};
 pub use undo::{MAX_SKIPPED, SkipReason, SkippedProfile, Undo, undo};
 pub use user::apply_to_user;
 pub use worker::apply;

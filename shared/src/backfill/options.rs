@@ -19,7 +19,7 @@ pub enum Source {
 }
 
 impl Source {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cli => "cli",
             Self::Api => "api",

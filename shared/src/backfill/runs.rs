@@ -18,6 +18,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// SQLSTATE for a run that is not there.
 pub const NO_SUCH_RUN: &str = "RC007";
 
+/// SQLSTATE for the undo of a run that has not ended.
+pub const NOT_ENDED: &str = "RC008";
+
 /// SQLSTATE of `rollcall.start_run` for a key that was used for another request.
 pub const KEY_WAS_USED: &str = "RC006";
 
@@ -38,6 +41,8 @@ pub fn is_for_the_owner(error: &Error) -> bool {
 pub struct Run {
     /// Its id.
     pub run_id: Uuid,
+    /// What it does.
+    pub kind: RunKind,
     /// Where it stands.
     pub state: RunState,
     /// Why it is done (`complete`, `max_users`), or the error that ended it.
@@ -80,6 +85,17 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// When it was undone.
     pub undone_at: Option<Timestamp>,
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// It creates profiles.
+    Profiles,
+    /// It changes the e-mail addresses of profiles; its counters are of these.
+    Emails,
 }
 
 /// Where a run stands.
@@ -172,8 +188,17 @@ async fn reports(session: &mut Session, limit: u32, id_begins: &str) -> Result<V
     .await
 }
 
-/// The refusal of `rollcall.start_run`, for a repair that is no run.
-pub(super) fn has_outside_calls(reasons: &[String]) -> Error {
+/// The refusal of `rollcall.undo_batch`, for a run that is no repair.
+pub(crate) fn has_not_ended(run_id: Uuid) -> Error {
+    Error::Statement {
+        sqlstate: NOT_ENDED.to_owned(),
+        message: "this run has not ended yet".to_owned(),
+        hint: Some(format!("Cancel it first: rollcall runs cancel {run_id}.")),
+    }
+}
+
+/// The refusal of `rollcall.start_run`, for what begins without it.
+pub fn has_outside_calls(reasons: &[String]) -> Error {
     Error::Statement {
         sqlstate: OUTSIDE_CALLS.to_owned(),
         message: format!(

@@ -35,7 +35,7 @@ pub enum SkipReason {
     Changed,
     /// A row of the application refers to it.
     Referenced,
-    /// Something of the application's refuses that it is deleted, or its user would go with it.
+    /// Something of the application's refuses that it is deleted or set back, or its user would go with it.
     Refused,
     /// It cannot be told whether it is as the run made it: it has a column that cannot be compared, or was claimed.
     NoReceipt,
@@ -45,7 +45,7 @@ pub enum SkipReason {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Undo {
-    /// Profiles deleted.
+    /// Profiles deleted; of a run that changed e-mail addresses, those set back.
     pub removed: i64,
     /// Profiles that were not there any more.
     pub gone: i64,

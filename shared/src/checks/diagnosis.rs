@@ -11,7 +11,7 @@ use super::doctor::Examination;
 use super::health::SignupHealth;
 use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
 use super::side_tables::SideTable;
-use super::{AuditLog, UserCounts};
+use super::{AuditLog, EmailDriftAge, UserCounts};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
@@ -51,6 +51,8 @@ pub struct Diagnosis {
     pub users: Option<UserCounts>,
     /// Profiles with another e-mail than their user's; null also where profiles have no e-mail.
     pub email_mismatches: Option<i64>,
+    /// Since when these differ.
+    pub email_drift: Option<EmailDriftAge>,
     /// The last hour's signups.
     pub signups: Option<SignupHealth>,
     /// What the audit log tells.
@@ -71,14 +73,17 @@ impl AboutSignups for Diagnosis {
 
     async fn read(queries: &Queries<'_>, _asker: Asker, together: Together) -> Result<Self> {
         // An error ends the transaction, and the first needs no definition.
-        let ((examination, users), (mismatches, (signups, (audit_log, errors)))) = together
+        let ((examination, users), (drift, (signups, (audit_log, errors)))) = together
             .both(
                 together.both(
                     Examination::take(queries, together),
                     UserCounts::read(queries),
                 ),
                 together.both(
-                    queries.row("select rollcall.email_mismatches() as count", &[]),
+                    queries.row(
+                        "select d.mismatches, d.oldest, d.newest from rollcall.email_drift() d",
+                        &[],
+                    ),
                     together.both(
                         SignupHealth::read(queries),
                         together.both(
@@ -98,7 +103,8 @@ impl AboutSignups for Diagnosis {
             users => users?,
         };
         findings.splice(0..0, users.findings());
-        let email_mismatches: Option<i64> = column(&mismatches?, "count")?;
+        let drift = drift?;
+        let email_mismatches: Option<i64> = column(&drift, "mismatches")?;
         if let Some(count @ 1..) = email_mismatches {
             findings.push(finding::email_mismatches(count));
         }
@@ -109,6 +115,7 @@ impl AboutSignups for Diagnosis {
             check_time: signups.check_time,
             users: Some(users),
             email_mismatches,
+            email_drift: EmailDriftAge::read(&drift)?,
             signups: Some(signups),
             audit_log: Some(audit_log?),
             signup_trigger: Some(examination.signup_trigger),
@@ -154,6 +161,7 @@ impl Diagnosis {
             check_time: now,
             users: None,
             email_mismatches: None,
+            email_drift: None,
             signups: None,
             audit_log: None,
             signup_trigger: None,

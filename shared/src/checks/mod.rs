@@ -14,5 +14,7 @@ pub mod side_tables;
 pub mod verification;
 
 mod counts;
+mod email_drift;
 
 pub use counts::{AuditLog, UserCounts};
+pub use email_drift::EmailDriftAge;

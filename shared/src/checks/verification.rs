@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::AuditLog;
+use super::{AuditLog, EmailDriftAge};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
@@ -39,6 +39,8 @@ pub struct Verification {
     pub check_time: Timestamp,
     /// The lines.
     pub checks: Vec<Check>,
+    /// Since when profiles have another e-mail than their user.
+    pub email_drift: Option<EmailDriftAge>,
     /// State of the audit log, which the proof does not need: `on`, `stale` or `off`.
     pub audit_log: Option<String>,
 }
@@ -55,6 +57,7 @@ impl Verification {
                 let first = rows.first().ok_or(Error::UnexpectedAnswer)?;
                 let check_time = column(first, "check_time")?;
                 let unexpected: Option<i64> = column(first, "unexpected")?;
+                let email_drift = EmailDriftAge::read(first)?;
                 let checks: Vec<Check> = rows
                     .iter()
                     .map(|row| {
@@ -73,6 +76,7 @@ impl Verification {
                     findings,
                     check_time,
                     checks,
+                    email_drift,
                     audit_log: Some(AuditLog::state(queries).await?),
                 })
             })
@@ -86,6 +90,7 @@ impl Verification {
             findings: vec![finding::check_failed(error)],
             check_time: now,
             checks: Vec::new(),
+            email_drift: None,
             audit_log: None,
         }
     }

@@ -85,7 +85,7 @@ pub(super) async fn newest(database: &mut Database) -> Result<Vec<Repair>> {
         .read(LIMIT, async |queries| {
             queries
                 .rows(
-                    "select r.report from rollcall.run_reports($1) r (report)",
+                    "select r.report from rollcall.run_reports($1) r (report) where r.report ->> 'kind' = 'profiles'",
                     &[(&NEWEST, Type::INT4)],
                 )
                 .await?

@@ -416,14 +416,14 @@ async fn addresses_that_differ_in_case_agree() -> Result<()> {
         .batch_execute("update public.profiles set email = 'ADA@example.COM'")
         .await?;
     assert_eq!(
-        value::<i64>(&client, "select rollcall.email_mismatches()").await?,
+        value::<i64>(&client, "select mismatches from rollcall.email_drift()").await?,
         0
     );
     client
         .batch_execute("update public.profiles set email = null")
         .await?;
     assert_eq!(
-        value::<i64>(&client, "select rollcall.email_mismatches()").await?,
+        value::<i64>(&client, "select mismatches from rollcall.email_drift()").await?,
         1
     );
     Ok(())

@@ -92,7 +92,7 @@ async fn rollcall_owner_lacks_rights() -> Result<()> {
         (
             Maker::Application,
             "nobody_in_particular",
-            "rollcall.email_mismatches()",
+            "rollcall.email_drift()",
             Verdict::Unknown,
         ),
     ] {

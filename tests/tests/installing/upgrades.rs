@@ -81,8 +81,8 @@ async fn rows(client: &Client) -> Result<Vec<String>> {
          union all select to_jsonb(x)::text from rollcall.check_run x
          union all select to_jsonb(x)::text from rollcall.incident x
          union all select to_jsonb(x)::text from rollcall.message x
-         union all select to_jsonb(x)::text from rollcall.run x
-         union all select (to_jsonb(x) - 'written_by')::text from rollcall.receipt x
+         union all select (to_jsonb(x) - 'kind')::text from rollcall.run x
+         union all select (to_jsonb(x) - '{written_by,former_emails}'::text[])::text from rollcall.receipt x
          union all select to_jsonb(x)::text from rollcall.failure x
          union all select jsonb_build_array(x.keep_days, x.grace_period, x.target_table, x.is_draft)::text from rollcall.settings x
          order by 1",

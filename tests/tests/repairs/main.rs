@@ -1,6 +1,7 @@
 //! Repairs: what they make and leave alone, beside each other, beside signups, and when they are stopped.
 
 mod crashes;
+mod email_sync;
 mod interleavings;
 mod load;
 mod locked_users;

@@ -867,7 +867,7 @@ async fn no_metadata_stops_a_repair_or_takes_a_privilege() -> Result<()> {
     assert_eq!(outcome.failures, []);
     assert_eq!(outcome.created, i64::from(number));
     ensure!(value::<bool>(&client, NOTHING_TAKEN).await?);
-    let drift: i64 = value(&client, "select rollcall.email_mismatches()").await?;
+    let drift: i64 = value(&client, "select mismatches from rollcall.email_drift()").await?;
     assert_eq!(drift, 0);
     Ok(())
 }
@@ -1042,7 +1042,7 @@ async fn any_address_that_supabase_auth_stores_is_repaired() -> Result<()> {
     let outcome = repair(&project, 3, None).await?;
     assert_eq!((outcome.created, outcome.failed), (10, 0));
     assert_eq!(
-        value::<i64>(&client, "select rollcall.email_mismatches()").await?,
+        value::<i64>(&client, "select mismatches from rollcall.email_drift()").await?,
         0
     );
     Ok(())
