@@ -1,6 +1,7 @@
 //! `rollcall dashboard`: the page of the function of this name, on this machine.
 
 use std::convert::Infallible;
+use std::env;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
+use rollcall::alert::Origin;
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::dashboard::{self, FrameAncestors, Overview};
+use rollcall::dashboard::{self, FrameAncestors, Overview, Place};
 use rollcall::session::Session;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -71,10 +73,13 @@ pub(crate) async fn run(
 }
 
 async fn look(session: &mut Session) -> Overview {
+    let origin = Origin::from_variables(|name| env::var(name).ok());
+    let place = Place::of(&origin, session.settings());
     session
         .run(async |database| Overview::take(database).await)
         .await
         .unwrap_or_else(|error| Overview::unknown(&error, Timestamp::now()))
+        .at(place)
 }
 
 async fn serve(listener: TcpListener, server: Arc<Server>) {

@@ -9,11 +9,13 @@
 mod event;
 
 use std::env;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
-use rollcall::dashboard::{FrameAncestors, Overview};
+use rollcall::alert::Origin;
+use rollcall::dashboard::{FrameAncestors, Overview, Place};
 use rollcall::session::SessionAccess;
 use rollcall_lambda::function::{Function, time_left};
 use rollcall_lambda::logging;
@@ -61,8 +63,11 @@ async fn handle(
 
 async fn overview(function: &Function, context: &Context) -> Overview {
     let until = Instant::now() + time_left(context).min(LIMIT).saturating_sub(RESERVE);
+    let origin = Origin::from_variables(|name| env::var(name).ok());
+    let place = OnceLock::new();
     function
         .with_session(until, async |session| {
+            place.get_or_init(|| Place::of(&origin, session.settings()));
             session
                 .run(async |database| Overview::take(database).await)
                 .await
@@ -72,6 +77,10 @@ async fn overview(function: &Function, context: &Context) -> Overview {
             tracing::error!(%error, error.id = error.id(), next_step = error.next_step(), "could not look");
             Overview::unknown(&error, Timestamp::now())
         })
+        .at(place.into_inner().unwrap_or_else(|| Place {
+            project: origin.name(),
+            database: None,
+        }))
 }
 
 fn frame_ancestors() -> FrameAncestors {

@@ -130,6 +130,20 @@ pub struct DoctorReport {
     pub checks: Option<usize>,
     /// What has shown that signups get their profiles.
     pub evidence: Option<Evidence>,
+    /// What the next signup meets; null where nobody could look.
+    #[serde(skip)]
+    pub signup_path: Option<SignupPath>,
+}
+
+/// What a signup meets on its way to a profile, as the catalog shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SignupPath {
+    /// Whether a trigger of Rollcall's makes the profiles that are missing.
+    pub makes_profiles: bool,
+    /// The application's functions that Rollcall guards, by name.
+    pub guarded: Vec<String>,
+    /// Where a signup writes the profile; null: there is no definition.
+    pub profile_table: Option<String>,
 }
 
 impl AboutSignups for DoctorReport {
@@ -147,6 +161,7 @@ impl AboutSignups for DoctorReport {
         let Examination {
             check_time,
             mut findings,
+            signup_path,
             ..
         } = examination?;
         match users {
@@ -168,6 +183,7 @@ impl AboutSignups for DoctorReport {
             check_time,
             checks: Some(CHECKS.len()),
             evidence: None,
+            signup_path: Some(signup_path),
         })
     }
 
@@ -201,6 +217,7 @@ impl DoctorReport {
             check_time: now,
             checks: None,
             evidence: None,
+            signup_path: None,
         }
     }
 }
@@ -212,6 +229,8 @@ pub(crate) struct Examination {
     /// State of the signup trigger: `in_place` (Rollcall's), `application` (one of the application's makes profiles, or
     /// hands the signup on to something that may), `disabled` (one that would is switched off) or `missing`.
     pub(super) signup_trigger: String,
+    /// The rest of what a signup meets.
+    signup_path: SignupPath,
     /// In the order of the checks.
     pub(super) findings: Vec<Finding>,
 }
@@ -316,9 +335,15 @@ impl Examination {
         // one list a check; null where it found nothing
         let answers: Vec<Option<Vec<Answer>>> =
             serde_json::from_str(column(&row, "findings")?).map_err(|_| Error::UnexpectedAnswer)?;
+        let signup_trigger: String = column(&row, "signup_trigger")?;
         Ok(Self {
             check_time: column(&row, "check_time")?,
-            signup_trigger: column(&row, "signup_trigger")?,
+            signup_path: SignupPath {
+                makes_profiles: signup_trigger == "in_place",
+                guarded: column(&row, "guarded")?,
+                profile_table: column(&row, "profile_table")?,
+            },
+            signup_trigger,
             findings: checks
                 .iter()
                 .zip(answers)
@@ -366,8 +391,9 @@ fn statement(checks: &[(&str, &str)]) -> String {
         })
         .collect();
     format!(
-        "with recursive\n{}\nselect now() as check_time, s.state as signup_trigger, json_build_array(\n{}\n)::text as findings
-         from trigger_state s where $1::jsonb is not null",
+        "with recursive\n{}\nselect now() as check_time, s.state as signup_trigger, coalesce(f.guarded, '{{}}') as guarded, f.target_name as profile_table,
+         json_build_array(\n{}\n)::text as findings
+         from trigger_state s, facts f where $1::jsonb is not null",
         prelude.join(",\n"),
         checks.join(",\n"),
     )

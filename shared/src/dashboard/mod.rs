@@ -17,7 +17,7 @@ mod widget;
 pub use history::{History, Hour};
 pub use incidents::OpenIncident;
 pub use negotiation::prefers_json;
-pub use overview::{Overview, RecentSignups};
+pub use overview::{Overview, Place, RecentSignups};
 pub use page::page;
 pub use repairs::Repair;
 pub use security::{FrameAncestors, headers};

@@ -6,10 +6,12 @@ use serde::Serialize;
 use super::history::History;
 use super::incidents::{self, OpenIncident};
 use super::repairs::{self, Repair};
-use crate::checks::doctor::{DoctorReport, check_ids};
+use crate::alert::Origin;
+use crate::checks::doctor::{DoctorReport, SignupPath, check_ids};
 use crate::checks::health::HealthReport;
 use crate::checks::next_signup::{self, Asker};
 use crate::checks::recent::{RecentIssue, RecentReport, Window};
+use crate::connection_string::ConnectionSettings;
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::finding::{self, Finding, Severity};
@@ -22,6 +24,9 @@ const MAX_ISSUES: usize = 20;
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Overview {
+    /// What it is about, for the head of the page; an answer in JSON names it by itself.
+    #[serde(skip)]
+    pub place: Place,
     /// Verdict and findings on everything below; everyone's profile, and the last hour's signups.
     #[serde(flatten)]
     pub health: HealthReport,
@@ -31,10 +36,35 @@ pub struct Overview {
     pub recent: Option<RecentSignups>,
     /// Why profiles go missing, or will, as the doctor says: critical findings and warnings.
     pub causes: Option<Vec<Finding>>,
+    /// What the next signup meets.
+    pub signup_path: Option<SignupPath>,
     /// What scheduled checks said.
     pub history: Option<History>,
     /// The last repairs, newest first.
     pub repairs: Option<Vec<Repair>>,
+}
+
+/// Which project, and which database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The project and its environment, as their people call them.
+    pub project: Option<String>,
+    /// The database and its host. None: no connection string could be had.
+    pub database: Option<String>,
+}
+
+impl Place {
+    /// The place that a connection leads to, of a project with this name.
+    pub fn of(origin: &Origin, settings: &ConnectionSettings) -> Self {
+        Self {
+            project: origin.name(),
+            database: Some(format!(
+                "{} on {}",
+                settings.database_name(),
+                settings.host_name()
+            )),
+        }
+    }
 }
 
 /// Signups of the last minutes that went wrong.
@@ -62,7 +92,9 @@ impl Overview {
         let recent = seen(RecentReport::take_scheduled(database).await, &mut blind)?;
         let history = seen(History::read(database, health.check_time).await, &mut blind)?;
         let incidents = seen(incidents::open(database).await, &mut blind)?;
+        let mut signup_path = None;
         let causes = seen(DoctorReport::take(database).await, &mut blind)?.map(|report| {
+            signup_path = report.signup_path;
             let mut causes = report.findings;
             // users are counted beside them
             causes.retain(|finding| {
@@ -85,10 +117,12 @@ impl Overview {
         health.findings.extend(blind);
         health.verdict = Verdict::from_findings(&health.findings);
         Ok(Self {
+            place: Place::default(),
             health,
             incidents,
             recent,
             causes,
+            signup_path,
             history,
             repairs,
         })
@@ -97,18 +131,39 @@ impl Overview {
     /// The overview of someone who could not look.
     pub fn unknown(error: &Error, now: Timestamp) -> Self {
         Self {
+            place: Place::default(),
             health: HealthReport::unknown(error, now),
             incidents: None,
             recent: None,
             causes: None,
+            signup_path: None,
             history: None,
             repairs: None,
         }
     }
 
+    /// The same overview, of this place.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Whether anything below the findings could be looked at.
+    pub(super) fn saw_anything(&self) -> bool {
+        self.incidents.is_some()
+            || self.recent.is_some()
+            || self.causes.is_some()
+            || self.history.is_some()
+            || self.repairs.is_some()
+    }
+
     /// The conclusion in one sentence.
     pub(super) fn sentence(&self) -> String {
         match (self.health.verdict, self.health.findings.first()) {
+            (Verdict::Consistent, _) if self.health.findings.iter().any(|f| f.id == "unproven") => {
+                "Every user who must have a profile has one. Nothing has shown yet that the next signup gets one."
+                    .to_owned()
+            }
             (Verdict::Consistent, _) => {
                 "Every user who must have a profile has one, and the next signup gets one."
                     .to_owned()

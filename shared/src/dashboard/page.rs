@@ -29,10 +29,11 @@ pub fn page(overview: &Overview, refresh: Duration) -> String {
                 style { (PreEscaped(STYLE)) }
                 noscript { meta http-equiv="refresh" content=(seconds); }
             }
-            body.rollcall data-refresh=(seconds) {
+            body.rollcall data-name=(name(overview)) data-refresh=(seconds) {
                 header {
                     h1 { "Rollcall" }
                     p { "Does every user of this Supabase project have a profile?" }
+                    (sections::place(&overview.place))
                 }
                 main {
                     div #stale .banner .unknown role="alert" hidden {
@@ -60,9 +61,15 @@ pub fn page(overview: &Overview, refresh: Duration) -> String {
     document.into_string()
 }
 
+/// What the title begins with: tabs are narrow.
+fn name(overview: &Overview) -> &str {
+    overview.place.project.as_deref().unwrap_or("Rollcall")
+}
+
 fn title(overview: &Overview) -> String {
+    let name = name(overview);
     match overview.health.users.as_ref().map(|users| users.missing) {
-        Some(missing @ 1..) => format!("Rollcall: {}, {missing} missing", overview.health.verdict),
-        _ => format!("Rollcall: {}", overview.health.verdict),
+        Some(missing @ 1..) => format!("{name}: {}, {missing} missing", overview.health.verdict),
+        _ => format!("{name}: {}", overview.health.verdict),
     }
 }

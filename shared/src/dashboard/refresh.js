@@ -34,7 +34,7 @@
       stale.hidden = true;
     } catch {
       // an old verdict is no verdict
-      document.title = "Rollcall: unknown";
+      document.title = `${document.body.dataset.name}: unknown`;
       document.body.dataset.stale = "";
       stale.hidden = false;
     }

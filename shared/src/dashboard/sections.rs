@@ -6,12 +6,23 @@ use maud::{Markup, html};
 use super::chart;
 use super::history::History;
 use super::incidents::OpenIncident;
-use super::overview::{Overview, RecentSignups, capitalised};
+use super::overview::{Overview, Place, RecentSignups, capitalised};
 use super::repairs::Repair;
+use crate::checks::doctor::SignupPath;
+use crate::checks::next_signup::{Evidence, ProvedBy};
 use crate::finding::{Finding, Severity};
 use crate::verdict::Verdict;
+use crate::wording::lasting;
 
 const NOT_KNOWN: &str = "not known";
+
+/// Which project and database it is about.
+pub(super) fn place(place: &Place) -> Markup {
+    html! {
+        @if let Some(project) = &place.project { p.project { (project) } }
+        @if let Some(database) = &place.database { p { "Database " (database) } }
+    }
+}
 
 /// The conclusion, which a screen reader announces when it changes.
 pub(super) fn verdict(overview: &Overview) -> Markup {
@@ -43,19 +54,19 @@ pub(super) fn report(overview: &Overview) -> Markup {
         p.when {
             "Checked " (time(overview.health.check_time))
         }
-        @if overview.health.users.is_some() {
-            (figures(overview))
-            (findings(overview))
-        } @else {
-            // why nothing is known comes before what is not
-            (findings(overview))
-            (figures(overview))
+        @if overview.health.users.is_some() { (figures(overview)) }
+        (findings(overview))
+        // where nobody could look at all, the findings say why, and "not known" everywhere says no more
+        @if overview.saw_anything() {
+            // why some of them are not known comes before them
+            @if overview.health.users.is_none() { (figures(overview)) }
+            (next_signup(overview))
+            (incidents(overview.incidents.as_deref()))
+            (causes(overview.causes.as_deref()))
+            (recent(overview.recent.as_ref()))
+            (history(overview.history.as_ref()))
+            (repairs(overview.repairs.as_deref()))
         }
-        (incidents(overview.incidents.as_deref()))
-        (causes(overview.causes.as_deref()))
-        (recent(overview.recent.as_ref()))
-        (history(overview.history.as_ref()))
-        (repairs(overview.repairs.as_deref()))
     }
 }
 
@@ -99,7 +110,13 @@ pub(super) fn figures(overview: &Overview) -> Markup {
             health
                 .signup_trigger
                 .as_deref()
-                .map_or_else(|| NOT_KNOWN.to_owned(), |state| state.replace('_', " ")),
+                .map_or(NOT_KNOWN, |state| match state {
+                    "in_place" => "Rollcall's",
+                    "application" => "yours",
+                    "disabled" => "switched off",
+                    other => other,
+                })
+                .to_owned(),
             false,
         ),
     ];
@@ -131,6 +148,86 @@ fn findings(overview: &Overview) -> Markup {
             } @else {
                 (list(rest))
             }
+        }
+    }
+}
+
+/// What Rollcall does at a signup, what has shown that one gets its profile, and what one writes.
+fn next_signup(overview: &Overview) -> Markup {
+    let evidence = overview.health.evidence.as_ref();
+    html! {
+        section aria-labelledby="next-signup" {
+            h2 #next-signup { "The next signup" }
+            @match &overview.signup_path {
+                None => (not_known()),
+                Some(path) => dl.facts {
+                    div { dt { "Rollcall" } dd { (stance(path)) } }
+                    div { dt { "Evidence" } dd { (proof(evidence, overview.health.check_time)) } }
+                    div { dt { "It writes" } dd { (written(path, evidence)) } }
+                }
+            }
+        }
+    }
+}
+
+fn stance(path: &SignupPath) -> Markup {
+    html! {
+        @if path.makes_profiles {
+            "Makes: its trigger creates the profile where yours has not."
+        } @else if path.guarded.is_empty() {
+            "Watches: it changes nothing that happens at a signup."
+        }
+        @if !path.guarded.is_empty() {
+            " Guards " (names(path.guarded.iter())) ": an error there is recorded and refuses nobody."
+        }
+    }
+}
+
+/// What has shown that a signup gets its profile, and how long ago.
+fn proof(evidence: Option<&Evidence>, now: Timestamp) -> Markup {
+    let ago = |moment: Timestamp| {
+        let age = now.duration_since(moment);
+        html! {
+            @if age.as_mins() < 1 { "just now" } @else { (lasting(age)) " ago" }
+            " (" (time(moment)) ")"
+        }
+    };
+    html! {
+        @match evidence.map(|evidence| (evidence, evidence.proved_at, evidence.proved_by)) {
+            None => (NOT_KNOWN),
+            Some((_, Some(at), Some(ProvedBy::Probe))) => {
+                "A signup of every kind was tried " (ago(at)) ", and got its profile."
+            }
+            Some((_, Some(at), _)) => { "A person signed up " (ago(at)) ", and got a profile." }
+            Some((evidence, None, _)) => {
+                "None: no signup is known to have got its profile since triggers, functions or tables were last seen to change, "
+                (ago(evidence.path_since)) ". " code { "rollcall probe" } " tries one."
+            }
+        }
+    }
+}
+
+fn written(path: &SignupPath, evidence: Option<&Evidence>) -> Markup {
+    let others = evidence
+        .map(|evidence| &evidence.side_tables)
+        .filter(|tables| !tables.is_empty());
+    html! {
+        @match &path.profile_table {
+            None => "No table is defined that holds the profiles.",
+            Some(table) => { "The profile in " (names([table].into_iter())) "." }
+        }
+        @if let Some(tables) = others {
+            " As last seen, rows in " (names(tables.keys())) ", too."
+        }
+    }
+}
+
+/// Names from the catalog, one after the other.
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> Markup {
+    html! {
+        @for (number, name) in names.enumerate() {
+            @if number > 0 { ", " }
+            code { (name) }
         }
     }
 }
@@ -192,7 +289,7 @@ pub(super) fn list<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Marku
                     @if !finding.evidence.is_empty() {
                         ul.evidence { @for seen in &finding.evidence { li { (seen) } } }
                     }
-                    p.next { (finding.next_step) }
+                    p.next { (unbroken(&finding.next_step)) }
                     @if let Some(fix) = &finding.fix {
                         details id={ "fix-" (finding.id) } {
                             summary { "SQL that mends " (finding.id) "; read it before you run it" }
@@ -201,6 +298,15 @@ pub(super) fn list<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Marku
                     }
                 }
             }
+        }
+    }
+}
+
+/// Text in which no line ends within a flag, as behind the dashes of `--apply`.
+fn unbroken(text: &str) -> Markup {
+    html! {
+        @for word in text.split_inclusive(' ') {
+            @if word.starts_with("--") { span.flag { (word.trim_end()) } " " } @else { (word) }
         }
     }
 }
@@ -247,7 +353,7 @@ fn history(history: Option<&History>) -> Markup {
             @match history {
                 None => (not_known()),
                 Some(history) if history.hours.is_empty() => {
-                    p { "No scheduled check has been recorded: schedule the function " code { "health-check" } "." }
+                    p { "No scheduled check has been recorded: schedule the function " code { "health-check" } ", or run " code { "rollcall watch" } "." }
                 }
                 Some(history) => {
                     (chart::charts(history))

@@ -30,6 +30,7 @@ pub fn widget(overview: &Overview, theme: Theme) -> String {
         div class="cwdb-no-default-styles" {}
         style { (PreEscaped(STYLE)) }
         div.rollcall.widget.(theme) {
+            (sections::place(&overview.place))
             (sections::verdict(overview))
             (sections::report(overview))
         }

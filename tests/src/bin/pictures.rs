@@ -35,13 +35,13 @@ async fn main() -> Result<()> {
 
     let project = broken_project().await?;
     for (name, url, (width, height), is_dark) in [
-        ("dashboard-light.png", project.url(), (900, 1740), false),
+        ("dashboard-light.png", project.url(), (900, 1930), false),
         ("dashboard-dark.png", project.url(), (900, 640), true),
         ("dashboard-phone.png", project.url(), (360, 740), false),
         (
             "dashboard-unknown.png",
             NOBODY.to_owned(),
-            (900, 430),
+            (900, 460),
             false,
         ),
     ] {

@@ -115,7 +115,7 @@ async fn every_verdict_is_shown_as_what_it_is_without_a_complaint_or_a_request_e
         if url == NOBODY_LISTENS {
             // cause and remedy, and nothing that reads as good news
             ensure!(text.contains("database_unreachable"), "{text}");
-            for claim in ["None.", "No signup", "in place", "100"] {
+            for claim in ["None.", "No signup", "Rollcall's", "100"] {
                 ensure!(!text.contains(claim), "{claim}: {text}");
             }
         }

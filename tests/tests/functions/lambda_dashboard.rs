@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use rollcall_sandbox::{Person, SignupKind};
-use rollcall_tests::{lambda::Lambda, project::Project};
+use rollcall_tests::{command_line::rollcall, lambda::Lambda, project::Project, sql::value};
 use serde_json::{Value, json};
 
 /// Nobody listens there: the port is for the system's own use.
@@ -213,12 +213,77 @@ async fn blindness_is_shown_as_unknown_with_cause_and_remedy_in_every_form() -> 
                 html.contains(r#"data-verdict="unknown""#) && html.contains(cause),
                 "{html}"
             );
-            for claim in [r#"data-verdict="consistent""#, "in place", "No signup of"] {
+            for claim in [r#"data-verdict="consistent""#, "Rollcall's", "No signup of"] {
                 ensure!(!html.contains(claim), "{claim}: {html}");
             }
         }
         ensure!(!lambda.process.output()?.contains("hunter2"));
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_page_names_the_project_and_says_what_is_known_of_the_next_signup() -> Result<()> {
+    let project = Project::with_application().await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "create table public.user_roles (user_id uuid references auth.users on delete cascade, role text);
+             create function public.give_role() returns trigger language plpgsql security definer set search_path = '' as $$
+             begin insert into public.user_roles values (new.id, 'user'); return new; end $$;
+             create trigger give_role after insert on auth.users for each row execute function public.give_role()",
+        )
+        .await?;
+    project.migrate().await?;
+    let url = project.url();
+    let named = [
+        ("DATABASE_URL", url.as_str()),
+        ("PROJECT_NAME", "my <app>"),
+        ("ENVIRONMENT_NAME", "production"),
+    ];
+    let lambda = Lambda::start("dashboard", &named).await?;
+    let page = async || -> Result<String> {
+        let answer = lambda.invoke(get(json!({}), Value::Null)?).await?;
+        Ok(answer["body"].as_str().context("a page")?.to_owned())
+    };
+    let database: String = value(&client, "select current_database()::text").await?;
+    let before = page().await?;
+    for part in [
+        "<title>my &lt;app&gt; production: ",
+        &format!("Database {database} on 127.0.0.1"),
+        "Watches: it changes nothing that happens at a signup.",
+        "Every user who must have a profile has one. Nothing has shown yet that the next signup gets one.",
+        "None: no signup is known to have got its profile",
+        "The profile in <code>public.profiles</code>.",
+    ] {
+        ensure!(before.contains(part), "{part}: {before}");
+    }
+    ensure!(!before.contains("As last seen"), "{before}");
+
+    let guarded = rollcall(
+        &named[..1],
+        &["trigger", "guard", "public.handle_new_user", "--apply"],
+    )
+    .await?;
+    assert_eq!(guarded.status, Some(0), "{guarded}");
+    Lambda::start("health-check", &[named[0], ("PROBE", "auto")])
+        .await?
+        .invoke(json!({}))
+        .await?;
+    let after = page().await?;
+    for part in [
+        "Every user who must have a profile has one, and the next signup gets one.",
+        "Guards <code>public.handle_new_user()</code>",
+        "A signup of every kind was tried just now",
+        "As last seen, rows in <code>public.user_roles</code>, too.",
+    ] {
+        ensure!(after.contains(part), "{part}: {after}");
+    }
+    let data = lambda.invoke(json!({})).await?;
+    assert_eq!(
+        data["signup_path"],
+        json!({ "makes_profiles": false, "guarded": ["public.handle_new_user()"], "profile_table": "public.profiles" })
+    );
     Ok(())
 }
 
