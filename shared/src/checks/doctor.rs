@@ -137,6 +137,7 @@ pub struct DoctorReport {
 
 /// What a signup meets on its way to a profile, as the catalog shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SignupPath {
     /// Whether a trigger of Rollcall's makes the profiles that are missing.
     pub makes_profiles: bool,
