@@ -60,7 +60,7 @@ fn text(report: &ProbeReport) -> String {
     }
     text += "\nEach signup was rolled back. Not seen by a probe:\n";
     for item in report.not_seen {
-        text += &format!("{}\n", wrapped(&format!("  - {item}"), "    "));
+        text += &format!("{}\n", wrapped(&format!("  - {item}"), "  "));
     }
     text
 }

@@ -1079,12 +1079,19 @@ async fn a_definition_is_drafted_set_and_compared() -> Result<()> {
         "{drafted}"
     );
     std::fs::write(&file, &drafted.stdout)?;
-    let set = run_with_input(&project, &["definition", "set", "-"], &file)?;
+    let set = run_with_input(&project, &["definition", "set", "-", "--yes"], &file)?;
     ensure!(set.status.success(), "{set:?}");
     let path = file.to_str().context("UTF-8")?;
     let other = run(
         &project,
-        &["definition", "set", path, "--table", "public.profiles"],
+        &[
+            "definition",
+            "set",
+            path,
+            "--table",
+            "public.profiles",
+            "--yes",
+        ],
     )
     .await?;
     assert_eq!(other.status, Some(2), "{other}");
@@ -1118,7 +1125,7 @@ async fn a_definition_is_drafted_set_and_compared() -> Result<()> {
         &file,
         "-- table: public.members\nselect u.id as _user_id from auth.users u",
     )?;
-    let wrong = run(&project, &["definition", "set", path]).await?;
+    let wrong = run(&project, &["definition", "set", path, "--yes"]).await?;
     assert_eq!(wrong.status, Some(2), "{wrong}");
     ensure!(
         wrong
