@@ -103,6 +103,7 @@ FAULTS = {
     ],
     functions.environment_is_complete_and_holds_no_secret: [
         (drop(*variables("HealthCheckFunction", "PROJECT_NAME")), "PROJECT_NAME is null"),
+        (drop(*variables("DashboardFunction", "PROJECT_NAME")), "PROJECT_NAME is null"),
         (put(*variables("RecentIssuesFunction", "ALERT_TOPIC_ARN"), {"Ref": "AlarmTopic"}), "ALERT_TOPIC_ARN is"),
         (put(*variables("BackfillFunction", "DATABASE_CA_CERT"), {"Ref": "DatabaseCaCert"}), "DATABASE_CA_CERT is"),
         (put(*variables("BackfillFunction", "DATABASE_URL"), "x"), "DATABASE_URL is"),

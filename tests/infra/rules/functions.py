@@ -73,7 +73,10 @@ def environment_is_complete_and_holds_no_secret(template: dict) -> Iterator[str]
     own = {
         "HealthCheckFunction": check("HealthCheck"),
         "RecentIssuesFunction": check("RecentIssues"),
-        "DashboardFunction": {"DASHBOARD_FRAME_ANCESTORS": {"Ref": "FrameAncestors"}},
+        "DashboardFunction": {
+            "DASHBOARD_FRAME_ANCESTORS": {"Ref": "FrameAncestors"},
+            "PROJECT_NAME": template["Outputs"]["Project"]["Value"],
+        },
     }
     for name, function in of_type(template, "AWS::Lambda::Function").items():
         variables = function.get("Environment", {}).get("Variables", {})
