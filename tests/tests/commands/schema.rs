@@ -181,6 +181,21 @@ async fn every_report_is_as_the_schema_says() -> Result<()> {
     for action in ["runs show", "runs pause", "undo", "undo --yes", "runs show"] {
         answers.of(&format!("{action} {run}")).await?;
     }
+
+    answers.of("backfill --apply --yes").await?;
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute("update auth.users set email = 'moved-' || email")
+        .await?;
+    for command in [
+        "verify",
+        "diagnose",
+        "sync-emails",
+        "sync-emails --apply --yes",
+    ] {
+        answers.of(command).await?;
+    }
     answers.of("rollback --plan").await?;
     answers.of("rollback --yes").await?;
 
