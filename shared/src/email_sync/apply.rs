@@ -58,7 +58,8 @@ pub struct FailedEmail {
     pub sqlstate: String,
 }
 
-/// Changes the profiles of `look`, a batch a transaction; a batch that fails is done again row by row. A row that changed since the look is left alone. Triggers of the application's fire as for any update.
+/// Changes the profiles of `look`, a batch a transaction; a batch that fails is done again row by row. A row that changed
+/// since the look is left alone. Triggers of the application's fire as for any update.
 ///
 /// # Errors
 /// What the database refuses before the first batch, and an error of the connection or the server; what was done stays.
