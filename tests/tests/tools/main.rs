@@ -1,5 +1,6 @@
-//! What the tests themselves stand on, where the sandbox's server comes from, and the benchmark.
+//! What the tests themselves stand on, where the sandbox's server comes from, what is skipped, and the benchmark.
 
 mod benchmark;
 mod sources;
 mod support;
+mod targets;
