@@ -195,7 +195,7 @@ impl Incidents {
         let result = seen.result(self.check, minute(at));
         let decision = decide(&previous, &result, now, &self.settings);
         if !decision.is_outdated {
-            state.checked_at = state.checked_at.max(result.at);
+            state.checked_at = state.checked_at.max(Some(result.moment(now)));
             Self::keep(state, decision, |notification| Message {
                 kind: notification.kind,
                 lease: None,
