@@ -117,6 +117,12 @@ impl CheckResult {
         }
     }
 
+    /// The moment that is kept of it as it is decided on. One that could not look speaks of that moment: what was seen before
+    /// and is decided on later ends nothing.
+    pub fn moment(&self, decided_at: Timestamp) -> Timestamp {
+        self.at.unwrap_or(decided_at)
+    }
+
     /// The same where only the incident is to end that was about not being able to look.
     pub(super) fn looking_again(&self) -> Self {
         let mut result = Self {

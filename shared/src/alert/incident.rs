@@ -17,7 +17,7 @@ const PUNCTUALITY: SignedDuration = SignedDuration::from_secs(60);
 const WORSE: i64 = 10;
 
 /// How urgent an incident is; it chooses the topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Urgency {
@@ -45,7 +45,7 @@ impl Urgency {
 }
 
 /// From the first report that something is wrong to the one that all is well. Ids, times and counts only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Incident {
     /// Stable from the first message to the last.
     pub id: Uuid,

@@ -40,3 +40,89 @@ impl Outage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::alert::notification::Kind;
+    use crate::alert::summary::Summary;
+    use crate::checks::history::CheckName;
+    use crate::verdict::Verdict;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Event {
+        Unreachable,
+        Kept,
+        /// Somebody takes the oldest message.
+        Taken,
+    }
+
+    fn unreachable() -> CheckResult {
+        CheckResult {
+            check: CheckName::Recent,
+            verdict: Verdict::Unknown,
+            at: None,
+            finding_ids: vec!["database_unreachable".to_owned()],
+            missing_id: None,
+            missing: None,
+            of: None,
+            user_ids: Vec::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    /// What is taken, in its order, if these happen an hour after another.
+    fn taken(events: impl IntoIterator<Item = Event>) -> Vec<Notification> {
+        let (mut outage, settings) = (Outage::default(), Settings::default());
+        let (mut now, mut taken) = (Timestamp::UNIX_EPOCH, Vec::new());
+        for event in events {
+            now += SignedDuration::from_hours(1);
+            match event {
+                Event::Unreachable => outage.goes_on(&unreachable(), now, &settings),
+                Event::Kept => outage.is_over(&unreachable(), now, &settings),
+                Event::Taken if outage.unsent.is_empty() => {}
+                Event::Taken => taken.push(outage.unsent.remove(0)),
+            }
+        }
+        taken
+    }
+
+    /// Keeps P8 and P9.
+    #[test]
+    fn each_outage_is_opened_once_and_resolved_once_in_every_order_of_events() {
+        const LENGTH: u32 = 8;
+        const EVENTS: [Event; 3] = [Event::Unreachable, Event::Kept, Event::Taken];
+        for number in 0..3_usize.pow(LENGTH) {
+            let events: Vec<Event> = (0..LENGTH)
+                .map(|place| EVENTS[number / 3_usize.pow(place) % 3])
+                .collect();
+            let end = [Event::Kept]
+                .into_iter()
+                .chain([Event::Taken; LENGTH as usize]);
+            let taken = taken(events.iter().copied().chain(end));
+            let outages = events
+                .iter()
+                .filter(|event| **event != Event::Taken)
+                .collect::<Vec<_>>()
+                .chunk_by(|one, next| one == next)
+                .filter(|chunk| *chunk[0] == Event::Unreachable)
+                .count();
+            let told: Vec<&[Notification]> = taken
+                .chunk_by(|one, next| one.incident == next.incident)
+                .collect();
+            assert_eq!(told.len(), outages, "{events:?}");
+            for messages in told {
+                let kinds: Vec<Kind> = messages.iter().map(|message| message.kind).collect();
+                let [Kind::Opened, between @ .., Kind::Resolved] = &kinds[..] else {
+                    panic!("{events:?}: {kinds:?}");
+                };
+                assert!(
+                    between.iter().all(|kind| *kind == Kind::Reminder),
+                    "{events:?}: {kinds:?}"
+                );
+            }
+        }
+    }
+}

@@ -115,7 +115,7 @@ async fn record_in(
                         return Ok(());
                     }
                     let changed = is_changed.then_some(&decision);
-                    keep(queries, check, result.at, changed).await
+                    keep(queries, check, result.moment(now), changed).await
                 },
                 record_check(queries, check_run),
                 lease_in(queries, result.check, lease_owner)
@@ -176,7 +176,7 @@ async fn begin(queries: &Queries<'_>, check: &str) -> Result<(Previous, Timestam
 async fn keep(
     queries: &Queries<'_>,
     check: &str,
-    checked_at: Option<Timestamp>,
+    checked_at: Timestamp,
     decision: Option<&Decision>,
 ) -> Result<()> {
     let json = |value: serde_json::Result<Value>| value.map_err(|_| Error::UnexpectedAnswer);
