@@ -1,10 +1,11 @@
 //! `rollcall definition`
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::definition::{self, Candidate, Comparison, Definition, DefinitionFile};
 use rollcall::error::Error;
@@ -13,12 +14,50 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::confirmation;
-use crate::arguments::{DefinitionAction, DefinitionArguments, Format};
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings_in_full, wrapped};
+use crate::output::{Format, Output, verdict_and_findings_in_full, wrapped};
 use crate::report::{Judged, Report};
 use crate::table::{self, moment};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall definition show
+  rollcall definition draft public.members > members.sql
+  rollcall definition set members.sql
+  rollcall definition check")]
+pub(crate) struct DefinitionArguments {
+    #[command(subcommand)]
+    action: DefinitionAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum DefinitionAction {
+    /// Print the definition in force
+    Show,
+    /// Print a definition drafted from a table's columns and rows
+    Draft {
+        /// The profile table; without it, the best candidate
+        table: Option<String>,
+    },
+    /// Compare the definition with the profiles there are: counts by column and kind of user
+    Check,
+    /// Put a definition in force
+    Set {
+        /// A file as `draft` prints it; - reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+
+        /// The profile table, where the file does not name it
+        #[arg(long)]
+        table: Option<String>,
+
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
 
 /// Who must have a profile, and what a new one contains.
 #[derive(Serialize, JsonSchema)]
