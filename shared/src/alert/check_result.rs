@@ -9,9 +9,6 @@ use crate::checks::history::CheckName;
 use crate::finding::Finding;
 use crate::verdict::Verdict;
 
-/// How many users a message names, and an incident remembers.
-pub const LISTED: usize = 10;
-
 /// What a check found, as far as alerts are concerned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckResult {

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::check_result::LISTED;
-use super::notification::NotifiedFinding;
+use super::notification::{LISTED, NotifiedFinding};
 use crate::checks::doctor;
 use crate::checks::health::HealthReport;
 use crate::checks::recent::RecentReport;

@@ -17,8 +17,8 @@ use super::pace::{self, Pace};
 use super::runs::{self, Run, RunState};
 use super::start::start;
 use super::{Failure, MAX_FAILURES, Progress, RunOptions, RunResult, RunTarget, StopReason};
+use crate::database::lock_holders::{LockHolder, locked_by};
 use crate::error::{Error, Result};
-use crate::lock_holders::LockHolder;
 use crate::retry;
 use crate::session::Session;
 
@@ -294,7 +294,7 @@ impl Worker<'_> {
                     if locked_rounds > LOCKED_ROUNDS {
                         let holders = self.lock_holders().await?;
                         if !holders.is_empty() {
-                            return Err(Error::locked_by(&holders, Timestamp::now()));
+                            return Err(locked_by(&holders, Timestamp::now()));
                         }
                     }
                     self.longest_batch = self.longest_batch.max(Some(took));
@@ -326,7 +326,7 @@ impl Worker<'_> {
                     locked_rounds += 1;
                     if locked_rounds > LOCKED_ROUNDS {
                         let holders = self.lock_holders().await?;
-                        return Err(Error::locked_by(&holders, Timestamp::now()));
+                        return Err(locked_by(&holders, Timestamp::now()));
                     }
                     self.pace.met_a_lock();
                     let pause = Duration::from_millis(200) * 2_u32.pow(locked_rounds.min(6));

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::alert::CheckResult;
-use crate::alert::check_result::LISTED;
+use crate::alert::notification::LISTED;
 use crate::alert::summary::Summary;
 use crate::checks::health::HealthReport;
 use crate::checks::history::{CheckName, CheckRun};

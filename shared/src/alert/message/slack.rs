@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{COMMANDS_NEED, commands, course, has_commands, sentence, subject};
-use crate::alert::incident::Urgency;
-use crate::alert::notification::{Kind, Notification, NotifiedFinding};
+use crate::alert::notification::{Kind, Notification, NotifiedFinding, Urgency};
 use crate::alert::origin::Origin;
 
 /// Slack shortens longer texts, and folds away what is longer than a screen.
