@@ -10,7 +10,6 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::output::Output;
 
-// no doc comment: clap would take it for what the program does
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArguments {
     /// Connection string of the database; better given as a variable, since others see arguments

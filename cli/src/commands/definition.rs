@@ -97,7 +97,7 @@ async fn show(session: &mut Session, output: &Output) -> anyhow::Result<Exit> {
         .await?;
     let Some(current) = current else {
         let candidates = candidates(session).await?;
-        return output.blind(&none(&candidates));
+        return output.blind(&no_definition(&candidates));
     };
     let report = Judged::done(DefinitionInForce {
         definition: &current,
@@ -128,7 +128,7 @@ async fn candidates(session: &mut Session) -> anyhow::Result<Vec<Candidate>> {
 }
 
 /// That there is no definition, with the candidates.
-fn none(candidates: &[Candidate]) -> Error {
+fn no_definition(candidates: &[Candidate]) -> Error {
     let hint = if candidates.is_empty() {
         "No table could hold the profiles. Write a definition, and set it: rollcall definition set FILE --table TABLE."
             .to_owned()
@@ -155,14 +155,14 @@ fn none(candidates: &[Candidate]) -> Error {
 
 async fn draft(session: &mut Session, name: Option<&str>, output: &Output) -> anyhow::Result<Exit> {
     let table = match name {
-        Some(name) => Some(find(session, name).await?),
+        Some(name) => Some(find_table(session, name).await?),
         None => None,
     };
     let draft = session
         .run(async |database| definition::draft(database, table.as_deref()).await)
         .await?;
     let Some(draft) = draft else {
-        return output.blind(&none(&[]));
+        return output.blind(&no_definition(&[]));
     };
     if table.is_none() {
         for other in candidates(session).await? {
@@ -188,7 +188,7 @@ async fn draft(session: &mut Session, name: Option<&str>, output: &Output) -> an
     Ok(Exit::Success)
 }
 
-async fn find(session: &mut Session, name: &str) -> anyhow::Result<String> {
+async fn find_table(session: &mut Session, name: &str) -> anyhow::Result<String> {
     session
         .run(async |database| definition::find_table(database, name).await)
         .await?
@@ -214,7 +214,7 @@ async fn set(
             "which table? Begin the file with the line \"-- table: public.members\", or give --table"
         ),
     };
-    let table = find(session, &table).await?;
+    let table = find_table(session, &table).await?;
     let current = session
         .run(async |database| definition::current(database).await)
         .await?;
