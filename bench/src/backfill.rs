@@ -12,9 +12,8 @@ use tokio_postgres::Client;
 
 use crate::data;
 use crate::figure::{self, Figure};
-use crate::goals::Goal;
 use crate::memory;
-use crate::row::{Row, Unit};
+use crate::row::{Goal, Row, Unit};
 use crate::scale::Scale;
 
 /// Users in one batch.

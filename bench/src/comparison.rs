@@ -4,9 +4,8 @@ use anyhow::Result;
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::next_signup::AboutSignups;
 
-use crate::goals::Goal;
 use crate::reader::{MERGE, Reader, Way};
-use crate::row::Row;
+use crate::row::{Goal, Row};
 
 /// What the tables are like.
 #[derive(Clone, Copy, PartialEq, Eq)]

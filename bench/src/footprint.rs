@@ -5,8 +5,7 @@ use rollcall_sandbox::Database;
 use tokio_postgres::Client;
 
 use crate::figure::{self, Figure};
-use crate::goals::Goal;
-use crate::row::{Row, Unit};
+use crate::row::{Goal, Row, Unit};
 use crate::scale::Scale;
 use crate::signup::{LEAN, OURS, SIGN_UP, enable_only};
 

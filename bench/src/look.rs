@@ -11,8 +11,7 @@ use rollcall_sandbox::Database;
 
 use crate::data;
 use crate::figure::{self, Figure};
-use crate::goals::Goal;
-use crate::row::Row;
+use crate::row::{Goal, Row};
 
 /// The baseline's triggers write what goes with Rollcall.
 const REMOVE_BASELINE: &str = "drop schema baseline cascade";

@@ -8,7 +8,6 @@ mod comparison;
 mod data;
 mod figure;
 mod footprint;
-mod goals;
 mod look;
 mod memory;
 mod reader;

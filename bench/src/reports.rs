@@ -3,9 +3,8 @@
 use anyhow::Result;
 
 use crate::comparison::FULL;
-use crate::goals::Goal;
 use crate::reader::{Reader, Way};
-use crate::row::Row;
+use crate::row::{Goal, Row};
 use crate::scheduled::Check;
 
 const WINDOW_SCAN: Way = Way::Sql(

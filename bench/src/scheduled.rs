@@ -15,8 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::data;
 use crate::figure::{self, Figure};
-use crate::goals::Goal;
-use crate::row::{Row, Unit};
+use crate::row::{Goal, Row, Unit};
 
 /// What is checked.
 #[derive(Clone, Copy)]

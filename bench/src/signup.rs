@@ -8,8 +8,7 @@ use rollcall_sandbox::Database;
 use tokio_postgres::Client;
 
 use crate::figure;
-use crate::goals::Goal;
-use crate::row::Row;
+use crate::row::{Goal, Row};
 use crate::scale::Scale;
 
 const CLIENTS: u32 = 8;

@@ -2,15 +2,26 @@
 
 use std::env;
 
+use clap::Args;
 use rollcall::connection_string::{CaCertificate, ConnectionSettings};
 use rollcall::error::{Error, Result};
 use rollcall::session::Session;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::arguments::Arguments;
 use crate::output::Output;
 
-pub(crate) fn settings(arguments: &Arguments) -> Result<ConnectionSettings> {
+#[derive(Debug, Args)]
+pub(crate) struct ConnectionArguments {
+    /// Connection string of the database; better given as a variable, since others see arguments
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<SecretString>,
+
+    /// CA certificate of the database server: a path or PEM text [env: DATABASE_CA_CERT]
+    #[arg(long, global = true, value_name = "PEM")]
+    ca_cert: Option<String>,
+}
+
+pub(crate) fn settings(arguments: &ConnectionArguments) -> Result<ConnectionSettings> {
     let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
     let connection_string = arguments
         .database_url

@@ -4,7 +4,6 @@ mod arguments;
 mod commands;
 mod connection;
 mod demo;
-mod examples;
 mod exit;
 mod http_client;
 mod misuse;
@@ -15,13 +14,15 @@ mod webhook;
 
 use std::process::ExitCode;
 
+use clap::{CommandFactory, Parser};
+
 use crate::arguments::{Arguments, Command, DatabaseCommand};
 use crate::exit::Exit;
 use crate::output::Output;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = examples::parse().unwrap_or_else(|error| misuse::end(error));
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| misuse::end(error));
     // what goes on between a command and its result: a connection lost, a batch put off
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -42,14 +43,16 @@ async fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit> {
     let command = match &arguments.command {
         Command::Demo(demo) => return demo::run(demo, output).await,
         Command::Completions(completions) => {
-            return commands::completions::run(completions, output);
+            return commands::completions::run(completions, Arguments::command(), output);
         }
-        Command::Manual(manual) => return commands::manual::run(manual, output),
+        Command::Manual(manual) => {
+            return commands::manual::run(manual, Arguments::command(), output);
+        }
         Command::Schema => return commands::schema::run(output),
         Command::Export(export) => return commands::export::run(export, output),
         Command::OnDatabase(command) => command,
     };
-    let settings = match connection::settings(arguments) {
+    let settings = match connection::settings(&arguments.connection) {
         Ok(settings) => settings,
         Err(error) => return output.blind(&error),
     };

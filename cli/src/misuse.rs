@@ -3,8 +3,7 @@
 use anyhow::anyhow;
 use clap::error::{ContextKind, ContextValue, Error};
 
-use crate::arguments::Format;
-use crate::output::Output;
+use crate::output::{Format, Output};
 
 /// Says it, or prints the help or the version that was asked for, and ends. A program that asked for JSON gets the answer
 /// that every failure has.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
+use clap::ValueEnum;
 use console::{Style, Term};
 use jiff::Timestamp;
 use rollcall::checks::next_signup::{Evidence, ProvedBy};
@@ -16,10 +17,18 @@ use rollcall::verdict::Verdict;
 use rollcall::wording::lasting;
 use textwrap::{Options, WordSplitter};
 
-use crate::arguments::Format;
 use crate::exit::Exit;
 use crate::report::{Answer, DatabaseName, Report};
 use crate::table::moment;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
 
 /// What a report says on stderr where Rollcall is not installed.
 const LOOKING: &str = "Rollcall is not installed here: this looks through a copy that is rolled back; nothing is left behind.";

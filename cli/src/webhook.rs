@@ -4,6 +4,7 @@ mod signature;
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use hyper::StatusCode;
 use jiff::Timestamp;
 use rollcall::alert::message::{payload, slack};
@@ -11,11 +12,19 @@ use rollcall::alert::{Notification, Origin, Publisher, Unpublished};
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub(crate) use self::signature::SigningKey;
-use crate::arguments::MessageForm;
 use crate::http_client::WebAddress;
 
 /// Between one attempt and the next.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+/// What a webhook takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageForm {
+    /// Slack's markdown, as its incoming webhooks and those of others take it
+    Slack,
+    /// JSON for programs; signed where WEBHOOK_SECRET is set
+    Json,
+}
 
 /// Somebody who takes messages over HTTP.
 #[derive(Debug)]

@@ -102,7 +102,7 @@ impl Database {
     /// The connection string of any role, such as `supabase_admin` (superuser),
     /// `supabase_auth_admin` or `authenticator`.
     pub fn url_as(&self, role: &str) -> String {
-        crate::server::url(self.port, role, &self.name)
+        crate::postgres::url(self.port, role, &self.name)
     }
 
     /// Connects as `postgres`, see [`connect`].

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::server::url;
+use crate::postgres::url;
 
 /// A server that outlives the process that started it, see [`crate::Server::keep`].
 #[derive(Clone, Debug)]

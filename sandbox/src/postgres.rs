@@ -30,6 +30,11 @@ const SETTINGS: [(&str, &str); 13] = [
     ("log_timezone", "UTC"),
 ];
 
+/// How a client reaches a server with these settings.
+pub(crate) fn url(port: u16, user: &str, database: &str) -> String {
+    format!("postgresql://{user}@127.0.0.1:{port}/{database}")
+}
+
 /// What a server needs to run, again and again.
 #[derive(Debug)]
 pub(crate) struct Postgres {

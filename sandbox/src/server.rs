@@ -13,7 +13,7 @@ use crate::binaries::Binaries;
 use crate::data;
 use crate::folder;
 use crate::kept::Kept;
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, url};
 use crate::source::Source;
 use crate::startup;
 use crate::watchdog::Watchdog;
@@ -180,8 +180,4 @@ impl Running {
             .context("the killed database server could not be reaped")?;
         self.watchdog.watch(None)
     }
-}
-
-pub(crate) fn url(port: u16, user: &str, database: &str) -> String {
-    format!("postgresql://{user}@127.0.0.1:{port}/{database}")
 }

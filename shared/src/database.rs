@@ -7,6 +7,9 @@
 //! A function waits for round trips more than for anything else. So what begins a transaction is not waited for before its
 //! first queries are sent, and [`Queries::end_with`] sends the end of it right behind its last ones.
 
+mod connecting;
+pub(crate) mod lock_holders;
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,9 +27,9 @@ use tokio_postgres::error::Severity;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
 
+use self::lock_holders::LockHolder;
 use crate::connection_string::{ConnectionSettings, Transport};
 use crate::error::{Error, LookObstacle, Result};
-use crate::lock_holders::{self, LockHolder};
 use crate::{migrations, schema_version, tls};
 
 /// A value for a placeholder, with the type that the server is told.
@@ -122,7 +125,7 @@ impl Database {
                         .driver
                         .connect(NoTls)
                         .await
-                        .map_err(|error| Error::connecting(&error))?;
+                        .map_err(|error| connecting::error(&error))?;
                     Ok::<_, Error>((client, tokio::spawn(drive(connection, warn, note))))
                 }
                 Transport::VerifiedTls(ca) => {
@@ -130,7 +133,7 @@ impl Database {
                         .driver
                         .connect(tls::connector(ca)?)
                         .await
-                        .map_err(|error| Error::connecting(&error))?;
+                        .map_err(|error| connecting::error(&error))?;
                     Ok::<_, Error>((client, tokio::spawn(drive(connection, warn, note))))
                 }
             }
@@ -259,7 +262,7 @@ impl Database {
         match outcome.unwrap_or(Err(Error::Timeout)) {
             // one with a hint is known already
             Err(error @ Error::Statement { hint: None, .. }) if error.is_lock() => Err(
-                Error::locked_by(&self.lock_holders().await, Timestamp::now()),
+                lock_holders::locked_by(&self.lock_holders().await, Timestamp::now()),
             ),
             outcome => outcome,
         }

@@ -3,11 +3,7 @@
 //! An error says what happened; [`Error::next_step`] says what to do. Neither ever holds a value of a row, a
 //! connection string, or what PostgreSQL calls DETAIL, which quotes rows.
 
-use jiff::Timestamp;
-use tokio_postgres::error::{DbError, Severity, SqlState};
-
-use crate::lock_holders::LockHolder;
-use crate::tls;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// SQLSTATE of Rollcall's own: there is no definition.
 const NO_DEFINITION: &str = "RC009";
@@ -239,31 +235,12 @@ impl Error {
         )
     }
 
-    /// A lock was not free in time, and these have it.
-    pub(crate) fn locked_by(holders: &[LockHolder], now: Timestamp) -> Self {
-        let sentences: Vec<String> = holders.iter().map(|holder| holder.sentence(now)).collect();
-        let message = if sentences.is_empty() {
-            "another transaction had a lock that this needs".to_owned()
-        } else {
-            sentences.join("; ")
-        };
-        let or_end_it = holders.first().map_or_else(String::new, |holder| {
-            format!(", or end it ({})", holder.end())
-        });
-        Self::locked(
-            message,
-            format!(
-                "Wait until that transaction ends{or_end_it}; then try again. A repair goes on where it was."
-            ),
-        )
-    }
-
     /// Whether it only waited for a lock, and not long enough.
     pub(crate) fn is_lock(&self) -> bool {
         matches!(self, Self::Statement { sqlstate, .. } if sqlstate == SqlState::LOCK_NOT_AVAILABLE.code())
     }
 
-    fn locked(message: String, hint: String) -> Self {
+    pub(crate) fn locked(message: String, hint: String) -> Self {
         Self::Statement {
             sqlstate: SqlState::LOCK_NOT_AVAILABLE.code().to_owned(),
             message,
@@ -296,74 +273,6 @@ impl Error {
     /// Whether it only says that a query before, in the same transaction, has failed.
     pub(crate) fn is_of_aborted_transaction(&self) -> bool {
         matches!(self, Self::Statement { sqlstate, .. } if sqlstate == "25P02")
-    }
-
-    /// The error of an attempt to connect.
-    pub(crate) fn connecting(error: &tokio_postgres::Error) -> Self {
-        if let Some(code) = error.code() {
-            return match *code {
-                SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-                    Self::Authentication
-                }
-                // PgBouncer has one SQLSTATE for whatever it refuses, and fixed words
-                SqlState::PROTOCOL_VIOLATION
-                    if error.as_db_error().is_some_and(|refusal| {
-                        refusal.message().contains("authentication failed")
-                            || refusal.message().starts_with("no such user")
-                    }) =>
-                {
-                    Self::Authentication
-                }
-                SqlState::INTERNAL_ERROR => {
-                    Self::refused_by_pooler(error.as_db_error().map_or("", DbError::message))
-                }
-                _ => Self::Refused(code.code().to_owned()),
-            };
-        }
-        let mut cause = std::error::Error::source(error);
-        while let Some(inner) = cause {
-            if tls::is_error(inner) {
-                return Self::Tls(inner.to_string());
-            }
-            if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-                return Self::Unreachable(unreachable_because(io));
-            }
-            cause = inner.source();
-        }
-        // What remains are the driver's own words, which hold no value. Its kinds of error are private; the words for
-        // a password that is missing or does not match are these.
-        let message = error.to_string();
-        if message.contains("TLS") {
-            Self::Tls(message)
-        } else if message.starts_with("authentication error")
-            || message.starts_with("invalid configuration")
-        {
-            Self::Authentication
-        } else {
-            Self::Unreachable(message)
-        }
-    }
-}
-
-impl Error {
-    /// What Supabase's pooler says under SQLSTATE XX000. Its texts name the project, so only its code is kept.
-    fn refused_by_pooler(message: &str) -> Self {
-        match pooler_code(message) {
-            Some("ENOTFOUND" | "ENOIDENTIFIER" | "EINVALIDUSERINFO") => Self::Authentication,
-            // older poolers have no codes
-            None if message.starts_with("Tenant or user not found") => Self::Authentication,
-            code => Self::Refused(code.unwrap_or("XX000").to_owned()),
-        }
-    }
-}
-
-/// Why nobody was reached, in words.
-fn unreachable_because(error: &std::io::Error) -> String {
-    // the system's own words for it differ, and the standard library has no kind for it
-    if error.to_string().starts_with("failed to lookup address") {
-        "its host name cannot be resolved".to_owned()
-    } else {
-        error.kind().to_string()
     }
 }
 
@@ -428,7 +337,7 @@ fn class(sqlstate: &str) -> &str {
 
 /// The code of an error of Supabase's pooler, which begins its message: `(EMAXCONNSESSION) …`. Nearly all of them come
 /// with SQLSTATE XX000 and end the session (supabase/supavisor, `lib/supavisor/error.ex`).
-fn pooler_code(message: &str) -> Option<&str> {
+pub(crate) fn pooler_code(message: &str) -> Option<&str> {
     let (code, _) = message.strip_prefix('(')?.split_once(')')?;
     let is_code = code.starts_with('E') && code.bytes().all(|byte| byte.is_ascii_uppercase());
     is_code.then_some(code)
@@ -464,67 +373,5 @@ pub(crate) fn meaning(sqlstate: &str) -> &'static str {
         ("53", _) => "the server is out of resources",
         ("57", _) => "the server is shutting down or starting",
         _ => "see the server's log",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_pool_is_no_wrong_password() {
-        for (message, code) in [
-            (
-                "(EMAXCONNSESSION) max clients reached in session mode",
-                "EMAXCONNSESSION",
-            ),
-            (
-                "(EMAXCONN) max client connections reached, limit: 200",
-                "EMAXCONN",
-            ),
-            (
-                "(ECHECKOUTTIMEOUT) unable to check out connection",
-                "ECHECKOUTTIMEOUT",
-            ),
-            (
-                "(EPOOLTERMINATING) the pool is terminating",
-                "EPOOLTERMINATING",
-            ),
-        ] {
-            let error = Error::refused_by_pooler(message);
-            assert!(
-                matches!(&error, Error::Refused(found) if found == code),
-                "{message}"
-            );
-            assert!(error.is_retryable(), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_user_that_the_pooler_does_not_know_is_a_wrong_user() {
-        for message in [
-            "(ENOTFOUND) tenant/user postgres.ref not found",
-            "Tenant or user not found",
-        ] {
-            let error = Error::refused_by_pooler(message);
-            assert!(matches!(error, Error::Authentication), "{message}");
-        }
-    }
-
-    #[test]
-    fn nothing_of_the_poolers_words_is_repeated() {
-        for message in [
-            "(EBANNED) address 10.0.0.1 of ref",
-            "(secret) text",
-            "secret",
-        ] {
-            let error = Error::refused_by_pooler(message);
-            let shown = format!("{error} {error:?}");
-            assert!(
-                !shown.contains("10.0") && !shown.contains("secret"),
-                "{shown}"
-            );
-            assert!(!error.is_retryable(), "{shown}");
-        }
     }
 }

@@ -90,6 +90,21 @@ impl Finding {
     }
 }
 
+impl Verdict {
+    /// The verdict that follows from findings: what is known to be wrong outranks what is not known,
+    /// and both outrank silence.
+    pub fn from_findings(findings: &[Finding]) -> Self {
+        let says = |verdict| findings.iter().any(|finding| finding.verdict() == verdict);
+        if says(Self::Inconsistent) {
+            Self::Inconsistent
+        } else if says(Self::Unknown) {
+            Self::Unknown
+        } else {
+            Self::Consistent
+        }
+    }
+}
+
 fn not_known(
     id: &'static str,
     summary: impl Into<String>,
@@ -547,4 +562,34 @@ pub(crate) fn diagnosed(
         "unknown" => not_known(id, summary, next_step),
         _ => return Err(Error::UnexpectedAnswer),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_finding_is_consistent() {
+        assert_eq!(Verdict::from_findings(&[]), Verdict::Consistent);
+    }
+
+    #[test]
+    fn what_could_not_be_seen_is_unknown() {
+        let blind = check_failed(&Error::NotMigrated);
+        assert_eq!(Verdict::from_findings(&[blind]), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_known_fault_outranks_blindness() {
+        let findings = [check_failed(&Error::NotMigrated), missing_profiles(1)];
+        assert_eq!(Verdict::from_findings(&findings), Verdict::Inconsistent);
+    }
+
+    #[test]
+    fn a_warning_alone_leaves_the_verdict_consistent() {
+        assert_eq!(
+            Verdict::from_findings(&[email_mismatches(3)]),
+            Verdict::Consistent
+        );
+    }
 }

@@ -24,6 +24,5 @@ pub mod stance;
 pub mod verdict;
 pub mod wording;
 
-mod lock_holders;
 mod retry;
 mod tls;

@@ -2,33 +2,18 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
-/// Some half a minute in all: longer than a statement that locks a table should take.
-fn pauses() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(5))
-        .with_max_times(10)
-        .with_jitter()
-        .build()
-}
-
 /// How long a lock is waited for in all, each try included: then whoever waits is told who has it.
 const LOCK_LIMIT: Duration = Duration::from_secs(13);
 
 /// Kept free for a server to end what it still does.
 const GIVE_UP_RESERVE: Duration = Duration::from_millis(500);
-
-/// Whether another try may succeed. What took too long would take as long again.
-fn is_worth_another_try(error: &Error) -> bool {
-    error.is_retryable() && !matches!(error, Error::Timeout)
-}
 
 /// Runs `work`, which must be safe to run twice, again after a pause while its error may pass by itself. A lost
 /// connection is not opened again.
@@ -39,17 +24,11 @@ pub(crate) async fn run<T>(
     database: &mut Database,
     work: impl AsyncFn(&mut Database) -> Result<T>,
 ) -> Result<T> {
-    let mut pauses = pauses();
-    let lock_until = Instant::now() + LOCK_LIMIT;
+    let mut tries = Tries::new(None, Instant::now() + LOCK_LIMIT);
     loop {
-        let error = match work(database).await {
-            Err(error) if is_worth_another_try(&error) && database.is_usable() => error,
+        match work(database).await {
+            Err(error) if database.is_usable() => tries.pause(error).await?,
             done => return done,
-        };
-        let until = error.is_lock().then_some(lock_until);
-        match pauses.next() {
-            Some(pause) if is_time_left(pause, until) => wait(&error, pause).await,
-            _ => return Err(error),
         }
     }
 }
@@ -64,19 +43,11 @@ pub(crate) async fn run_on<T>(
     until: Option<Instant>,
     work: impl AsyncFn(&mut Database) -> Result<T>,
 ) -> Result<T> {
-    let mut pauses = pauses();
-    let lock_until = Instant::now() + LOCK_LIMIT;
+    let mut tries = Tries::new(until, Instant::now() + LOCK_LIMIT);
     loop {
-        let error = match session.run(&work).await {
-            Err(error) if is_worth_another_try(&error) && session.was_connected() => error,
+        match session.run(&work).await {
+            Err(error) if session.was_connected() => tries.pause(error).await?,
             done => return done,
-        };
-        let lock_until = error.is_lock().then_some(lock_until);
-        match pauses.next() {
-            Some(pause) if is_time_left(pause, until) && is_time_left(pause, lock_until) => {
-                wait(&error, pause).await;
-            }
-            _ => return Err(error),
         }
     }
 }
@@ -93,34 +64,67 @@ pub(crate) async fn run_until<T>(
 ) -> Result<T> {
     let left = until.saturating_duration_since(Instant::now());
     let until = until - GIVE_UP_RESERVE.min(left / 4);
-    let mut pauses = pauses();
-    let mut in_the_way = Error::Timeout;
+    let mut tries = Tries::new(Some(until), until);
     loop {
         // boxed: a check nests deeper than a compiler's default
         match timeout_at(until, Box::pin(session.run(&work))).await {
-            Ok(Err(error)) if is_worth_another_try(&error) => in_the_way = error,
+            Ok(Err(error)) => tries.pause(error).await?,
             Ok(done) => return done,
             Err(_) => {
                 session.give_up().await;
-                return Err(in_the_way);
+                return Err(tries.last_error);
             }
-        }
-        match pauses.next() {
-            Some(pause) if Instant::now() + pause < until => wait(&in_the_way, pause).await,
-            _ => return Err(in_the_way),
         }
     }
 }
 
-fn is_time_left(pause: Duration, until: Option<Instant>) -> bool {
-    until.is_none_or(|until| Instant::now() + pause < until)
+/// How often and how long something is tried.
+struct Tries {
+    pauses: ExponentialBackoff,
+    until: Option<Instant>,
+    lock_until: Instant,
+    last_error: Error,
 }
 
-async fn wait(error: &Error, pause: Duration) {
-    tracing::warn!(
-        error.id = error.id(),
-        pause_ms = pause.as_millis(),
-        "{error}; trying again"
-    );
-    sleep(pause).await;
+impl Tries {
+    /// Some half a minute in all, which is longer than a statement that locks a table should take, and neither beyond `until`
+    /// nor, for a lock, beyond `lock_until`.
+    fn new(until: Option<Instant>, lock_until: Instant) -> Self {
+        Self {
+            pauses: ExponentialBuilder::default()
+                .with_min_delay(Duration::from_millis(200))
+                .with_max_delay(Duration::from_secs(5))
+                .with_max_times(10)
+                .with_jitter()
+                .build(),
+            until,
+            lock_until,
+            last_error: Error::Timeout,
+        }
+    }
+
+    /// Waits for the next try after this error.
+    ///
+    /// # Errors
+    /// The error itself, where there is no other try: it will not pass, or the time is up.
+    async fn pause(&mut self, error: Error) -> Result<()> {
+        // what took too long would take as long again
+        let may_pass = error.is_retryable() && !matches!(error, Error::Timeout);
+        let Some(pause) = self.pauses.next().filter(|_| may_pass) else {
+            return Err(error);
+        };
+        let next = Instant::now() + pause;
+        let is_late = |until| next >= until;
+        if self.until.is_some_and(is_late) || (error.is_lock() && is_late(self.lock_until)) {
+            return Err(error);
+        }
+        tracing::warn!(
+            error.id = error.id(),
+            pause_ms = pause.as_millis(),
+            "{error}; trying again"
+        );
+        self.last_error = error;
+        sleep(pause).await;
+        Ok(())
+    }
 }

@@ -1,66 +1,17 @@
 //! A scheduled check from its look to what people hear of it: the same for the functions and the command line.
 
+mod report;
+
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::time::Instant;
 
+pub use self::report::ScheduledReport;
 use crate::alert::{CheckResult, Notified, Publisher, Settings, notify};
-use crate::checks::health::HealthReport;
 use crate::checks::history::CheckRun;
-use crate::checks::next_signup::{self, AboutSignups, Asker};
-use crate::checks::recent::RecentReport;
+use crate::checks::next_signup::{self, Asker};
 use crate::error::Error;
-use crate::finding::Finding;
 use crate::retry;
 use crate::session::SessionAccess;
-
-/// A report that a schedule takes.
-pub trait ScheduledReport: AboutSignups + Serialize {
-    /// The report of a check that could not look.
-    fn unknown(error: &Error, now: Timestamp) -> Self;
-    /// What led to its verdict.
-    fn findings(&self) -> &[Finding];
-    /// What is kept of it.
-    fn to_check_run(&self) -> CheckRun;
-    /// What it means for alerts.
-    fn to_result(&self) -> CheckResult;
-}
-
-impl ScheduledReport for HealthReport {
-    fn unknown(error: &Error, now: Timestamp) -> Self {
-        Self::unknown(error, now)
-    }
-
-    fn findings(&self) -> &[Finding] {
-        &self.findings
-    }
-
-    fn to_check_run(&self) -> CheckRun {
-        self.to_check_run()
-    }
-
-    fn to_result(&self) -> CheckResult {
-        CheckResult::of_health(self)
-    }
-}
-
-impl ScheduledReport for RecentReport {
-    fn unknown(error: &Error, now: Timestamp) -> Self {
-        Self::unknown(error, now)
-    }
-
-    fn findings(&self) -> &[Finding] {
-        &self.findings
-    }
-
-    fn to_check_run(&self) -> CheckRun {
-        self.to_check_run()
-    }
-
-    fn to_result(&self) -> CheckResult {
-        CheckResult::of_recent(self)
-    }
-}
 
 /// A report, and whether its database can be asked for more.
 #[derive(Clone, Debug)]

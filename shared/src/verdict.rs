@@ -1,4 +1,4 @@
-//! The three verdicts, and how findings lead to one.
+//! The three verdicts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::finding::Finding;
 
 /// What a check concludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,19 +29,6 @@ impl Verdict {
             Self::Unknown => "unknown",
         }
     }
-
-    /// The verdict that follows from findings: what is known to be wrong outranks what is not known,
-    /// and both outrank silence.
-    pub fn from_findings(findings: &[Finding]) -> Self {
-        let says = |verdict| findings.iter().any(|finding| finding.verdict() == verdict);
-        if says(Self::Inconsistent) {
-            Self::Inconsistent
-        } else if says(Self::Unknown) {
-            Self::Unknown
-        } else {
-            Self::Consistent
-        }
-    }
 }
 
 impl fmt::Display for Verdict {
@@ -59,39 +45,5 @@ impl FromStr for Verdict {
             .into_iter()
             .find(|verdict| verdict.as_str() == word)
             .ok_or(Error::UnexpectedAnswer)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::finding;
-
-    #[test]
-    fn no_finding_is_consistent() {
-        assert_eq!(Verdict::from_findings(&[]), Verdict::Consistent);
-    }
-
-    #[test]
-    fn what_could_not_be_seen_is_unknown() {
-        let blind = finding::check_failed(&Error::NotMigrated);
-        assert_eq!(Verdict::from_findings(&[blind]), Verdict::Unknown);
-    }
-
-    #[test]
-    fn a_known_fault_outranks_blindness() {
-        let findings = [
-            finding::check_failed(&Error::NotMigrated),
-            finding::missing_profiles(1),
-        ];
-        assert_eq!(Verdict::from_findings(&findings), Verdict::Inconsistent);
-    }
-
-    #[test]
-    fn a_warning_alone_leaves_the_verdict_consistent() {
-        assert_eq!(
-            Verdict::from_findings(&[finding::email_mismatches(3)]),
-            Verdict::Consistent
-        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+/// In pixels: the height of a line, the width of a letter of 14 pixels, and what is free around the text.
 const LINE: usize = 18;
 const LETTER: f64 = 8.4;
 const MARGIN: usize = 16;

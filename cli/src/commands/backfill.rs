@@ -3,6 +3,7 @@
 mod stop;
 pub(crate) mod text;
 
+use clap::Args;
 use jiff::Timestamp;
 use rollcall::backfill::{
     self, BackfillRequest, DryRun, PreviewRow, RunOptions, RunResult, RunTarget, Selection, Source,
@@ -21,12 +22,83 @@ use uuid::Uuid;
 
 use self::stop::StopSignal;
 use super::progress::ProgressDisplay;
-use super::{confirmation, user, verify};
-use crate::arguments::BackfillArguments;
+use super::runs::RunId;
+use super::user::{self, UserName};
+use super::{confirmation, verify};
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::report::{Judged, Report};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall backfill
+  rollcall backfill --apply
+  rollcall backfill --apply --yes --batch-size 200 --max-users 1000
+  rollcall backfill --apply --user 7d444840-9dc0-11d1-b245-5ffdce74fad2
+  rollcall backfill --replay")]
+pub(crate) struct BackfillArguments {
+    /// Really create profiles; asks for confirmation on a terminal
+    #[arg(long)]
+    apply: bool,
+
+    /// Do not ask
+    #[arg(long, requires = "apply")]
+    yes: bool,
+
+    /// Users in one transaction
+    #[arg(
+        long,
+        default_value_t = BackfillRequest::DEFAULT_BATCH_SIZE,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(BackfillRequest::MAX_BATCH_SIZE)),
+    )]
+    batch_size: u32,
+
+    /// Stop after so many users
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=BackfillRequest::MAX_USERS))]
+    max_users: Option<u64>,
+
+    /// Only this user: an id, e-mail address or phone number
+    #[arg(long, value_name = "USER", conflicts_with = "max_users")]
+    user: Option<UserName>,
+
+    /// Account type of every created profile, instead of the definition's
+    #[arg(long, value_name = "TYPE")]
+    account_type: Option<String>,
+
+    /// Let the application's own signup triggers make the profiles, and what else they make
+    #[arg(long, conflicts_with_all = ["user", "account_type", "run"])]
+    replay: bool,
+
+    /// Go on where that sends what no rollback takes back (calls to other servers)
+    #[arg(long, requires = "apply")]
+    allow_outside_calls: bool,
+
+    /// Continue this run
+    #[arg(
+        long,
+        value_name = "RUN",
+        requires = "apply",
+        conflicts_with_all = ["user", "max_users", "account_type", "note"],
+    )]
+    run: Option<RunId>,
+
+    /// Why, for the list of runs; no personal data
+    #[arg(long, value_name = "TEXT", requires = "apply", conflicts_with = "user")]
+    note: Option<String>,
+
+    /// Share of the time to work, from 0.01 to 1; the rest is pause
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
+    throttle: f32,
+}
+
+fn share(text: &str) -> Result<f32, &'static str> {
+    text.parse::<f32>()
+        .ok()
+        .filter(|share| (0.01..=1.0).contains(share))
+        .ok_or("must be a number from 0.01 to 1")
+}
 
 /// What a repair would do.
 #[derive(Serialize, JsonSchema)]

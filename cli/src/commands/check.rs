@@ -4,6 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use rollcall::alert::outage::Outage;
 use rollcall::alert::{AlertOutcome, Attempt, Origin, Settings};
@@ -20,12 +21,57 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use crate::arguments::{CheckArguments, MessageForm, WatchArguments};
 use crate::exit::Exit;
 use crate::http_client::WebAddress;
 use crate::output::Output;
 use crate::report::{Judged, Report};
-use crate::webhook::{SigningKey, Webhook};
+use crate::webhook::{MessageForm, SigningKey, Webhook};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall check
+  rollcall check --to https://example.com/hook --message slack
+  rollcall check --ping https://hc-ping.com/7d444840-9dc0-11d1-b245-5ffdce74fad2")]
+pub(crate) struct CheckArguments {
+    /// Webhook that gets the messages; better given as a variable, since others see arguments [env: WEBHOOK_URL]
+    #[arg(long, value_name = "URL")]
+    to: Option<SecretString>,
+
+    /// What the webhook takes; without it, slack for hooks.slack.com, else json
+    #[arg(long, value_enum, value_name = "FORM")]
+    message: Option<MessageForm>,
+
+    /// Address that is called after each completed check, of a service that notices when they stop [env: PING_URL]
+    #[arg(long, value_name = "URL")]
+    ping: Option<SecretString>,
+
+    /// Name that stands in every message [env: PROJECT_NAME]
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall watch
+  rollcall watch --every 1m --to https://example.com/hook --project myapp")]
+pub(crate) struct WatchArguments {
+    /// How often recent signups are checked, as 30s, 5m or 1h; everyone is checked hourly
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = interval)]
+    every: Duration,
+
+    #[command(flatten)]
+    check: CheckArguments,
+}
+
+fn interval(text: &str) -> Result<Duration, &'static str> {
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|length| Duration::try_from(length).ok())
+        .filter(|length| (1..=3600).contains(&length.as_secs()))
+        .ok_or("must be a time from 1s to 1h")
+}
 
 /// How long a check may look, trying again what may pass by itself: until the next is due, within these bounds.
 const LOOK_LIMIT: Duration = Duration::from_secs(60);

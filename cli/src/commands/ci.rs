@@ -9,9 +9,8 @@ use rollcall::connection_string::ConnectionSettings;
 use rollcall::finding::{Finding, Severity};
 
 use super::doctor;
-use crate::arguments::Format;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Format, Output};
 use crate::report::Report;
 
 /// The doctor's report with a signup that is tried whatever was seen before; where GitHub Actions runs it, an annotation for

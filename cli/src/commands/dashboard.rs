@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST};
@@ -21,10 +22,25 @@ use rollcall::session::Session;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use crate::arguments::{DashboardArguments, Format};
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Format, Output};
 use crate::report::Report;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall dashboard
+  rollcall dashboard --port 8080 --refresh 10
+  rollcall dashboard --format json")]
+pub(crate) struct DashboardArguments {
+    /// Port to listen on; 0 takes one that is free
+    #[arg(long, default_value_t = 7655)]
+    port: u16,
+
+    /// Seconds after which the page asks again
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    refresh: u16,
+}
 
 /// A client that says nothing for so long is gone.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);

@@ -1,10 +1,11 @@
 //! `rollcall definition`
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::definition::{self, Candidate, Comparison, Definition, DefinitionFile};
 use rollcall::error::Error;
@@ -13,12 +14,50 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::confirmation;
-use crate::arguments::{DefinitionAction, DefinitionArguments, Format};
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings_in_full, wrapped};
+use crate::output::{Format, Output, verdict_and_findings_in_full, wrapped};
 use crate::report::{Judged, Report};
 use crate::table::{self, moment};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall definition show
+  rollcall definition draft public.members > members.sql
+  rollcall definition set members.sql
+  rollcall definition check")]
+pub(crate) struct DefinitionArguments {
+    #[command(subcommand)]
+    action: DefinitionAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum DefinitionAction {
+    /// Print the definition in force
+    Show,
+    /// Print a definition drafted from a table's columns and rows
+    Draft {
+        /// The profile table; without it, the best candidate
+        table: Option<String>,
+    },
+    /// Compare the definition with the profiles there are: counts by column and kind of user
+    Check,
+    /// Put a definition in force
+    Set {
+        /// A file as `draft` prints it; - reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+
+        /// The profile table, where the file does not name it
+        #[arg(long)]
+        table: Option<String>,
+
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
 
 /// Who must have a profile, and what a new one contains.
 #[derive(Serialize, JsonSchema)]
@@ -58,7 +97,7 @@ async fn show(session: &mut Session, output: &Output) -> anyhow::Result<Exit> {
         .await?;
     let Some(current) = current else {
         let candidates = candidates(session).await?;
-        return output.blind(&none(&candidates));
+        return output.blind(&no_definition(&candidates));
     };
     let report = Judged::done(DefinitionInForce {
         definition: &current,
@@ -89,7 +128,7 @@ async fn candidates(session: &mut Session) -> anyhow::Result<Vec<Candidate>> {
 }
 
 /// That there is no definition, with the candidates.
-fn none(candidates: &[Candidate]) -> Error {
+fn no_definition(candidates: &[Candidate]) -> Error {
     let hint = if candidates.is_empty() {
         "No table could hold the profiles. Write a definition, and set it: rollcall definition set FILE --table TABLE."
             .to_owned()
@@ -116,14 +155,14 @@ fn none(candidates: &[Candidate]) -> Error {
 
 async fn draft(session: &mut Session, name: Option<&str>, output: &Output) -> anyhow::Result<Exit> {
     let table = match name {
-        Some(name) => Some(find(session, name).await?),
+        Some(name) => Some(find_table(session, name).await?),
         None => None,
     };
     let draft = session
         .run(async |database| definition::draft(database, table.as_deref()).await)
         .await?;
     let Some(draft) = draft else {
-        return output.blind(&none(&[]));
+        return output.blind(&no_definition(&[]));
     };
     if table.is_none() {
         for other in candidates(session).await? {
@@ -149,7 +188,7 @@ async fn draft(session: &mut Session, name: Option<&str>, output: &Output) -> an
     Ok(Exit::Success)
 }
 
-async fn find(session: &mut Session, name: &str) -> anyhow::Result<String> {
+async fn find_table(session: &mut Session, name: &str) -> anyhow::Result<String> {
     session
         .run(async |database| definition::find_table(database, name).await)
         .await?
@@ -175,7 +214,7 @@ async fn set(
             "which table? Begin the file with the line \"-- table: public.members\", or give --table"
         ),
     };
-    let table = find(session, &table).await?;
+    let table = find_table(session, &table).await?;
     let current = session
         .run(async |database| definition::current(database).await)
         .await?;

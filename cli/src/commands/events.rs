@@ -1,5 +1,6 @@
 //! `rollcall events`
 
+use clap::Args;
 use jiff::Timestamp;
 use rollcall::checks::events::{self, UserEvents};
 use rollcall::connection_string::ConnectionSettings;
@@ -8,13 +9,23 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{payload, user};
-use crate::arguments::EventsArguments;
+use super::payload;
+use super::user::{self, UserName};
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, verdict_and_findings};
 use crate::report::{Judged, Report};
 use crate::table::{self, moment, or_dash};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall events 7d444840-9dc0-11d1-b245-5ffdce74fad2")]
+pub(crate) struct EventsArguments {
+    /// Id, e-mail address or phone number of the user
+    #[arg(value_name = "USER")]
+    user: UserName,
+}
 
 pub(crate) async fn run(
     arguments: &EventsArguments,

@@ -1,17 +1,33 @@
 //! `rollcall export`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::Args;
 use jiff::Timestamp;
 use rollcall::migrations::{self, export};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::arguments::ExportArguments;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::report::{Judged, Report};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall export
+  rollcall export --upgrade
+  rollcall export db/migrations")]
+pub(crate) struct ExportArguments {
+    /// Where the file is written
+    #[arg(value_name = "DIR", default_value = "supabase/migrations")]
+    folder: PathBuf,
+
+    /// Only what is new since the exports that are there
+    #[arg(long)]
+    upgrade: bool,
+}
 
 /// A file of all migrations.
 #[derive(Serialize, JsonSchema)]

@@ -1,15 +1,27 @@
 //! `rollcall manual`
 
 use anyhow::Context;
+use clap::{Args, Command};
 use clap_mangen::Man;
 
-use crate::arguments::ManualArguments;
-use crate::examples;
 use crate::exit::Exit;
 use crate::output::Output;
 
-pub(crate) fn run(arguments: &ManualArguments, output: &Output) -> anyhow::Result<Exit> {
-    let mut whole = examples::command();
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall manual > ~/.local/share/man/man1/rollcall.1
+  rollcall manual backfill")]
+pub(crate) struct ManualArguments {
+    /// Which command
+    command: Option<String>,
+}
+
+pub(crate) fn run(
+    arguments: &ManualArguments,
+    mut whole: Command,
+    output: &Output,
+) -> anyhow::Result<Exit> {
     // names of the subcommands in full, and the options that all of them have
     whole.build();
     let command = match &arguments.command {

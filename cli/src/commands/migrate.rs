@@ -1,5 +1,6 @@
 //! `rollcall migrate`
 
+use clap::Args;
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::database::Database;
 use rollcall::migrations::{self, DefinitionChange, FileState, NameState, Plan};
@@ -8,10 +9,29 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::confirmation;
-use crate::arguments::MigrateArguments;
 use crate::exit::Exit;
 use crate::output::{Output, labelled};
 use crate::report::{Judged, Report};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall migrate
+  rollcall migrate --plan
+  rollcall migrate --yes --replace-api")]
+pub(crate) struct MigrateArguments {
+    /// Only print the plan
+    #[arg(long, conflicts_with = "yes")]
+    plan: bool,
+
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+
+    /// Take over names of the public API that the application uses; a rollback gives them back
+    #[arg(long)]
+    replace_api: bool,
+}
 
 /// What an installation changes, or has changed.
 #[derive(Serialize, JsonSchema)]

@@ -1,5 +1,6 @@
 //! `rollcall mismatches`
 
+use clap::Args;
 use jiff::Timestamp;
 use rollcall::checks::mismatches::{self, MismatchReport};
 use rollcall::connection_string::ConnectionSettings;
@@ -7,12 +8,22 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::arguments::MismatchesArguments;
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{Output, audit_log_line, verdict_and_findings};
 use crate::report::{Judged, Report};
 use crate::table::{self, moment, or_dash};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall mismatches --limit 20
+  rollcall mismatches --show-pii --format json")]
+pub(crate) struct MismatchesArguments {
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    limit: u32,
+}
 
 pub(crate) async fn run(
     arguments: &MismatchesArguments,

@@ -1,5 +1,6 @@
 //! `rollcall rollback`
 
+use clap::Args;
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::database::{Database, Warning};
 use rollcall::migrations::{self, Extent, RolledBack};
@@ -7,10 +8,29 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::confirmation;
-use crate::arguments::RollbackArguments;
 use crate::exit::Exit;
 use crate::output::{Output, labelled};
 use crate::report::{Judged, Report};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall rollback
+  rollcall rollback --diagnostics --plan
+  rollcall rollback --yes")]
+pub(crate) struct RollbackArguments {
+    /// Only the functions and views that count and list
+    #[arg(long)]
+    diagnostics: bool,
+
+    /// Only print the plan
+    #[arg(long, conflicts_with = "yes")]
+    plan: bool,
+
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
 
 /// What a rollback removes, or has removed.
 #[derive(Serialize, JsonSchema)]

@@ -1,5 +1,8 @@
 //! `rollcall runs`
 
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
 use rollcall::backfill::runs::{self, Action};
 use rollcall::backfill::{Run, RunKind, RunState};
 use rollcall::connection_string::ConnectionSettings;
@@ -7,11 +10,69 @@ use rollcall::session::Session;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::arguments::{RunArguments, RunsAction, RunsArguments};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::report::{Judged, Report};
 use crate::table::{self, or_dash};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall runs
+  rollcall runs --format json")]
+pub(crate) struct RunsArguments {
+    #[command(subcommand)]
+    action: Option<RunsAction>,
+
+    /// How many at most, newest first
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+enum RunsAction {
+    /// Everything that is known of one
+    Show(RunArguments),
+    /// Stop it after the batch in hand
+    Pause(RunArguments),
+    /// Let it continue: the next repair does it, or `backfill --apply --run RUN`
+    Resume(RunArguments),
+    /// End it after the batch in hand; what it created stays
+    Cancel(RunArguments),
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// Id of the run, or how it begins
+    #[arg(value_name = "RUN")]
+    run: RunId,
+}
+
+/// The id of a run, or its first characters.
+#[derive(Clone, Debug)]
+pub(super) struct RunId(String);
+
+impl RunId {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RunId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_id = (4..=36).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        if is_id {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err("must be the id of a run, or at least its first four characters")
+        }
+    }
+}
 
 /// Earlier backfills and those under way.
 #[derive(Serialize, JsonSchema)]

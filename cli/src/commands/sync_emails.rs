@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use jiff::Timestamp;
 use rollcall::backfill::runs;
 use rollcall::checks::verification::{Check, Verification};
@@ -17,11 +18,38 @@ use uuid::Uuid;
 
 use super::confirmation;
 use super::verify;
-use crate::arguments::SyncEmailsArguments;
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::report::{Judged, Report};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall sync-emails
+  rollcall sync-emails --apply
+  rollcall sync-emails --all --apply --yes")]
+pub(crate) struct SyncEmailsArguments {
+    /// Really change profiles; asks for confirmation on a terminal
+    #[arg(long)]
+    apply: bool,
+
+    /// Do not ask
+    #[arg(long, requires = "apply")]
+    yes: bool,
+
+    /// Also where the profile's address is not known to have been the user's: a person may have chosen it
+    #[arg(long)]
+    all: bool,
+
+    /// Profiles in one transaction
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch_size: u32,
+
+    /// Go on where a trigger of the profile table calls other servers
+    #[arg(long, requires = "apply")]
+    allow_outside_calls: bool,
+}
 
 /// How many profiles a dry run shows, and how many users are named of each reason.
 const SHOWN: usize = 5;

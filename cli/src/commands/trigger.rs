@@ -1,17 +1,60 @@
 //! `rollcall trigger`
 
 use anyhow::Context;
+use clap::{Args, Subcommand};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::session::Session;
 use rollcall::signup_trigger::{self, Change, TriggerStatus};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::arguments::{TriggerAction, TriggerArguments};
 use crate::exit::Exit;
 use crate::output::{Output, wrapped};
 use crate::report::{Judged, Report};
 use crate::table;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall trigger status
+  rollcall trigger install
+  rollcall trigger install --apply
+  rollcall trigger guard public.handle_new_user --apply")]
+pub(crate) struct TriggerArguments {
+    #[command(subcommand)]
+    action: TriggerAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum TriggerAction {
+    /// List the triggers on the tables of Supabase Auth
+    Status,
+    /// Add Rollcall's trigger to auth.users, after all others; prints the plan unless --apply is given
+    Install(ApplyArguments),
+    /// Take Rollcall's trigger off auth.users; prints the plan unless --apply is given
+    Remove(ApplyArguments),
+    /// Let a trigger function of the application's fail without blocking the signup; prints the plan unless --apply is given
+    Guard(GuardArguments),
+    /// Give a guarded function its own body back; prints the plan unless --apply is given
+    Unguard(GuardArguments),
+}
+
+#[derive(Debug, Args)]
+struct ApplyArguments {
+    /// Do it
+    #[arg(long)]
+    apply: bool,
+}
+
+#[derive(Debug, Args)]
+struct GuardArguments {
+    /// The function, as public.handle_new_user
+    #[arg(value_name = "FUNCTION")]
+    function: String,
+
+    #[command(flatten)]
+    apply: ApplyArguments,
+}
 
 /// The triggers on the tables of Supabase Auth.
 #[derive(Serialize, JsonSchema)]

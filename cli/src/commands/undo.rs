@@ -1,5 +1,6 @@
 //! `rollcall undo`
 
+use clap::Args;
 use rollcall::backfill::{self, MAX_SKIPPED, Run, RunKind, SkipReason, Undo, runs};
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::email_sync;
@@ -11,10 +12,24 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::confirmation;
-use crate::arguments::UndoArguments;
+use super::runs::RunId;
 use crate::exit::Exit;
 use crate::output::{Output, wrapped};
 use crate::report::{Judged, Report};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall undo 7d444840")]
+pub(crate) struct UndoArguments {
+    /// Id of the run, or how it begins
+    #[arg(value_name = "RUN")]
+    run: RunId,
+
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
 
 /// What became of a run's profiles.
 #[derive(Serialize, JsonSchema)]

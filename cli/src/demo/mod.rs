@@ -4,11 +4,22 @@
 mod signups;
 mod story;
 
+use clap::Args;
 use rollcall_sandbox::{Options, Server};
 
-use crate::arguments::DemoArguments;
 use crate::exit::Exit;
 use crate::output::Output;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rollcall demo
+  rollcall demo --keep")]
+pub(crate) struct DemoArguments {
+    /// Leave the database running, and say how to connect and how to stop it
+    #[arg(long)]
+    keep: bool,
+}
 
 pub(crate) async fn run(arguments: &DemoArguments, output: &Output) -> anyhow::Result<Exit> {
     output.say("Starting a PostgreSQL of its own (a machine without one fetches 14 MB, once) ...");

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rollcall::alert::message::{email, subject};
-use rollcall::alert::{CheckResult, Notification, Origin, Settings, store};
+use rollcall::alert::{Notification, Origin, Settings, store};
 use rollcall::backfill::{self, RunOptions, Source};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::verification::Verification;
 use rollcall::connection_string::ConnectionSettings;
 use rollcall::migrations;
+use rollcall::scheduled_check::ScheduledReport;
 use rollcall::session::Session;
 use rollcall::verdict::Verdict;
 use rollcall::{database, stance};
@@ -171,7 +172,7 @@ async fn alert(
     session: &mut Session,
     report: &HealthReport,
 ) -> anyhow::Result<Option<Notification>> {
-    let result = CheckResult::of_health(report);
+    let result = report.to_result();
     let (settings, lease_owner) = (Settings::default(), Uuid::new_v4());
     let until = Instant::now() + Duration::from_secs(10);
     let recorded = store::record(session, &result, None, &settings, lease_owner, until).await?;

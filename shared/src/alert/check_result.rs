@@ -5,14 +5,9 @@ use uuid::Uuid;
 
 use super::settings::Settings;
 use super::summary::Summary;
-use crate::checks::health::HealthReport;
 use crate::checks::history::CheckName;
-use crate::checks::recent::RecentReport;
 use crate::finding::Finding;
 use crate::verdict::Verdict;
-
-/// How many users a message names, and an incident remembers.
-pub const LISTED: usize = 10;
 
 /// What a check found, as far as alerts are concerned.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,61 +33,8 @@ pub struct CheckResult {
 }
 
 impl CheckResult {
-    /// What the hourly check found.
-    pub fn of_health(report: &HealthReport) -> Self {
-        Self {
-            missing: report.users.as_ref().map(|users| users.missing),
-            of: report.users.as_ref().map(|users| users.expected),
-            at: report.users.as_ref().map(|_| report.check_time),
-            user_ids: report
-                .users
-                .as_ref()
-                .map(|users| users.newest_missing.clone())
-                .unwrap_or_default(),
-            ..Self::new(
-                CheckName::Health,
-                report.verdict,
-                &report.findings,
-                "missing_profiles",
-                Summary::of_health(report),
-            )
-        }
-    }
-
-    /// What the check of recent signups found.
-    pub fn of_recent(report: &RecentReport) -> Self {
-        let missing = report
-            .issues
-            .iter()
-            .flatten()
-            .filter(|issue| issue.has_auth_user);
-        let count = |id| {
-            report
-                .findings
-                .iter()
-                .find(|finding| finding.id == id)
-                .and_then(|finding| finding.count)
-                .unwrap_or(0)
-        };
-        Self {
-            missing: report
-                .issues
-                .as_ref()
-                .map(|_| count("recent_missing_profiles")),
-            of: report.signups_count,
-            at: report.issues.as_ref().map(|_| report.check_time),
-            user_ids: missing.map(|issue| issue.user_id).take(LISTED).collect(),
-            ..Self::new(
-                CheckName::Recent,
-                report.verdict,
-                &report.findings,
-                "recent_missing_profiles",
-                Summary::of_recent(report),
-            )
-        }
-    }
-
-    fn new(
+    /// What is the same for every check: where nothing was counted.
+    pub(crate) fn new(
         check: CheckName,
         verdict: Verdict,
         findings: &[Finding],

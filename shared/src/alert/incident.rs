@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::check_result::CheckResult;
-use super::notification::{Kind, Notification};
+use super::notification::{Kind, Notification, Urgency};
 use super::settings::Settings;
 use crate::checks::history::CheckName;
 use crate::wording::counted;
@@ -15,34 +15,6 @@ const PUNCTUALITY: SignedDuration = SignedDuration::from_secs(60);
 
 /// People hear of a number again before the reminder when it has grown so many times.
 const WORSE: i64 = 10;
-
-/// How urgent an incident is; it chooses the topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Urgency {
-    /// Somebody should look today: what the hourly check finds.
-    Alert,
-    /// Signups fail right now: what the check of every five minutes finds.
-    Critical,
-}
-
-impl Urgency {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Alert => "alert",
-            Self::Critical => "critical",
-        }
-    }
-
-    fn of(check: CheckName) -> Self {
-        match check {
-            CheckName::Health => Self::Alert,
-            CheckName::Recent => Self::Critical,
-        }
-    }
-}
 
 /// From the first report that something is wrong to the one that all is well. Ids, times and counts only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,6 +42,48 @@ pub struct Incident {
     pub told_missing: i64,
     /// Users whom the newest message named.
     pub user_ids: Vec<Uuid>,
+}
+
+impl Incident {
+    /// What people are notified of when a check has found this.
+    fn notification(
+        &self,
+        kind: Kind,
+        change: Option<String>,
+        result: &CheckResult,
+        now: Timestamp,
+    ) -> Notification {
+        let summary = result.summary.clone();
+        let is_over = kind == Kind::Resolved;
+        // where all is well there is nothing to do
+        let unless_over = |findings| if is_over { Vec::new() } else { findings };
+        let mut finding_ids: Vec<String> = summary.causes.iter().map(|c| c.id.clone()).collect();
+        for id in &self.finding_ids {
+            if !finding_ids.contains(id) {
+                finding_ids.push(id.clone());
+            }
+        }
+        Notification {
+            kind,
+            incident: self.id,
+            check: result.check,
+            urgency: self.urgency,
+            verdict: result.verdict,
+            headline: summary.headline,
+            change,
+            causes: unless_over(summary.causes),
+            findings: unless_over(summary.findings),
+            facts: summary.facts,
+            users: if is_over { Vec::new() } else { summary.users },
+            more_users: summary.more_users.filter(|_| !is_over),
+            missing: result.missing,
+            finding_ids,
+            opened_at: self.opened_at,
+            checked_at: summary.checked_at,
+            decided_at: now,
+        }
+        .within_bounds()
+    }
 }
 
 /// How things were before a report.
@@ -142,13 +156,7 @@ pub fn decide(
             user_ids: result.user_ids.clone(),
         };
         return Decision {
-            notifications: vec![Notification::new(
-                Kind::Opened,
-                None,
-                &incident,
-                result,
-                now,
-            )],
+            notifications: vec![incident.notification(Kind::Opened, None, result, now)],
             incident: Some(incident),
             is_outdated: false,
         };
@@ -216,7 +224,7 @@ pub fn decide(
             if !result.user_ids.is_empty() {
                 incident.user_ids.clone_from(&result.user_ids);
             }
-            Notification::new(kind, change.take(), &incident, result, now)
+            incident.notification(kind, change.take(), result, now)
         })
         .collect();
     Decision {

@@ -19,8 +19,8 @@ pub mod store;
 pub mod summary;
 
 pub use check_result::CheckResult;
-pub use incident::{Incident, Previous, Urgency, decide};
-pub use notification::{Kind, Notification};
+pub use incident::{Incident, Previous, decide};
+pub use notification::{Kind, Notification, Urgency};
 pub use notify::{AlertOutcome, Attempt, Notified, Publisher, Unpublished, notify};
 pub use origin::Origin;
 pub use settings::Settings;

@@ -4,8 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::check_result::{CheckResult, LISTED};
-use super::incident::{Incident, Urgency};
 use crate::checks::history::CheckName;
 use crate::finding::Finding;
 use crate::verdict::Verdict;
@@ -30,6 +28,9 @@ const MAX_FINDING_ID: usize = 100;
 /// The end of what was cut.
 const SHORTENED: &str = " [shortened]";
 
+/// How many users a message names, and an incident remembers.
+pub const LISTED: usize = 10;
+
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -53,6 +54,34 @@ impl Kind {
             Self::Changed => "changed",
             Self::Reminder => "reminder",
             Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// How urgent an incident is; it chooses the topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Urgency {
+    /// Somebody should look today: what the hourly check finds.
+    Alert,
+    /// Signups fail right now: what the check of every five minutes finds.
+    Critical,
+}
+
+impl Urgency {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Critical => "critical",
+        }
+    }
+
+    pub(super) fn of(check: CheckName) -> Self {
+        match check {
+            CheckName::Health => Self::Alert,
+            CheckName::Recent => Self::Critical,
         }
     }
 }
@@ -133,45 +162,6 @@ pub struct Notification {
 }
 
 impl Notification {
-    pub(super) fn new(
-        kind: Kind,
-        change: Option<String>,
-        incident: &Incident,
-        result: &CheckResult,
-        now: Timestamp,
-    ) -> Self {
-        let summary = result.summary.clone();
-        let is_over = kind == Kind::Resolved;
-        // where all is well there is nothing to do
-        let unless_over = |findings| if is_over { Vec::new() } else { findings };
-        let mut finding_ids: Vec<String> = summary.causes.iter().map(|c| c.id.clone()).collect();
-        for id in &incident.finding_ids {
-            if !finding_ids.contains(id) {
-                finding_ids.push(id.clone());
-            }
-        }
-        Self {
-            kind,
-            incident: incident.id,
-            check: result.check,
-            urgency: incident.urgency,
-            verdict: result.verdict,
-            headline: summary.headline,
-            change,
-            causes: unless_over(summary.causes),
-            findings: unless_over(summary.findings),
-            facts: summary.facts,
-            users: if is_over { Vec::new() } else { summary.users },
-            more_users: summary.more_users.filter(|_| !is_over),
-            missing: result.missing,
-            finding_ids,
-            opened_at: incident.opened_at,
-            checked_at: summary.checked_at,
-            decided_at: now,
-        }
-        .within_bounds()
-    }
-
     /// Stable, and no other message's.
     pub fn id(&self) -> String {
         format!(

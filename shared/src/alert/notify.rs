@@ -7,8 +7,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::check_result::CheckResult;
-use super::incident::Urgency;
-use super::notification::{Kind, Notification};
+use super::notification::{Kind, Notification, Urgency};
 use super::settings::Settings;
 use super::store::{self, Recorded};
 use crate::checks::history::{CheckName, CheckRun};

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::check_result::LISTED;
-use super::notification::NotifiedFinding;
+use super::notification::{LISTED, NotifiedFinding};
 use crate::checks::doctor;
 use crate::checks::health::HealthReport;
 use crate::checks::recent::RecentReport;
@@ -67,12 +66,7 @@ impl Summary {
 
     /// The check of recent signups.
     pub fn of_recent(report: &RecentReport) -> Self {
-        let total = report
-            .findings
-            .iter()
-            .find(|f| f.id == "recent_missing_profiles")
-            .and_then(|f| f.count)
-            .unwrap_or(0);
+        let total = report.missing();
         let headline = match report.verdict {
             Verdict::Consistent => "recent signups have their profiles".to_owned(),
             Verdict::Unknown if report.issues.is_none() => {

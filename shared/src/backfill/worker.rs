@@ -15,10 +15,10 @@ use super::batch::{Batch, Step};
 use super::count::count;
 use super::pace::{self, Pace};
 use super::runs::{self, Run, RunState};
-use super::start::start;
+use super::start::{Started, start};
 use super::{Failure, MAX_FAILURES, Progress, RunOptions, RunResult, RunTarget, StopReason};
+use crate::database::lock_holders::{LockHolder, locked_by};
 use crate::error::{Error, Result};
-use crate::lock_holders::LockHolder;
 use crate::retry;
 use crate::session::Session;
 
@@ -120,24 +120,7 @@ async fn one_run(
         until - RESERVE.max(starting * 2).min(left / 2)
     });
 
-    let mut worker = Worker {
-        session,
-        run_id: started.run_id,
-        lease_owner: started.lease_owner,
-        work_until,
-        progress: Progress {
-            run_id: started.run_id,
-            total_missing: started.total_missing,
-            attempted: 0,
-            created: 0,
-            failed: 0,
-            waits_for: None,
-        },
-        busy: 0,
-        pace: Pace::new(options.batch_size),
-        longest_batch: None,
-        last_seen: None,
-    };
+    let mut worker = Worker::new(session, &started, work_until, options.batch_size);
     let stop_reason = worker.work(report).await;
     worker.give_back(stop_reason.as_ref().err()).await;
     let Worker {
@@ -155,24 +138,7 @@ async fn one_run(
     // What was done is known, whether or not the rest can be read.
     let (run, failures, remaining) = match (&interruption, last_seen) {
         (Some(_), Some(run)) => (run, Vec::new(), None),
-        (_, last_seen) => {
-            let limit = until.map(answer_by);
-            let run = match last_seen {
-                // the lease that this call had is given back
-                Some(run) => Run {
-                    is_leased: false,
-                    waits_for: None,
-                    ..run
-                },
-                None => runs::show(session, started.run_id).await?,
-            };
-            let failures = failures(session, started.run_id, limit)
-                .await
-                .map(Failure::bounded)
-                .unwrap_or_default();
-            let remaining = count_in_time(session, limit).await;
-            (run, failures, remaining)
-        }
+        (_, last_seen) => read_rest(session, started.run_id, last_seen, until).await?,
     };
     let result = RunResult {
         stop_reason,
@@ -188,6 +154,32 @@ async fn one_run(
         interruption,
     };
     Ok((started.is_new, result))
+}
+
+/// What a result says beside what this call did: the run, who failed, and how many remain. The last two are left out where
+/// there is no time for them.
+async fn read_rest(
+    session: &mut Session,
+    run_id: Uuid,
+    last_seen: Option<Run>,
+    until: Option<Instant>,
+) -> Result<(Run, Vec<Failure>, Option<i64>)> {
+    let limit = until.map(answer_by);
+    let run = match last_seen {
+        // the lease that this call had is given back
+        Some(run) => Run {
+            is_leased: false,
+            waits_for: None,
+            ..run
+        },
+        None => runs::show(session, run_id).await?,
+    };
+    let failures = failures(session, run_id, limit)
+        .await
+        .map(Failure::bounded)
+        .unwrap_or_default();
+    let remaining = count_in_time(session, limit).await;
+    Ok((run, failures, remaining))
 }
 
 /// The last moment for what is read at the end. A caller without time left waits a moment all the same.
@@ -240,29 +232,63 @@ struct Worker<'a> {
     pace: Pace,
     /// Of the batches of this size; none of them has been seen yet.
     longest_batch: Option<Duration>,
+    busy_rounds: u32,
+    locked_rounds: u32,
+    /// What others had created when this call began to wait for them.
+    created_before: Option<i64>,
     last_seen: Option<Run>,
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
+    fn new(
+        session: &'a mut Session,
+        started: &Started,
+        work_until: Option<Instant>,
+        batch_size: u32,
+    ) -> Self {
+        Self {
+            session,
+            run_id: started.run_id,
+            lease_owner: started.lease_owner,
+            work_until,
+            progress: Progress {
+                run_id: started.run_id,
+                total_missing: started.total_missing,
+                attempted: 0,
+                created: 0,
+                failed: 0,
+                waits_for: None,
+            },
+            busy: 0,
+            pace: Pace::new(batch_size),
+            longest_batch: None,
+            busy_rounds: 0,
+            locked_rounds: 0,
+            created_before: None,
+            last_seen: None,
+        }
+    }
+
     async fn work(
         &mut self,
         report: &mut impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<StopReason> {
-        let (mut busy_rounds, mut locked_rounds) = (0, 0);
-        // what others had created when this call began to wait for them
-        let mut created_before: Option<i64> = None;
         loop {
             if report(&self.progress).is_break() {
                 return Ok(StopReason::Stopped);
             }
-            let needed = self.longest_batch.unwrap_or_default();
-            if self.is_out_of_time(needed) {
+            if self.is_out_of_time(self.longest_batch.unwrap_or_default()) {
                 return Ok(StopReason::OutOfTime);
             }
-
             let began = Instant::now();
-            let batch = match self.step().await {
-                Ok(batch) => batch,
+            match self.step().await {
+                Ok(batch) => {
+                    let stop_reason = self.follow(&batch, began.elapsed(), report).await;
+                    self.last_seen = Some(batch.run);
+                    if let Some(stop_reason) = stop_reason? {
+                        return Ok(stop_reason);
+                    }
+                }
                 Err(Error::Timeout) if self.pace.size() > 1 => {
                     self.pace.was_too_slow();
                     self.longest_batch = None;
@@ -270,99 +296,122 @@ impl Worker<'_> {
                         batch_size = self.pace.size(),
                         "batch took too long, going on with smaller ones"
                     );
-                    continue;
                 }
                 Err(error) if error.is_retryable() && self.is_out_of_time(Duration::ZERO) => {
                     return Ok(StopReason::OutOfTime);
                 }
                 Err(error) => return Err(error),
-            };
-            let took = began.elapsed();
-            self.progress.waits_for = None;
-            let wanted = u32::try_from(batch.run.batch_size).unwrap_or(1);
-            let throttle = batch.run.throttle;
-            let run = self.last_seen.insert(batch.run);
-
-            match batch.step {
-                Step::Batch => {
-                    // a few users of a table that is locked look like users who are
-                    if locked_rounds > 0 && batch.attempted == 0 && batch.busy > 0 {
-                        locked_rounds += 1;
-                    } else {
-                        locked_rounds = 0;
-                    }
-                    if locked_rounds > LOCKED_ROUNDS {
-                        let holders = self.lock_holders().await?;
-                        if !holders.is_empty() {
-                            return Err(Error::locked_by(&holders, Timestamp::now()));
-                        }
-                    }
-                    self.longest_batch = self.longest_batch.max(Some(took));
-                    self.progress.attempted += batch.attempted;
-                    self.progress.created += batch.created;
-                    self.progress.failed += batch.failed;
-                    self.busy += batch.busy;
-                    if batch.busy > 0 {
-                        self.pace.met_a_lock();
-                    } else {
-                        self.pace.went_well(took, wanted);
-                    }
-                    #[expect(
-                        clippy::cast_possible_truncation,
-                        reason = "a share needs no more digits"
-                    )]
-                    let pause = pace::pause(took, throttle as f32);
-                    self.wait(pause, "throttle", report).await;
-                }
-                Step::Round => {
-                    busy_rounds += 1;
-                    if busy_rounds > BUSY_ROUNDS {
-                        return Ok(StopReason::Busy);
-                    }
-                    self.busy = 0;
-                    self.wait(BUSY_PAUSE, "lock", report).await;
-                }
-                Step::Locked => {
-                    locked_rounds += 1;
-                    if locked_rounds > LOCKED_ROUNDS {
-                        let holders = self.lock_holders().await?;
-                        return Err(Error::locked_by(&holders, Timestamp::now()));
-                    }
-                    self.pace.met_a_lock();
-                    let pause = Duration::from_millis(200) * 2_u32.pow(locked_rounds.min(6));
-                    self.wait(pause.min(LONGEST_LOCKED_PAUSE), "lock", report)
-                        .await;
-                }
-                Step::Leased => {
-                    let before = *created_before.get_or_insert(run.created - self.progress.created);
-                    let others = Progress {
-                        created: run.created - before,
-                        waits_for: Some("another worker".to_owned()),
-                        ..self.progress.clone()
-                    };
-                    if report(&others).is_break() {
-                        return Ok(StopReason::Stopped);
-                    }
-                    if self.is_out_of_time(LEASED_PAUSE) {
-                        return Ok(StopReason::Leased);
-                    }
-                    sleep(LEASED_PAUSE).await;
-                }
-                Step::Stopped => {
-                    return Ok(match run.state {
-                        RunState::Paused => StopReason::Paused,
-                        RunState::Cancelled => StopReason::Cancelled,
-                        RunState::Failed => StopReason::Failed,
-                        RunState::Done | RunState::Running => stop_reason(run),
-                    });
-                }
-                Step::Finished => {
-                    let stop_reason = stop_reason(run);
-                    let _ = report(&self.progress);
-                    return Ok(stop_reason);
-                }
             }
         }
+    }
+
+    /// Does what follows from a step: a pause before the next one, or the end.
+    async fn follow(
+        &mut self,
+        batch: &Batch,
+        took: Duration,
+        report: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Option<StopReason>> {
+        self.progress.waits_for = None;
+        match batch.step {
+            Step::Batch => self.count(batch, took, report).await?,
+            Step::Round => {
+                self.busy_rounds += 1;
+                if self.busy_rounds > BUSY_ROUNDS {
+                    return Ok(Some(StopReason::Busy));
+                }
+                self.busy = 0;
+                self.wait(BUSY_PAUSE, "lock", report).await;
+            }
+            Step::Locked => {
+                self.locked_rounds += 1;
+                if self.locked_rounds > LOCKED_ROUNDS {
+                    let holders = self.lock_holders().await?;
+                    return Err(locked_by(&holders, Timestamp::now()));
+                }
+                self.pace.met_a_lock();
+                let pause = Duration::from_millis(200) * 2_u32.pow(self.locked_rounds.min(6));
+                self.wait(pause.min(LONGEST_LOCKED_PAUSE), "lock", report)
+                    .await;
+            }
+            Step::Leased => return Ok(self.wait_for_lease(&batch.run, report).await),
+            Step::Stopped => {
+                return Ok(Some(match batch.run.state {
+                    RunState::Paused => StopReason::Paused,
+                    RunState::Cancelled => StopReason::Cancelled,
+                    RunState::Failed => StopReason::Failed,
+                    RunState::Done | RunState::Running => stop_reason(&batch.run),
+                }));
+            }
+            Step::Finished => {
+                let _ = report(&self.progress);
+                return Ok(Some(stop_reason(&batch.run)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds a batch to what was done, and pauses as the throttle asks.
+    async fn count(
+        &mut self,
+        batch: &Batch,
+        took: Duration,
+        report: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        // a few users of a table that is locked look like users who are
+        if self.locked_rounds > 0 && batch.attempted == 0 && batch.busy > 0 {
+            self.locked_rounds += 1;
+        } else {
+            self.locked_rounds = 0;
+        }
+        if self.locked_rounds > LOCKED_ROUNDS {
+            let holders = self.lock_holders().await?;
+            if !holders.is_empty() {
+                return Err(locked_by(&holders, Timestamp::now()));
+            }
+        }
+        self.longest_batch = self.longest_batch.max(Some(took));
+        self.progress.attempted += batch.attempted;
+        self.progress.created += batch.created;
+        self.progress.failed += batch.failed;
+        self.busy += batch.busy;
+        if batch.busy > 0 {
+            self.pace.met_a_lock();
+        } else {
+            let wanted = u32::try_from(batch.run.batch_size).unwrap_or(1);
+            self.pace.went_well(took, wanted);
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a share needs no more digits"
+        )]
+        let pause = pace::pause(took, batch.run.throttle as f32);
+        self.wait(pause, "throttle", report).await;
+        Ok(())
+    }
+
+    /// Waits a moment for another worker, whose progress is reported meanwhile.
+    async fn wait_for_lease(
+        &mut self,
+        run: &Run,
+        report: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Option<StopReason> {
+        let before = *self
+            .created_before
+            .get_or_insert(run.created - self.progress.created);
+        let others = Progress {
+            created: run.created - before,
+            waits_for: Some("another worker".to_owned()),
+            ..self.progress.clone()
+        };
+        if report(&others).is_break() {
+            return Some(StopReason::Stopped);
+        }
+        if self.is_out_of_time(LEASED_PAUSE) {
+            return Some(StopReason::Leased);
+        }
+        sleep(LEASED_PAUSE).await;
+        None
     }
 
     async fn lock_holders(&mut self) -> Result<Vec<LockHolder>> {

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
 
 use super::UserCounts;
 use super::doctor::Examination;
-use super::history::{CheckName, CheckRun};
 use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -139,24 +137,6 @@ impl HealthReport {
                 Self::read(queries, Asker::Person, Together::No).await
             })
             .await
-    }
-
-    /// What is kept of it.
-    pub fn to_check_run(&self) -> CheckRun {
-        CheckRun::new(
-            CheckName::Health,
-            self.check_time,
-            self.verdict,
-            &self.findings,
-            json!({
-                "recent_signups_count": self.recent_signups_count,
-                "signups_missing_profiles": self.signups_missing_profiles,
-                "health_percentage": self.health_percentage,
-                "expected": self.users.as_ref().map(|users| users.expected),
-                "missing": self.users.as_ref().map(|users| users.missing),
-                "evidence": self.evidence,
-            }),
-        )
     }
 
     /// The report of a check that could not look.

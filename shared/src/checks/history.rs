@@ -50,7 +50,7 @@ pub struct CheckRun {
 }
 
 impl CheckRun {
-    pub(super) fn new(
+    pub(crate) fn new(
         check: CheckName,
         checked_at: Timestamp,
         verdict: Verdict,

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::history::{CheckName, CheckRun};
 use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -182,25 +180,13 @@ impl RecentReport {
         })
     }
 
-    /// What is kept of it.
-    pub fn to_check_run(&self) -> CheckRun {
-        let count = |id| {
-            self.findings
-                .iter()
-                .find(|finding| finding.id == id)
-                .and_then(|finding| finding.count)
-        };
-        CheckRun::new(
-            CheckName::Recent,
-            self.check_time,
-            self.verdict,
-            &self.findings,
-            json!({
-                "window_minutes": self.window.minutes,
-                "missing": count("recent_missing_profiles").unwrap_or(0),
-                "evidence": self.evidence,
-            }),
-        )
+    /// How many signups of the window are without a profile, those that are not listed included.
+    pub(crate) fn missing(&self) -> i64 {
+        self.findings
+            .iter()
+            .find(|finding| finding.id == "recent_missing_profiles")
+            .and_then(|finding| finding.count)
+            .unwrap_or(0)
     }
 
     /// The report of a check that could not look.

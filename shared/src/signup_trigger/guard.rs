@@ -23,9 +23,9 @@ pub(super) struct Unguard {
 
 impl Guard {
     /// Refuses a function that is none of a signup, or that refuses signups on purpose.
-    pub(super) async fn of(queries: &Queries<'_>, function: &String) -> Result<Self> {
+    pub(super) async fn of(queries: &Queries<'_>, function: &str) -> Result<Self> {
         let row = queries
-            .row(include_str!("guard.sql"), &[(function, Type::TEXT)])
+            .row(include_str!("guard.sql"), &[(&function, Type::TEXT)])
             .await?;
         if let Some(message) = column(&row, "obstacle")? {
             return Err(Error::Statement {
@@ -65,9 +65,9 @@ impl Guard {
 }
 
 impl Unguard {
-    pub(super) async fn of(queries: &Queries<'_>, function: &String) -> Result<Self> {
+    pub(super) async fn of(queries: &Queries<'_>, function: &str) -> Result<Self> {
         let row = queries
-            .row(include_str!("unguard.sql"), &[(function, Type::TEXT)])
+            .row(include_str!("unguard.sql"), &[(&function, Type::TEXT)])
             .await?;
         Ok(Self {
             name: column(&row, "name")?,
@@ -106,13 +106,13 @@ impl Unguard {
 
 async fn keep_original(
     queries: &Queries<'_>,
-    function: &String,
-    original: Option<&String>,
+    function: &str,
+    original: Option<&str>,
 ) -> Result<()> {
     queries
         .rows(
             include_str!("keep_original.sql"),
-            &[(function, Type::TEXT), (&original, Type::TEXT)],
+            &[(&function, Type::TEXT), (&original, Type::TEXT)],
         )
         .await
         .map(drop)

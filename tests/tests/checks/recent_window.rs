@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::history::{self, CheckName};
 use rollcall::checks::recent::RecentReport;
+use rollcall::scheduled_check::ScheduledReport;
 use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::lambda::Lambda;

@@ -3,7 +3,7 @@
 use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use rollcall::{checks::health::HealthReport, dashboard::Theme};
+use rollcall::{checks::health::HealthReport, dashboard::Theme, scheduled_check::ScheduledReport};
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::{
     browser::{self, Browser},

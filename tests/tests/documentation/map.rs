@@ -85,3 +85,27 @@ fn the_modules_of_the_shared_crate_are_there_and_named() -> Result<()> {
     assert_eq!(named, there);
     Ok(())
 }
+
+#[test]
+fn each_step_of_a_walk_names_a_file_and_what_is_in_it() -> Result<()> {
+    let map = document(MAP)?;
+    for walk in ["## Follow one check", "## Follow one repair"] {
+        let steps = section(&map, walk)?
+            .lines()
+            .skip_while(|line| !line.starts_with("1. "));
+        let mut number = 0;
+        for step in steps.filter(|line| !line.is_empty()) {
+            number += 1;
+            let step = step
+                .strip_prefix(&format!("{number}. `"))
+                .with_context(|| format!("not step {number}: {step}"))?;
+            let (file, what) = step.split_once("`: ").context("a file")?;
+            let text = document(file)?;
+            for name in quoted(what) {
+                ensure!(text.contains(name), "{name} is not in {file}");
+            }
+        }
+        ensure!(number > 10, "{walk} has {number} steps");
+    }
+    Ok(())
+}

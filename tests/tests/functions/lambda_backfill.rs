@@ -420,7 +420,10 @@ async fn a_thousand_failures_fit_into_one_answer_and_do_not_pile_up() -> Result<
         let failures = answer["failures"].as_array().map(Vec::len);
         if dry_run {
             // where the server is slow, it tries fewer
-            assert_eq!(failures.map(|number| json!(number)), Some(answer["tried"].clone()));
+            assert_eq!(
+                failures.map(|number| json!(number)),
+                Some(answer["tried"].clone())
+            );
         } else {
             assert_eq!(failures, Some(1000));
             assert_eq!(answer["failed"], 1050);

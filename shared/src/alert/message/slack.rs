@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{COMMANDS_NEED, commands, course, has_commands, sentence, subject};
-use crate::alert::incident::Urgency;
-use crate::alert::notification::{Kind, Notification, NotifiedFinding};
+use crate::alert::notification::{Kind, Notification, NotifiedFinding, Urgency};
 use crate::alert::origin::Origin;
 
 /// Slack shortens longer texts, and folds away what is longer than a screen.
@@ -56,21 +55,7 @@ pub(super) fn description(
         blocks.push(format!("_{COMMANDS_NEED}_"));
     }
     if !notification.users.is_empty() {
-        let users: Vec<String> = notification
-            .users
-            .iter()
-            .map(|user| match user.split_once(' ') {
-                Some((id, age)) => format!("• {} {}", code(id), escaped(age)),
-                None => format!("• {}", code(user)),
-            })
-            .chain(
-                notification
-                    .more_users
-                    .iter()
-                    .map(|more| with_commands(more)),
-            )
-            .collect();
-        blocks.push(format!("Without a profile:\n{}", users.join("\n")));
+        blocks.push(users(notification));
     }
     let mut end: Vec<String> = notification
         .facts
@@ -85,6 +70,29 @@ pub(super) fn description(
         .map(|link| format!("<{}|{}>", link_target(&link.url), link.title))
         .collect();
     blocks.push(links.join(" · "));
+    within(limit, &blocks)
+}
+
+fn users(notification: &Notification) -> String {
+    let lines: Vec<String> = notification
+        .users
+        .iter()
+        .map(|user| match user.split_once(' ') {
+            Some((id, age)) => format!("• {} {}", code(id), escaped(age)),
+            None => format!("• {}", code(user)),
+        })
+        .chain(
+            notification
+                .more_users
+                .iter()
+                .map(|more| with_commands(more)),
+        )
+        .collect();
+    format!("Without a profile:\n{}", lines.join("\n"))
+}
+
+/// As many of the blocks as fit, each whole.
+fn within(limit: usize, blocks: &[String]) -> String {
     let mut text = String::new();
     for block in blocks.iter().filter(|block| !block.is_empty()) {
         if text.len() + block.len() + 1 > limit {

@@ -12,6 +12,7 @@ use crate::checks::health::HealthReport;
 use crate::checks::recent::{RecentIssue, RecentReport};
 use crate::error::Error;
 use crate::finding::{self, Finding};
+use crate::scheduled_check::ScheduledReport;
 use crate::verdict::Verdict;
 
 const MAX_SNS_MESSAGE: usize = 256 * 1024;
@@ -77,7 +78,7 @@ fn health(missing: i64, more: impl IntoIterator<Item = Finding>) -> CheckResult 
         findings.push(finding::missing_profiles(missing));
     }
     findings.extend(more);
-    CheckResult::of_health(&HealthReport {
+    let report = HealthReport {
         verdict: Verdict::from_findings(&findings),
         findings,
         check_time: after(0),
@@ -87,7 +88,8 @@ fn health(missing: i64, more: impl IntoIterator<Item = Finding>) -> CheckResult 
         users: Some(users),
         signup_trigger: Some("in_place".to_owned()),
         evidence: None,
-    })
+    };
+    report.to_result()
 }
 
 fn recent(issues: u128) -> CheckResult {
@@ -109,7 +111,7 @@ fn recent(issues: u128) -> CheckResult {
     report.verdict = Verdict::from_findings(&findings);
     report.findings = findings;
     report.issues = Some((1..=issues).map(issue).collect());
-    CheckResult::of_recent(&report)
+    report.to_result()
 }
 
 /// The same with what the doctor was asked for.
@@ -194,7 +196,7 @@ fn every_message_of_the_hourly_check() {
         ("resolved", vec![(0, twelve()), (95, with_missing(0))]),
         ("outage", vec![(0, health(0, [without_profile(), cause()]))]),
         ("not_known", vec![(0, health(0, [not_known()]))]),
-        ("blind", vec![(0, CheckResult::of_health(&unknown))]),
+        ("blind", vec![(0, unknown.to_result())]),
     ] {
         insta::assert_snapshot!(format!("health_{name}"), shown(&last_of(&seen)));
     }
@@ -212,7 +214,7 @@ fn every_message_of_the_check_of_recent_signups() {
             vec![(0, recent(1)), (241, recent_with_cause(1))],
         ),
         ("resolved", vec![(0, recent(1)), (4000, recent(0))]),
-        ("blind", vec![(0, CheckResult::of_recent(&unknown))]),
+        ("blind", vec![(0, unknown.to_result())]),
     ] {
         insta::assert_snapshot!(format!("recent_{name}"), shown(&last_of(&seen)));
     }

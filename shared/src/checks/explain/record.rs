@@ -183,85 +183,54 @@ impl Record {
         entries.into_iter().map(|(_, entry)| entry).collect()
     }
 
+    /// Each with its place among those of the same moment.
     fn entries(&self) -> Vec<((u8, i64), TimelineEntry)> {
-        let entry =
-            |happened_at, source: &str, happening: String, details, email: Option<&String>| {
-                TimelineEntry {
-                    happened_at,
-                    source: source.to_owned(),
-                    happening,
-                    details: EventPayload::new(details),
-                    email: email.cloned().map(Masked::new),
-                }
-            };
         let mut entries = Vec::new();
+        let mut add = |place: (u8, i64),
+                       happened_at,
+                       source: &str,
+                       happening: String,
+                       details,
+                       email: Option<&String>| {
+            let entry = TimelineEntry {
+                happened_at,
+                source: source.to_owned(),
+                happening,
+                details: EventPayload::new(details),
+                email: email.cloned().map(Masked::new),
+            };
+            entries.push((place, entry));
+        };
         for event in &self.audit_events {
-            let action = event.action.clone();
-            entries.push((
-                (1, 0),
-                entry(
-                    event.created_at,
-                    "audit log",
-                    action,
-                    None,
-                    event.email.as_ref(),
-                ),
-            ));
+            let (action, email) = (event.action.clone(), event.email.as_ref());
+            add((1, 0), event.created_at, "audit log", action, None, email);
         }
         if let Some(user) = &self.user {
-            let created = format!("created{}", user.kind());
-            entries.push((
-                (2, 1),
-                entry(user.created_at, "user", created, None, user.email.as_ref()),
-            ));
-            for (place, (moment, happening)) in user.later_moments().into_iter().enumerate() {
+            let (created, email) = (format!("created{}", user.kind()), user.email.as_ref());
+            add((2, 1), user.created_at, "user", created, None, email);
+            for (place, (moment, happening)) in (2..).zip(user.later_moments()) {
                 if moment.is_some() {
-                    let place = i64::try_from(place).unwrap_or(0) + 2;
-                    entries.push((
-                        (2, place),
-                        entry(moment, "user", happening.to_owned(), None, None),
-                    ));
+                    add((2, place), moment, "user", happening.to_owned(), None, None);
                 }
             }
         }
         for identity in &self.identities {
             let linked = format!("linked ({})", identity.provider);
-            entries.push((
-                (2, 9),
-                entry(identity.created_at, "identity", linked, None, None),
-            ));
+            add((2, 9), identity.created_at, "identity", linked, None, None);
         }
         for event in &self.events {
             let (kind, payload) = (event.kind.clone(), event.payload.clone());
-            entries.push((
-                (3, event.event_id),
-                entry(event.created_at, "event", kind, payload, None),
-            ));
+            let place = (3, event.event_id);
+            add(place, event.created_at, "event", kind, payload, None);
         }
         if let Some(profile) = &self.profile {
-            entries.push((
-                (4, 0),
-                entry(
-                    profile.created_at,
-                    "profile",
-                    "created".to_owned(),
-                    None,
-                    profile.email.as_ref(),
-                ),
-            ));
+            let (created, email) = ("created".to_owned(), profile.email.as_ref());
+            add((4, 0), profile.created_at, "profile", created, None, email);
         }
         if let Some(failure) = &self.failure {
             let failed = format!("failed (attempt {})", failure.attempts);
-            entries.push((
-                (5, 0),
-                entry(
-                    failure.last_failed_at,
-                    "repair",
-                    failed,
-                    Some(failure.details()),
-                    None,
-                ),
-            ));
+            let (at, details) = (failure.last_failed_at, failure.details());
+            add((5, 0), at, "repair", failed, Some(details), None);
         }
         entries
     }

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use crate::database::column;
-use crate::error::Result;
+use super::column;
+use crate::error::{Error, Result};
 use crate::wording::lasting;
 
 /// Names them; takes no lock itself.
-pub(crate) const QUERY: &str = include_str!("lock_holders.sql");
+pub(super) const QUERY: &str = include_str!("lock_holders.sql");
 
 /// A session that holds a lock of a table, or waits for it before all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) struct LockHolder {
 }
 
 impl LockHolder {
-    pub(crate) fn read(row: &Row) -> Result<Self> {
+    pub(super) fn read(row: &Row) -> Result<Self> {
         Ok(Self {
             table: column(row, "table_name")?,
             is_granted: column(row, "is_granted")?,
@@ -32,7 +32,7 @@ impl LockHolder {
     }
 
     /// `public.profiles is locked by process 4711 (role postgres, its transaction is 4 minutes old)`
-    pub(crate) fn sentence(&self, now: Timestamp) -> String {
+    fn sentence(&self, now: Timestamp) -> String {
         let about: Vec<String> = [
             self.role.as_ref().map(|role| format!("role {role}")),
             self.begun_at
@@ -57,9 +57,28 @@ impl LockHolder {
     }
 
     /// How to end it.
-    pub(crate) fn end(&self) -> String {
+    fn end(&self) -> String {
         format!("select pg_terminate_backend({})", self.pid)
     }
+}
+
+/// A lock was not free in time, and these have it.
+pub(crate) fn locked_by(holders: &[LockHolder], now: Timestamp) -> Error {
+    let sentences: Vec<String> = holders.iter().map(|holder| holder.sentence(now)).collect();
+    let message = if sentences.is_empty() {
+        "another transaction had a lock that this needs".to_owned()
+    } else {
+        sentences.join("; ")
+    };
+    let or_end_it = holders.first().map_or_else(String::new, |holder| {
+        format!(", or end it ({})", holder.end())
+    });
+    Error::locked(
+        message,
+        format!(
+            "Wait until that transaction ends{or_end_it}; then try again. A repair goes on where it was."
+        ),
+    )
 }
 
 #[cfg(test)]
