@@ -8,12 +8,12 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// What the files of `folder` contain, those below it included.
+/// What the files of `folder` contain, those below it included, but for programs beside a library.
 fn text_below(folder: &Path) -> Result<String> {
     let mut text = String::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_dir() {
+        if path.is_dir() && !path.ends_with("bin") {
             text += &text_below(&path)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             text += &fs::read_to_string(path)?;
