@@ -2,7 +2,7 @@
 //! after each step. Half of them are of projects whose profiles Rollcall's own trigger makes, half of projects with a
 //! trigger of their own that Rollcall watches.
 //!
-//! `ROLLCALL_SEED` repeats a run, `ROLLCALL_LONG` makes it 10,000 histories instead of 256.
+//! `ROLLCALL_SEED` repeats a run, `ROLLCALL_LONG` makes it 10,000 histories instead of 128.
 
 mod model;
 mod step;
@@ -28,7 +28,7 @@ const PROJECTS: [Stance; 2] = [Stance::Make, Stance::Watch];
 /// Keeps P1, P2, P4, P5, P6, P7 and P11; each `ensure` of `model` and `world` names the one it is about.
 #[test]
 fn the_promises_hold_after_every_step_of_any_history() -> Result<()> {
-    let (seed, cases) = (random::seed(), random::cases(256, 10_000));
+    let (seed, cases) = (random::seed(), random::cases(128, 10_000));
     let steps = AtomicUsize::new(0);
     let outcomes: Vec<Result<()>> = thread::scope(|scope| {
         let players: Vec<_> = (0..)
