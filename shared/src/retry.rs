@@ -9,7 +9,7 @@ use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
-/// How long a lock is waited for in all, each try included: then whoever waits is told who has it.
+/// How long a lock is waited for in all, each try included. The error after that names the session that has it.
 const LOCK_LIMIT: Duration = Duration::from_secs(13);
 
 /// Kept free for a server to end what it still does.

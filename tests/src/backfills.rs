@@ -1,12 +1,16 @@
-//! Users without a profile by the number, and the options to repair them with.
+//! Users without a profile by the number, the options to repair them with, and how long a run is leased.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use anyhow::Result;
 use rollcall::backfill::{Progress, RunOptions, Source};
 use uuid::Uuid;
 
 use crate::project::Project;
+
+/// A run that is left alone is free after this long, with time to spare.
+pub const LEASE: Duration = Duration::from_secs(30);
 
 /// User number `number`; the order of the numbers is the order of the ids.
 pub fn user(number: u32) -> Uuid {

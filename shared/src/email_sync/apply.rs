@@ -59,14 +59,15 @@ pub struct FailedEmail {
 }
 
 /// Changes the profiles of `look`, a batch a transaction; a batch that fails is done again row by row. A row that changed
-/// since the look is left alone. Triggers of the application's fire as for any update.
+/// since the look is left alone. The application's triggers fire as for any update.
 ///
 /// # Errors
 /// What the database refuses before the first batch, and an error of the connection or the server; what was done stays.
 pub async fn apply(session: &mut Session, look: &EmailLook, batch_size: u32) -> Result<EmailSync> {
-    let run_id = start(session, look, batch_size).await?;
+    let (run_id, change) = start(session, look, batch_size).await?;
     let mut work = Work {
         session,
+        change,
         batch: 0,
         busy_in_a_row: 0,
         sync: EmailSync {
@@ -90,6 +91,8 @@ pub async fn apply(session: &mut Session, look: &EmailLook, batch_size: u32) -> 
 
 struct Work<'a> {
     session: &'a mut Session,
+    /// The statement that changes the rows of a batch.
+    change: String,
     batch: i32,
     busy_in_a_row: usize,
     sync: EmailSync,
@@ -155,7 +158,7 @@ impl Work<'_> {
     /// One transaction: how many rows were changed; none: somebody ended the run.
     async fn change(&mut self, rows: &[EmailChange]) -> Result<Option<i64>> {
         self.batch += 1;
-        let (run_id, batch) = (self.sync.run_id, self.batch);
+        let (run_id, batch, change) = (self.sync.run_id, self.batch, &self.change);
         let user_ids: Vec<Uuid> = rows.iter().map(|row| row.user_id).collect();
         let found: Vec<Option<&str>> = rows
             .iter()
@@ -166,10 +169,6 @@ impl Work<'_> {
             .run(async |database: &mut Database| {
                 database
                     .write(LIMIT, async |queries| {
-                        let change = Statements::read(queries)
-                            .await?
-                            .change
-                            .ok_or(Error::UnexpectedAnswer)?;
                         let begun = queries
                             .row(include_str!("begin_batch.sql"), &[(&run_id, Type::UUID)])
                             .await?;
@@ -178,7 +177,7 @@ impl Work<'_> {
                         }
                         let done = queries
                             .row(
-                                &change,
+                                change,
                                 &[
                                     (&run_id, Type::UUID),
                                     (&batch, Type::INT4),
@@ -211,7 +210,8 @@ pub(super) fn is_about_rows(error: &Error) -> bool {
         if !["08", "53", "57", "58"].iter().any(|class| sqlstate.starts_with(class)))
 }
 
-async fn start(session: &mut Session, look: &EmailLook, batch_size: u32) -> Result<Uuid> {
+/// The new run, and the statement that changes the rows of a batch.
+async fn start(session: &mut Session, look: &EmailLook, batch_size: u32) -> Result<(Uuid, String)> {
     let source = Source::Cli.name();
     let batch_size = i32::try_from(batch_size).unwrap_or(i32::MAX);
     let offered = look.offered;
@@ -219,7 +219,8 @@ async fn start(session: &mut Session, look: &EmailLook, batch_size: u32) -> Resu
         .run(async |database: &mut Database| {
             database
                 .write(LIMIT, async |queries| {
-                    Statements::read(queries).await?;
+                    let statements = Statements::read(queries).await?;
+                    let change = statements.change.ok_or(Error::UnexpectedAnswer)?;
                     let row = queries
                         .row(
                             include_str!("start_run.sql"),
@@ -230,7 +231,7 @@ async fn start(session: &mut Session, look: &EmailLook, batch_size: u32) -> Resu
                             ],
                         )
                         .await?;
-                    column(&row, "run_id")
+                    Ok((column(&row, "run_id")?, change))
                 })
                 .await
         })

@@ -14,6 +14,12 @@ use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// A run, and the statement that sets back a batch of it.
+struct RunToUndo {
+    run_id: Uuid,
+    statement: String,
+}
+
 /// What became of a batch.
 struct Batch {
     number: i32,
@@ -38,9 +44,19 @@ pub async fn undo(session: &mut Session, run_id: Uuid, apply: bool) -> Result<Un
     if matches!(state, RunState::Running | RunState::Paused) {
         return Err(runs::has_not_ended(run_id));
     }
+    let statement = session
+        .run(async |database: &mut Database| {
+            database
+                .read(LIMIT, async |queries| Statements::read(queries).await)
+                .await
+        })
+        .await?
+        .undo
+        .ok_or(Error::UnexpectedAnswer)?;
+    let run = RunToUndo { run_id, statement };
     let mut done = Undo::default();
     let mut after = 0;
-    while let Some(batch) = next(session, run_id, after, apply).await? {
+    while let Some(batch) = next(session, &run, after, apply).await? {
         after = batch.number;
         let (restored, refused): (Vec<Uuid>, Vec<Uuid>) = batch
             .same
@@ -69,19 +85,19 @@ pub async fn undo(session: &mut Session, run_id: Uuid, apply: bool) -> Result<Un
 /// The batch behind `after`. Where one row keeps the others back, row by row.
 async fn next(
     session: &mut Session,
-    run_id: Uuid,
+    run: &RunToUndo,
     after: i32,
     apply: bool,
 ) -> Result<Option<Batch>> {
-    match step(session, run_id, after, apply, None).await {
+    match step(session, run, after, apply, None).await {
         Err(error) if is_about_rows(&error) && !error.is_retryable() => {}
         batch => return batch,
     }
-    let Some(mut batch) = step(session, run_id, after, false, None).await? else {
+    let Some(mut batch) = step(session, run, after, false, None).await? else {
         return Ok(None);
     };
     for user_id in &batch.same {
-        match step(session, run_id, after, true, Some(&[*user_id])).await {
+        match step(session, run, after, true, Some(&[*user_id])).await {
             Ok(one) => batch
                 .restored
                 .extend(one.into_iter().flat_map(|one| one.restored)),
@@ -95,7 +111,7 @@ async fn next(
 /// One transaction.
 async fn step(
     session: &mut Session,
-    run_id: Uuid,
+    run: &RunToUndo,
     after: i32,
     apply: bool,
     only: Option<&[Uuid]>,
@@ -104,18 +120,17 @@ async fn step(
         .run(async |database: &mut Database| {
             database
                 .write(LIMIT, async |queries| {
-                    let undo = Statements::read(queries)
-                        .await?
-                        .undo
-                        .ok_or(Error::UnexpectedAnswer)?;
                     queries
-                        .row(include_str!("begin_batch.sql"), &[(&run_id, Type::UUID)])
+                        .row(
+                            include_str!("begin_batch.sql"),
+                            &[(&run.run_id, Type::UUID)],
+                        )
                         .await?;
                     let rows = queries
                         .rows(
-                            &undo,
+                            &run.statement,
                             &[
-                                (&run_id, Type::UUID),
+                                (&run.run_id, Type::UUID),
                                 (&after, Type::INT4),
                                 (&apply, Type::BOOL),
                                 (&only, Type::UUID_ARRAY),

@@ -41,7 +41,7 @@ pub(crate) fn definition(columns: &str) -> String {
 }
 
 /// Who makes the profiles.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Maker {
     /// The application's own trigger, and Rollcall watches.
     Application,
@@ -136,12 +136,10 @@ impl Walk<'_> {
 
     /// A project that is healthy.
     pub(crate) async fn prepared(&self) -> Result<Project> {
-        let maker = match self.maker {
-            Maker::Application => "application",
-            Maker::Rollcall => "rollcall",
-            Maker::Nobody => "nobody",
-        };
-        let key = [maker, self.application, self.definition].join("\n");
+        let key = format!(
+            "{:?}\n{}\n{}",
+            self.maker, self.application, self.definition
+        );
         let project = Project::made_once(&key, async || self.installed_on(server()?).await).await?;
         self.deploy(&project).await?;
         Ok(project)

@@ -116,7 +116,7 @@ pub(crate) enum Publication {
 pub(crate) enum Action {
     /// An invocation begins and looks.
     Look(Seen),
-    /// Decides, keeps that and leases a message, in one transaction. Whoever hears no answer tries again.
+    /// Decides, keeps that and leases a message, in one transaction. An invocation that hears no answer tries again.
     Record {
         who: usize,
         is_answered: bool,
@@ -301,7 +301,7 @@ impl Incidents {
         }
     }
 
-    /// The same after the next check that works: whoever was at work is dead, all is well, and the topic takes everything.
+    /// The same after the next check that works: every other invocation is dead, all is well, and the topic takes everything.
     fn after_a_good_check(&self, state: &State) -> State {
         let mut state = state.clone();
         state.invocations.fill(Invocation::Ended);
@@ -355,7 +355,7 @@ impl Incidents {
     }
 }
 
-/// Whoever is may crash, which is another state.
+/// A state in which somebody is: an invocation could still crash, and that leads to a state of its own.
 fn is_anyone_at_work(state: &State) -> bool {
     let mut invocations = state.invocations.iter();
     invocations.any(|invocation| *invocation != Invocation::Ended)

@@ -1,4 +1,4 @@
-//! What the database keeps and who works on it, as small models of which every state is visited: whoever works may crash
+//! What the database keeps and who works on it, as small models of which every state is visited: a worker may crash
 //! between any two steps, be started twice, be slow, or never hear an answer. The program's own decisions are the
 //! transitions. What SQL does stands in a few lines here, under the name of its function, and `conformance` plays the same
 //! steps on a real PostgreSQL.

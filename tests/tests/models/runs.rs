@@ -358,7 +358,7 @@ impl Runs {
     }
 }
 
-/// Whoever is may crash, which is another state.
+/// A state in which somebody is: a worker could still crash, and that leads to a state of its own.
 fn is_anyone_at_work(state: &State) -> bool {
     state.workers.iter().any(Option::is_some)
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use rollcall::{backfill, session::Session};
 use rollcall_tests::{
-    backfills::{options, unwatched},
+    backfills::{LEASE, options, unwatched},
     programs::program,
     project::Project,
     random, sql,
@@ -20,9 +20,6 @@ use tokio_postgres::Client;
 
 /// How long a backend may take to notice that its client is gone.
 const GONE_LIMIT: Duration = Duration::from_secs(30);
-
-/// A run that is left alone is free after this long, with time to spare.
-const CLAIM: Duration = Duration::from_secs(30);
 
 /// Waits until nothing of Rollcall's works in this database any more.
 async fn wait_until_nobody_works(client: &Client) -> Result<()> {
@@ -67,7 +64,7 @@ async fn nobody_has_a_profile(client: &Client) -> Result<()> {
 async fn repair(session: &mut Session, batch: u32) -> Result<i64> {
     let order = options(batch, None, None);
     // nobody waits until what a run that is gone had claimed is free by itself
-    let outcome = timeout(CLAIM, backfill::apply(session, &order, None, unwatched))
+    let outcome = timeout(LEASE, backfill::apply(session, &order, None, unwatched))
         .await
         .context("it waits")??;
     ensure!(

@@ -10,7 +10,9 @@ use rollcall::backfill::{
     self, RunOptions, RunResult, RunState, RunTarget, SkipReason, Source, StopReason,
 };
 use rollcall::error::Error;
-use rollcall_tests::backfills::{add_missing, options, project_with_missing, unwatched, user};
+use rollcall_tests::backfills::{
+    LEASE, add_missing, options, project_with_missing, unwatched, user,
+};
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -18,9 +20,6 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
-
-/// A run that is left alone is free after this long, with time to spare.
-const LEASE: Duration = Duration::from_secs(30);
 
 async fn apply(project: &Project, order: &RunOptions) -> Result<RunResult> {
     Ok(backfill::apply(&mut project.session()?, order, None, unwatched).await?)
