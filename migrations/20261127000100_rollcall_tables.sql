@@ -40,7 +40,7 @@ comment on column rollcall.settings.is_draft is 'Whether Rollcall drafted the de
 comment on column rollcall.settings.decided_at is 'For each check, which moment the newest report speaks of that alerts were decided on.';
 comment on column rollcall.settings.replaced is 'Functions and views of the application''s that were taken over or guarded on request, by name, as the SQL that makes them again.';
 insert into rollcall.settings default values on conflict do nothing;
-drop function if exists rollcall.unmatched_sql(rollcall.settings), rollcall.email_mismatches();  -- of version 20261127001000
+drop function if exists rollcall.unmatched_sql(rollcall.settings), rollcall.email_mismatches(), rollcall.signup_pace();  -- of former versions
 
 create table if not exists rollcall.migration (
   version text primary key,

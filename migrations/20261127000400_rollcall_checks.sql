@@ -39,38 +39,88 @@ $$;
 comment on function rollcall.unmatched() is
   'Users without a profile (profile_id is null), whether they must have one or not, and profiles without a user (user_id is null).';
 
+create or replace function rollcall.user_facts() returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
+declare
+  s constant rollcall.settings := rollcall.require_definition();
+  is_anonymous constant text := rollcall.user_flag('is_anonymous');
+  null_token constant text := (
+    select string_agg(format('u.%I is null', a.attname), ' or ' order by a.attnum)
+    from pg_attribute a
+    where a.attrelid = to_regclass('auth.users') and not a.attisdropped and a.attname in (
+      'confirmation_token', 'recovery_token', 'email_change', 'email_change_token_new', 'email_change_token_current', 'phone_change',
+      'phone_change_token', 'reauthentication_token'));
+  -- under which unique index an address can be taken
+  taken_email constant text := (
+    select case when bool_and(i.indexprs is not null) then 'lower(t.email::text) = lower(m.email)' else 't.email::text = m.email' end
+    from pg_index i
+    where i.indrelid = to_regclass(s.target_table) and i.indisunique and i.indnkeyatts = 1 and 'email' = any (s.columns)
+      and pg_get_indexdef(i.indexrelid, 1, false) ~ '^(lower\()?\(?email\M'
+    having count(*) > 0);
+  of_last_hour constant text := '_signed_up_at between now() - interval ''1 hour'' and now() + interval ''5 minutes''';
+  facts jsonb;
+begin
+  execute
+    'with unmatched as materialized (select * from rollcall.unmatched()),
+     lost as materialized (
+       select e._user_id, e._signed_up_at, ' || rollcall.in_grace(s) || ' as is_in_grace, u.xmin as made_by, u.confirmed_at is null as is_unconfirmed,
+         u.email is null and u.phone is not null as has_phone_alone, ' || is_anonymous || ' as is_anonymous,
+         ' || rollcall.user_flag('is_sso_user') || ' as is_sso_user,
+         ' || case when 'email' = any (s.columns) then 'e.email::text' else 'null::text' end || ' as email
+       from unmatched m join (' || s.query || ') e on e._user_id = m.user_id join auth.users u on u.id = m.user_id
+     ),
+     missing as materialized (select * from lost where not is_in_grace),
+     wanted as (select count(*) as users, count(*) filter (where e.' || of_last_hour || ') as of_last_hour from (' || s.query || ') e)
+     select (
+       select v.facts || jsonb_build_object(
+         ''minutes'', count(m.minute), ''days'', count(distinct m.minute::date), ''newest_minute'', max(m.minute),
+         ''longest_pause'', extract(epoch from max(m.pause)))
+       from (
+         select jsonb_build_object(
+             ''users'', count(*), ''soft_deleted'', count(*) filter (where u.deleted_at is not null),
+             ''has_anonymous'', bool_or(' || is_anonymous || ' and u.deleted_at is null),
+             ''has_no_email'', bool_or(u.email is null and u.deleted_at is null), ''has_no_phone'', bool_or(u.phone is null and u.deleted_at is null),
+             ''expects_anonymous'', bool_or(' || is_anonymous || ' and u.deleted_at is null)
+               and exists (select from (' || s.query || ') e join auth.users u on u.id = e._user_id where ' || is_anonymous || '),
+             ''null_tokens'', count(*) filter (where u.deleted_at is null and (' || coalesce(null_token, 'false') || '))) as facts,
+           -- an import makes many users in a minute
+           array_agg(distinct date_trunc(''minute'', u.created_at)) filter (where u.created_at between now() - interval ''14 days'' and now()) as minutes
+         from auth.users u
+       ) v
+       left join lateral (select n.minute, n.minute - lag(n.minute) over (order by n.minute) as pause from unnest(v.minutes) n (minute)) m on true
+       group by v.facts
+     ) || (
+       select jsonb_build_object(
+         ''missing'', count(*), ''missing_anonymous'', count(*) filter (where m.is_anonymous),
+         ''missing_phone'', count(*) filter (where m.has_phone_alone), ''missing_sso'', count(*) filter (where m.is_sso_user),
+         ''missing_unconfirmed'', count(*) filter (where m.is_unconfirmed and not m.is_anonymous),
+         ''missing_of_last_hour'', count(*) filter (where m.' || of_last_hour || '), ''newest_missing_at'', max(m._signed_up_at))
+       from missing m
+     ) || jsonb_build_object(
+       ''expected'', w.users, ''of_last_hour'', w.of_last_hour, ''healthy'', w.users - (select count(*) from lost), ''profiles'', (select count(*) from ' || s.target_table || '),
+       ''orphaned'', (select count(*) from unmatched m where m.user_id is null),
+       ''newest_missing'', array(select m._user_id from missing m order by m._signed_up_at desc nulls last, m._user_id limit 10),
+       -- Supabase Auth makes one user in a transaction
+       ''loaded'', (select sum(l.users) from (select count(*) as users from missing m group by m.made_by::text having count(*) >= 10) l),
+       ''email_taken'', (select count(*) from missing m where exists (select from ' || s.target_table || ' t where ' || coalesce(taken_email, 'false') || ')))
+     from wanted w'
+    into facts;
+  return facts;
+end
+$$;
+comment on function rollcall.user_facts() is
+  'All users against all profiles, both ways, as one document: the counts of rollcall.user_counts(), the signups of the last hour, the pace of two weeks (the minutes and days that had signups, the longest pause between two), and what the doctor''s checks need to know of users. No value of a row but ids.';
+
 create or replace function rollcall.user_counts()
 returns table (
   users bigint, soft_deleted bigint, expected bigint, profiles bigint, healthy bigint, missing bigint,
   missing_anonymous bigint, missing_phone bigint, missing_sso bigint, missing_unconfirmed bigint, orphaned bigint, newest_missing uuid[]
 )
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
-declare
-  s constant rollcall.settings := rollcall.require_definition();
-begin
-  return query execute
-    'with unmatched as materialized (select * from rollcall.unmatched()),
-     missing as materialized (
-       select e._user_id, e._signed_up_at, ' || rollcall.in_grace(s) || ' as is_in_grace, u.confirmed_at is null as is_unconfirmed,
-         u.email is null and u.phone is not null as has_phone_alone,
-         ' || rollcall.user_flag('is_anonymous') || ' as is_anonymous, ' || rollcall.user_flag('is_sso_user') || ' as is_sso_user
-       from unmatched m join (' || s.query || ') e on e._user_id = m.user_id join auth.users u on u.id = m.user_id
-     ),
-     wanted as (select count(*) as users from (' || s.query || ') e),
-     everybody as (select count(*) as users, count(*) filter (where u.deleted_at is not null) as soft_deleted from auth.users u),
-     lost as (
-       select count(*) as users, count(*) filter (where not m.is_in_grace) as missing,
-         count(*) filter (where not m.is_in_grace and m.is_anonymous) as anonymous,
-         count(*) filter (where not m.is_in_grace and m.has_phone_alone) as phone,
-         count(*) filter (where not m.is_in_grace and m.is_sso_user) as sso,
-         count(*) filter (where not m.is_in_grace and m.is_unconfirmed and not m.is_anonymous) as unconfirmed
-       from missing m
-     )
-     select v.users, v.soft_deleted, w.users, (select count(*) from ' || s.target_table || '), w.users - l.users, l.missing,
-       l.anonymous, l.phone, l.sso, l.unconfirmed, (select count(*) from unmatched m where m.user_id is null),
-       array(select m._user_id from missing m where not m.is_in_grace order by m._signed_up_at desc nulls last, m._user_id limit 10)
-     from everybody v, wanted w, lost l';
-end
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select c.*
+  from jsonb_to_record(rollcall.user_facts()) c (
+    users bigint, soft_deleted bigint, expected bigint, profiles bigint, healthy bigint, missing bigint,
+    missing_anonymous bigint, missing_phone bigint, missing_sso bigint, missing_unconfirmed bigint, orphaned bigint, newest_missing uuid[])
 $$;
 comment on function rollcall.user_counts() is
   'All users against all profiles, both ways: users, soft-deleted ones, users who must have a profile, profiles, users with theirs, users without (and how many of these are anonymous, have a phone only, came by single sign-on, are unconfirmed), profiles whose user is gone, the ten newest users without. Users in the grace period who have no profile yet are neither healthy nor missing.';
@@ -111,21 +161,6 @@ $$;
 comment on function rollcall.recent_health(interval) is
   'Signups of the last so many minutes that must have a profile, and how many of them have none although the grace period is over.';
 
-create or replace function rollcall.signup_pace()
-returns table (minutes bigint, days bigint, longest_pause interval, newest timestamptz, stopped_below real)
-language sql stable security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off as $$
-  select count(p.minute), count(distinct p.minute::date), max(p.pause), max(p.minute), (select s.stopped_below from rollcall.settings s)
-  from rollcall.refuse_api_roles(), (
-    -- an import makes many users in a minute
-    select m.minute, m.minute - lag(m.minute) over (order by m.minute) as pause
-    from (
-      select distinct date_trunc('minute', u.created_at) as minute
-      from auth.users u where u.created_at between now() - interval '14 days' and now()) m
-  ) p
-$$;
-comment on function rollcall.signup_pace() is
-  'Signups of the last 14 days: the minutes and the days that had some, the longest pause between two, the newest; and the setting.';
-
 create or replace function rollcall.audit_events(p_since timestamptz default null, p_user_id uuid default null)
 returns table (action text, user_id uuid, email text, created_at timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp set row_security = off rows 100000 as $$
@@ -133,32 +168,30 @@ begin
   if to_regclass('auth.audit_log_entries') is null then
     return;
   end if;
-  return query
-    select parsed.action,
-      -- an administrator acted on somebody else
-      coalesce(id.about, nullif(id.actor, '00000000-0000-0000-0000-000000000000')),
-      case when id.about is not null then nullif(parsed.traits ->> 'user_email', '') when parsed.actor_username like '%@%' then parsed.actor_username end,
-      entry.created_at
-    from (
-      select l.created_at,
-        -- \u0000 and lone surrogates are valid in json and cannot become text; they stand in names only
-        case when strpos(l.payload::text, '\u') > 0
-          then regexp_replace(l.payload::text, '\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\u003f', 'g')::json else l.payload::json end as body
-      from auth.audit_log_entries l
-      where (p_since is null or l.created_at between p_since and now() + interval '5 minutes')
-        -- most entries are sign-ins: a look at the text spares them the parser
-        and strpos(l.payload::text, '"user_') > 0 and json_typeof(l.payload::json) = 'object'
-        and (p_user_id is null or strpos(lower(l.payload::text), p_user_id::text) > 0)
-    ) entry
-    cross join lateral json_to_record(entry.body) parsed (action text, actor_id text, actor_username text, traits json)
-    cross join lateral (
-      select
-        case when json_typeof(parsed.traits) = 'object' and parsed.traits ->> 'user_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-          then (parsed.traits ->> 'user_id')::uuid end as about,
-        case when parsed.actor_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then parsed.actor_id::uuid end as actor
-    ) id
-    where parsed.action in ('user_signedup', 'user_invited', 'user_confirmation_requested', 'user_deleted')
-      and (p_user_id is null or coalesce(id.about, id.actor) = p_user_id);
+  return query execute
+    'select l.action, coalesce(l.about, nullif(l.actor, ''00000000-0000-0000-0000-000000000000'')),
+       case when l.about is not null then nullif(l.traits ->> ''user_email'', '''') when l.actor_username like ''%@%'' then l.actor_username end,
+       l.created_at
+     from (
+       select entry.created_at, parsed.action, parsed.actor_username, parsed.traits, ' || rollcall.text_as_uuid('parsed.actor_id') || ' as actor,
+         -- an administrator acted on somebody else
+         case when json_typeof(parsed.traits) = ''object'' then ' || rollcall.text_as_uuid('(parsed.traits ->> ''user_id'')') || ' end as about
+       from auth.audit_log_entries entry
+       cross join lateral json_to_record(
+         -- \u0000 and lone surrogates are valid in json and cannot become text; they stand in names only
+         case when strpos(entry.payload::text, ''\u'') > 0
+           then regexp_replace(entry.payload::text, ''\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})'', ''\\u003f'', ''g'')::json else entry.payload::json end
+       ) parsed (action text, actor_id text, actor_username text, traits json)
+       where ($1 is null or entry.created_at between $1 and now() + interval ''5 minutes'')
+         -- most entries are sign-ins: a look at the text spares them the parser
+         and strpos(entry.payload::text, ''"user_'') > 0 and json_typeof(entry.payload::json) = ''object''
+         and ($2 is null or strpos(lower(entry.payload::text), $2::text) > 0)
+         and parsed.action in (''user_signedup'', ''user_invited'', ''user_confirmation_requested'', ''user_deleted'')
+       -- each worked out once
+       offset 0
+     ) l
+     where $2 is null or coalesce(l.about, l.actor) = $2'
+    using p_since, p_user_id;
 end
 $$;
 comment on function rollcall.audit_events(timestamptz, uuid) is
@@ -167,12 +200,18 @@ comment on function rollcall.audit_events(timestamptz, uuid) is
 create or replace function rollcall.audit_log_state() returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
+  tail tid;
   newest timestamptz;
   activity timestamptz;
 begin
   perform rollcall.refuse_api_roles();
   if to_regclass('auth.audit_log_entries') is not null then
-    select max(l.created_at) into newest from auth.audit_log_entries l;
+    -- there is no index; what was written last most often stands last
+    tail := format('(%s,0)', greatest(0, pg_relation_size('auth.audit_log_entries') / 8192 - 100));
+    select max(l.created_at) into newest from auth.audit_log_entries l where l.ctid >= tail;
+    if coalesce(newest < now() - interval '1 hour', true) then
+      select max(l.created_at) into newest from auth.audit_log_entries l;
+    end if;
   end if;
   if newest is null then
     return 'off';
@@ -472,20 +511,6 @@ create or replace function rollcall.row_facts() returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
   s constant rollcall.settings := (select x from rollcall.settings x);
-  is_anonymous constant text := rollcall.user_flag('is_anonymous');
-  null_token constant text := (
-    select string_agg(format('u.%I is null', a.attname), ' or ' order by a.attnum)
-    from pg_attribute a
-    where a.attrelid = to_regclass('auth.users') and not a.attisdropped and a.attname in (
-      'confirmation_token', 'recovery_token', 'email_change', 'email_change_token_new', 'email_change_token_current', 'phone_change',
-      'phone_change_token', 'reauthentication_token'));
-  -- under which unique index an address can be taken
-  taken_email constant text := (
-    select case when bool_and(i.indexprs is not null) then 'lower(t.email::text) = lower(m.email)' else 't.email::text = m.email' end
-    from pg_index i
-    where i.indrelid = to_regclass(s.target_table) and i.indisunique and i.indnkeyatts = 1 and 'email' = any (s.columns)
-      and pg_get_indexdef(i.indexrelid, 1, false) ~ '^(lower\()?\(?email\M'
-    having count(*) > 0);
   facts jsonb;
   of_rows jsonb;
   code text;
@@ -496,7 +521,7 @@ begin
   facts := jsonb_build_object(
     'application_path', string_to_array(rollcall.application_path(), ', '),
     'has_definition', s.target_table is not null, 'target_name', s.target_table, 'key_column', s.key_column, 'columns', s.columns,
-    'guarded', (select jsonb_agg(substr(k, length('guard ') + 1)) from jsonb_object_keys(s.replaced) k where k like 'guard %'),
+    'stopped_below', s.stopped_below, 'guarded', (select jsonb_agg(substr(k, length('guard ') + 1)) from jsonb_object_keys(s.replaced) k where k like 'guard %'),
     'has_made_profiles', exists (select from rollcall.event v where v.kind = 'profile_bootstrap_ok'),
     'failures', (
       select jsonb_object_agg(f.name, f.signups)
@@ -516,39 +541,14 @@ begin
   end if;
 
   begin
-    facts := facts || jsonb_build_object('fault', rollcall.definition_fault());
-    facts := facts || jsonb_build_object('target', to_regclass(s.target_table)::oid::bigint);
-    execute
-      'with missing_user as materialized (
-         select u.id, u.xmin as made_by, e._signed_up_at, u.confirmed_at is null as is_unconfirmed,
-           ' || is_anonymous || ' as is_anonymous,
-           ' || case when 'email' = any (s.columns) then 'e.email::text' else 'null::text' end || ' as email
-         from rollcall.unmatched() m join (' || s.query || ') e on e._user_id = m.user_id join auth.users u on u.id = e._user_id
-         where not ' || rollcall.in_grace(s) || '
-       ),
-       with_profile as materialized (select * from rollcall.newest_with_profile())
-       select (
-         select jsonb_build_object(
-           ''has_anonymous'', bool_or(' || is_anonymous || '),
-           ''expects_anonymous'', bool_or(' || is_anonymous || ') and exists (select from (' || s.query || ') e join auth.users u on u.id = e._user_id where ' || is_anonymous || '),
-           ''has_no_email'', bool_or(u.email is null), ''has_no_phone'', bool_or(u.phone is null),
-           ''null_tokens'', count(*) filter (where ' || coalesce(null_token, 'false') || '))
-         from auth.users u where u.deleted_at is null
-       ) || jsonb_build_object(
-         ''missing'', (select count(*) from missing_user),
-         ''missing_unconfirmed'', (select count(*) from missing_user m where m.is_unconfirmed and not m.is_anonymous),
-         ''newest_is_missing'', (select max(m._signed_up_at) from missing_user m)
-           > coalesce((select max(p.signed_up_at) from with_profile p), ''-infinity''),
-         ''has_profiles'', exists (select from with_profile),
-         ''has_profiles_of_signup'', exists (
-           select from (select * from with_profile p order by p.signed_up_at desc nulls last limit 3) p where p.is_of_signup),
-         -- Supabase Auth makes one user in a transaction
-         ''loaded'', (
-           select sum(l.users) from (select count(*) as users from missing_user m group by m.made_by::text having count(*) >= 10) l),
-         ''email_taken'', (
-           select count(*) from missing_user m where exists (select from ' || s.target_table || ' t where ' || coalesce(taken_email, 'false') || '))
-       )'
-      into of_rows;
+    facts := facts || jsonb_build_object('fault', rollcall.definition_fault(), 'target', to_regclass(s.target_table)::oid::bigint);
+    of_rows := rollcall.user_facts();
+    select of_rows || jsonb_build_object(
+        'newest_is_missing', (of_rows ->> 'newest_missing_at')::timestamptz > coalesce(max(p.signed_up_at), '-infinity'),
+        'has_profiles', count(*) > 0,
+        'has_profiles_of_signup', coalesce(bool_or(p.is_of_signup) filter (where p.place <= 3), false))
+      into of_rows
+    from (select n.*, row_number() over (order by n.signed_up_at desc nulls last) as place from rollcall.newest_with_profile() n) p;
     return facts || of_rows;
   exception when others then
     get stacked diagnostics code = returned_sqlstate, reason = message_text, hint = pg_exception_hint;

@@ -652,7 +652,7 @@ begin
   end if;
 
   if cardinality(users) > 0 then
-    updates := (select sum(w.n_tup_upd) from pg_stat_xact_user_tables w where w.schemaname <> 'rollcall');
+    updates := case when r.is_replay then (select sum(w.n_tup_upd) from pg_stat_xact_user_tables w where w.schemaname <> 'rollcall') end;
     select m.created, m.failures into made, failures
     from rollcall.repair_many(users,
       jsonb_build_object('source', case when r.is_replay then 'replay' else 'backfill' end, 'run_id', p_run_id),

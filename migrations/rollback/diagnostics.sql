@@ -16,7 +16,7 @@ declare
     -- probe
     'probe_signup', 'sample_users', 'sign_up', 'usual_form', 'writes',
     -- doctor
-    'newest_with_profile', 'row_facts', 'signup_pace',
+    'newest_with_profile', 'row_facts', 'user_facts',
     -- alerts
     'acknowledge_message', 'incident_begin', 'incident_record', 'incidents', 'lease_message',
     -- public API

@@ -60,7 +60,7 @@ pub const ALL: &[Migration] = &[
     migration!("20261127000700", "rollcall_signup_trigger"),
     migration!("20261127000800", "rollcall_alerts"),
     migration!("20261127000900", "rollcall_public_api"),
-    migration!("20261127001100", "rollcall_rights"),
+    migration!("20261128000100", "rollcall_rights"),
 ];
 
 /// The newest version that this program knows.

@@ -8,13 +8,16 @@ const SLOW: Duration = Duration::from_secs(2);
 /// How many users the first batch has at most: how long one takes is not known yet.
 const FIRST: u32 = 100;
 
+/// A batch that takes less says that twice as many would be quick, too.
+const QUICK: Duration = Duration::from_millis(250);
+
 /// By how much a batch shrinks that did not come to its end.
 const SHRINK: u32 = 8;
 
 /// No pause is longer, whatever the throttle.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The size of batches: it falls at once where something is in the way, and comes back step by step.
+/// The size of batches: it falls at once where something is in the way, and comes back batch by batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
     size: u32,
@@ -47,7 +50,12 @@ impl Pace {
         if took > SLOW {
             self.met_a_lock();
         } else {
-            self.size = (self.size + (self.size / 4).max(1)).min(wanted).max(1);
+            let more = if took < QUICK {
+                self.size
+            } else {
+                self.size / 4
+            };
+            self.size = (self.size + more.max(1)).min(wanted).max(1);
         }
     }
 }
@@ -65,7 +73,16 @@ pub(super) fn pause(took: Duration, throttle: f32) -> Duration {
 mod tests {
     use super::*;
 
-    const QUICK: Duration = Duration::from_millis(50);
+    #[test]
+    fn quick_batches_double_until_they_take_a_while() {
+        let mut pace = Pace::new(1000);
+        let mut sizes = Vec::new();
+        for took in [QUICK / 2, QUICK / 2, QUICK, QUICK, QUICK / 2] {
+            pace.went_well(took, 1000);
+            sizes.push(pace.size());
+        }
+        assert_eq!(sizes, [200, 400, 500, 625, 1000]);
+    }
 
     #[test]
     fn a_lock_halves_the_batch_and_success_brings_it_back_to_what_was_asked() {
@@ -73,7 +90,7 @@ mod tests {
         pace.met_a_lock();
         assert_eq!(pace.size(), 50);
         for _ in 0..10 {
-            pace.went_well(QUICK, 100);
+            pace.went_well(QUICK / 2, 100);
         }
         assert_eq!(pace.size(), 100);
         for _ in 0..20 {
@@ -87,7 +104,7 @@ mod tests {
     #[test]
     fn another_size_holds_from_the_next_batch_on() {
         let mut pace = Pace::new(100);
-        pace.went_well(QUICK, 7);
+        pace.went_well(QUICK / 2, 7);
         assert_eq!(pace.size(), 7);
     }
 

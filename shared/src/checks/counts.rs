@@ -1,10 +1,14 @@
 //! The numbers that several checks share.
 
 use serde::Serialize;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::health::SignupHealth;
+use super::next_signup::Together;
+use super::pace::Pace;
 use crate::database::{Queries, column};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 
 /// Users against profiles, both ways; each a number of users or profiles, never of log entries.
@@ -40,20 +44,23 @@ pub struct UserCounts {
 
 impl UserCounts {
     pub(super) async fn read(queries: &Queries<'_>) -> Result<Self> {
-        let row = queries.row(include_str!("user_counts.sql"), &[]).await?;
+        Self::of_row(&queries.row(include_str!("user_counts.sql"), &[]).await?)
+    }
+
+    fn of_row(row: &Row) -> Result<Self> {
         Ok(Self {
-            total: column(&row, "users")?,
-            soft_deleted: column(&row, "soft_deleted")?,
-            expected: column(&row, "expected")?,
-            profiles: column(&row, "profiles")?,
-            healthy: column(&row, "healthy")?,
-            missing: column(&row, "missing")?,
-            missing_anonymous: column(&row, "missing_anonymous")?,
-            missing_phone: column(&row, "missing_phone")?,
-            missing_sso: column(&row, "missing_sso")?,
-            missing_unconfirmed: column(&row, "missing_unconfirmed")?,
-            orphaned: column(&row, "orphaned")?,
-            newest_missing: column(&row, "newest_missing")?,
+            total: column(row, "users")?,
+            soft_deleted: column(row, "soft_deleted")?,
+            expected: column(row, "expected")?,
+            profiles: column(row, "profiles")?,
+            healthy: column(row, "healthy")?,
+            missing: column(row, "missing")?,
+            missing_anonymous: column(row, "missing_anonymous")?,
+            missing_phone: column(row, "missing_phone")?,
+            missing_sso: column(row, "missing_sso")?,
+            missing_unconfirmed: column(row, "missing_unconfirmed")?,
+            orphaned: column(row, "orphaned")?,
+            newest_missing: column(row, "newest_missing")?,
         })
     }
 
@@ -64,7 +71,7 @@ impl UserCounts {
     }
 
     /// What these numbers mean.
-    pub(super) fn findings(&self) -> Vec<Finding> {
+    fn findings(&self) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.doubt().into_iter().collect();
         if self.missing > 0 {
             findings.push(finding::missing_profiles(self.missing));
@@ -72,6 +79,50 @@ impl UserCounts {
         if self.orphaned > 0 {
             findings.push(finding::orphaned_profiles(self.orphaned));
         }
+        findings
+    }
+}
+
+/// All users beside all profiles, as the doctor's facts have it.
+pub(super) struct Comparison {
+    pub(super) users: UserCounts,
+    pub(super) signups: SignupHealth,
+    pace: Option<Pace>,
+}
+
+impl Comparison {
+    /// None where users and profiles could not be compared.
+    pub(super) fn of_facts(facts: &Row) -> Result<Option<Self>> {
+        if column::<Option<i64>>(facts, "users")?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            users: UserCounts::of_row(facts)?,
+            signups: SignupHealth::of_facts(facts)?,
+            pace: Pace::of_facts(facts)?,
+        }))
+    }
+
+    /// Asks for nobody by the definition: what is wrong with it is the error.
+    pub(super) async fn require_definition(queries: &Queries<'_>) -> Result<()> {
+        let nobody = "select rollcall.is_expected('00000000-0000-0000-0000-000000000000')";
+        queries.row(nobody, &[]).await.map(drop)
+    }
+
+    /// Why there is none: counting again says it, where queries are not asked together.
+    pub(super) async fn missing(queries: &Queries<'_>, together: Together) -> Error {
+        if together == Together::Yes {
+            return Error::UnexpectedAnswer;
+        }
+        let counted = UserCounts::read(queries).await;
+        counted.err().unwrap_or(Error::UnexpectedAnswer)
+    }
+
+    /// What it means.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.users.findings();
+        let pace = self.pace.as_ref();
+        findings.extend(pace.and_then(|pace| pace.finding(self.signups.check_time)));
         findings
     }
 }

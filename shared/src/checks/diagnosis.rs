@@ -7,7 +7,8 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::doctor::Examination;
+use super::counts::Comparison;
+use super::doctor::{Checks, Examination};
 use super::health::SignupHealth;
 use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
 use super::side_tables::SideTable;
@@ -73,42 +74,38 @@ impl AboutSignups for Diagnosis {
 
     async fn read(queries: &Queries<'_>, _asker: Asker, together: Together) -> Result<Self> {
         // An error ends the transaction, and the first needs no definition.
-        let ((examination, users), (drift, (signups, (audit_log, errors)))) = together
+        let (examination, (drift, (audit_log, errors))) = together
             .both(
-                together.both(
-                    Examination::take(queries, together),
-                    UserCounts::read(queries),
-                ),
+                Examination::take(queries, Checks::all(), together),
                 together.both(
                     queries.row(
                         "select d.mismatches, d.oldest, d.newest from rollcall.email_drift() d",
                         &[],
                     ),
                     together.both(
-                        SignupHealth::read(queries),
-                        together.both(
-                            AuditLog::read(queries),
-                            queries.rows(include_str!("recent_errors.sql"), &[]),
-                        ),
+                        AuditLog::read(queries),
+                        queries.rows(include_str!("recent_errors.sql"), &[]),
                     ),
                 ),
             )
             .await;
-        let examination = examination?.for_every_report();
+        let examination = examination?.without_warnings();
         let mut findings = examination.findings;
-        let users = match users {
+        let drift = match drift {
             Err(error @ Error::NoDefinition { .. }) => {
                 return Ok(Self::without_definition(&error, findings));
             }
-            users => users?,
+            drift => drift?,
         };
-        findings.splice(0..0, users.findings());
-        let drift = drift?;
+        let Some(comparison) = examination.comparison else {
+            return Err(Comparison::missing(queries, together).await);
+        };
+        findings.splice(0..0, comparison.findings());
+        let Comparison { users, signups, .. } = comparison;
         let email_mismatches: Option<i64> = column(&drift, "mismatches")?;
         if let Some(count @ 1..) = email_mismatches {
             findings.push(finding::email_mismatches(count));
         }
-        let signups = signups?;
         Ok(Self {
             verdict: Verdict::from_findings(&findings),
             findings,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_postgres::types::Type;
 
-use super::UserCounts;
+use super::counts::Comparison;
 use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -94,8 +94,58 @@ const PRELUDE: &[(&str, &str)] = sql_files![
     "client_policy",
 ];
 
-/// All checks in one statement.
-static EVERY_CHECK: LazyLock<String> = LazyLock::new(|| statement(CHECKS));
+/// Checks that no schedule waits for: warnings, which lock nobody out, and the audit log, all of which may have to be read
+/// for an answer that the verdict does not need.
+const ON_REQUEST: [&str; 6] = [
+    "signup_function_waits",
+    "guard_overwritten",
+    "users_loaded_past_trigger",
+    "users_with_null_tokens",
+    "auth_users_exposed",
+    "audit_log_not_written",
+];
+
+/// Checks that see what a probe cannot: it runs as the owner of Rollcall's functions.
+const OF_RIGHTS: [&str; 4] = [
+    "triggers_skipped_by_role",
+    "signup_function_runs_as_caller",
+    "signup_function_lacks_schema",
+    "row_level_security_blocks_signup",
+];
+
+/// Checks that run in one statement.
+pub(super) struct Checks {
+    checks: Vec<(&'static str, &'static str)>,
+    sql: String,
+}
+
+impl Checks {
+    fn of(is_wanted: impl Fn(&str) -> bool) -> Self {
+        let mut checks = CHECKS.to_vec();
+        checks.retain(|(id, _)| is_wanted(id));
+        let sql = statement(&checks);
+        Self { checks, sql }
+    }
+
+    /// All that there are.
+    pub(super) fn all() -> &'static Self {
+        static ALL: LazyLock<Checks> = LazyLock::new(|| Checks::of(|_| true));
+        &ALL
+    }
+
+    /// Those that a schedule asks for.
+    pub(super) fn scheduled() -> &'static Self {
+        static SCHEDULED: LazyLock<Checks> =
+            LazyLock::new(|| Checks::of(|id| !ON_REQUEST.contains(&id)));
+        &SCHEDULED
+    }
+
+    fn of_rights() -> &'static Self {
+        static CHECKS_OF_RIGHTS: LazyLock<Checks> =
+            LazyLock::new(|| Checks::of(|id| OF_RIGHTS.contains(&id)));
+        &CHECKS_OF_RIGHTS
+    }
+}
 
 /// What the migrations make in the schema `rollcall`, and who may call what of it; no second list of either exists.
 static MADE: LazyLock<Value> = LazyLock::new(|| {
@@ -152,22 +202,28 @@ impl AboutSignups for DoctorReport {
     const LIMIT: Duration = Duration::from_secs(20);
 
     async fn read(queries: &Queries<'_>, _asker: Asker, together: Together) -> Result<Self> {
-        // An error ends the transaction, so the users come last.
-        let (examination, users) = together
+        // An error ends the transaction, so the definition comes last.
+        let (examination, definition) = together
             .both(
-                Examination::take(queries, together),
-                UserCounts::read(queries),
+                Examination::take(queries, Checks::all(), together),
+                Comparison::require_definition(queries),
             )
             .await;
         let Examination {
             check_time,
             mut findings,
             signup_path,
+            comparison,
             ..
         } = examination?;
-        match users {
-            Ok(users) => {
-                findings.splice(0..0, users.findings());
+        let comparison = match (definition, comparison) {
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => Err(Comparison::missing(queries, together).await),
+            (Ok(()), Some(comparison)) => Ok(comparison),
+        };
+        match comparison {
+            Ok(comparison) => {
+                findings.splice(0..0, comparison.findings());
             }
             Err(error @ Error::NoDefinition { .. }) if together == Together::Yes => {
                 findings.push(finding::check_failed(&error));
@@ -232,23 +288,29 @@ pub(crate) struct Examination {
     pub(super) signup_trigger: String,
     /// The rest of what a signup meets.
     signup_path: SignupPath,
+    /// All users against all profiles; none where they could not be compared.
+    pub(super) comparison: Option<Comparison>,
     /// In the order of the checks.
     pub(super) findings: Vec<Finding>,
 }
 
 impl Examination {
-    /// Runs every check in one round trip. One that fails by itself says so and hides no other, where the queries are not
+    /// Runs these checks in one round trip. One that fails by itself says so and hides no other, where the queries are not
     /// asked together with others.
     ///
     /// # Errors
     /// What the database refuses for reasons that are no check's: a lock, the time, a missing function of Rollcall's.
-    pub(super) async fn take(queries: &Queries<'_>, together: Together) -> Result<Self> {
+    pub(super) async fn take(
+        queries: &Queries<'_>,
+        wanted: &Checks,
+        together: Together,
+    ) -> Result<Self> {
         if together == Together::Yes {
-            return Self::run(queries, &EVERY_CHECK, CHECKS).await;
+            return Self::run(queries, wanted).await;
         }
         let (savepoint, examination) = tokio::join!(
             queries.script("savepoint doctor"),
-            Self::run(queries, &EVERY_CHECK, CHECKS)
+            Self::run(queries, wanted)
         );
         savepoint?;
         match examination {
@@ -257,16 +319,15 @@ impl Examination {
         }
         let mut whole: Option<Self> = None;
         let mut failed = Vec::new();
-        for check in CHECKS {
-            let check_alone = std::slice::from_ref(check);
+        for (check, _) in &wanted.checks {
             queries.script("rollback to savepoint doctor").await?;
-            match Self::run(queries, &statement(check_alone), check_alone).await {
+            match Self::run(queries, &Checks::of(|id| id == *check)).await {
                 Ok(part) => match &mut whole {
                     Some(whole) => whole.findings.extend(part.findings),
                     None => whole = Some(part),
                 },
                 Err(error) if error.is_retryable() => return Err(error),
-                Err(error) => failed.push(finding::doctor_check_failed(check.0, &error)),
+                Err(error) => failed.push(finding::doctor_check_failed(check, &error)),
             }
         }
         queries.script("rollback to savepoint doctor").await?;
@@ -276,36 +337,24 @@ impl Examination {
     }
 
     /// What belongs into every report: all but the warnings, which lock nobody out, and what is amiss with Rollcall itself.
-    pub(super) fn for_every_report(mut self) -> Self {
+    pub(super) fn without_warnings(mut self) -> Self {
         self.findings.retain(|finding| {
             finding.severity != Severity::Warning || finding.id == "migrations_incomplete"
         });
         self
     }
 
-    /// Those that see what a probe cannot: it runs as the owner of Rollcall's functions.
+    /// Those that see what a probe cannot.
     ///
     /// # Errors
     /// As [`Self::take`].
     pub(super) async fn of_rights(queries: &Queries<'_>) -> Result<Vec<Finding>> {
-        const RIGHTS: [&str; 4] = [
-            "triggers_skipped_by_role",
-            "signup_function_runs_as_caller",
-            "signup_function_lacks_schema",
-            "row_level_security_blocks_signup",
-        ];
-        static CHECKS_OF_RIGHTS: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
-            let mut checks = CHECKS.to_vec();
-            checks.retain(|(id, _)| RIGHTS.contains(id));
-            checks
-        });
-        static SQL: LazyLock<String> = LazyLock::new(|| statement(&CHECKS_OF_RIGHTS));
-        let mut findings = Self::run(queries, &SQL, &CHECKS_OF_RIGHTS).await?.findings;
+        let mut findings = Self::run(queries, Checks::of_rights()).await?.findings;
         findings.retain(|finding| finding.severity != Severity::Warning);
         Ok(findings)
     }
 
-    /// Runs every check within a transaction that has something else to do: where they fail, nothing is known, and the rest
+    /// Runs the checks within a transaction that has something else to do: where they fail, nothing is known, and the rest
     /// goes on. Asked together with what is sent before, it costs no round trip.
     ///
     /// # Errors
@@ -313,7 +362,7 @@ impl Examination {
     pub(crate) async fn causes(queries: &Queries<'_>) -> Result<Vec<Finding>> {
         let (savepoint, examination) = tokio::join!(
             queries.script("savepoint doctor"),
-            Self::run(queries, &EVERY_CHECK, CHECKS)
+            Self::run(queries, Checks::scheduled())
         );
         savepoint?;
         match examination {
@@ -327,12 +376,8 @@ impl Examination {
         }
     }
 
-    async fn run(
-        queries: &Queries<'_>,
-        sql: &str,
-        checks: &[(&'static str, &str)],
-    ) -> Result<Self> {
-        let row = queries.row(sql, &[(&*MADE, Type::JSONB)]).await?;
+    async fn run(queries: &Queries<'_>, wanted: &Checks) -> Result<Self> {
+        let row = queries.row(&wanted.sql, &[(&*MADE, Type::JSONB)]).await?;
         // one list a check; null where it found nothing
         let answers: Vec<Option<Vec<Answer>>> =
             serde_json::from_str(column(&row, "findings")?).map_err(|_| Error::UnexpectedAnswer)?;
@@ -345,7 +390,9 @@ impl Examination {
                 profile_table: column(&row, "profile_table")?,
             },
             signup_trigger,
-            findings: checks
+            comparison: Comparison::of_facts(&row)?,
+            findings: wanted
+                .checks
                 .iter()
                 .zip(answers)
                 .flat_map(|((id, _), answers)| {
@@ -393,6 +440,9 @@ fn statement(checks: &[(&str, &str)]) -> String {
         .collect();
     format!(
         "with recursive\n{}\nselect now() as check_time, s.state as signup_trigger, coalesce(f.guarded, '{{}}') as guarded, f.target_name as profile_table,
+         f.users, f.soft_deleted, f.expected, f.profiles, f.healthy, f.missing, f.missing_anonymous, f.missing_phone, f.missing_sso,
+         f.missing_unconfirmed, f.orphaned, f.newest_missing, f.of_last_hour, f.missing_of_last_hour,
+         f.minutes, f.days, f.newest_minute, f.longest_pause, f.stopped_below,
          json_build_array(\n{}\n)::text as findings
          from trigger_state s, facts f where $1::jsonb is not null",
         prelude.join(",\n"),

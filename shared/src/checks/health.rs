@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio_postgres::Row;
 
 use super::UserCounts;
-use super::doctor::Examination;
+use super::counts::Comparison;
+use super::doctor::{Checks, Examination};
 use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -43,16 +45,16 @@ impl AboutSignups for HealthReport {
 
     async fn read(queries: &Queries<'_>, _asker: Asker, together: Together) -> Result<Self> {
         // A trigger that raises an error leaves no row to count. An error here ends the transaction; this needs no definition.
-        let (examination, (signups, users)) = together
+        let (examination, definition) = together
             .both(
-                Examination::take(queries, together),
-                together.both(SignupHealth::read(queries), UserCounts::read(queries)),
+                Examination::take(queries, Checks::scheduled(), together),
+                Comparison::require_definition(queries),
             )
             .await;
-        let examination = examination?.for_every_report();
+        let examination = examination?.without_warnings();
         let signup_trigger = examination.signup_trigger;
         let critical = examination.findings;
-        let signups = match signups {
+        match definition {
             Err(error @ Error::NoDefinition { .. }) => {
                 let mut report = Self::unknown(&error, Timestamp::now());
                 report.signup_trigger = Some(signup_trigger);
@@ -60,10 +62,13 @@ impl AboutSignups for HealthReport {
                 report.verdict = Verdict::from_findings(&report.findings);
                 return Ok(report);
             }
-            signups => signups?,
+            definition => definition?,
+        }
+        let Some(comparison) = examination.comparison else {
+            return Err(Comparison::missing(queries, together).await);
         };
-        let users = users?;
-        let mut findings = users.findings();
+        let mut findings = comparison.findings();
+        let Comparison { users, signups, .. } = comparison;
         findings.extend(critical);
         Ok(Self {
             verdict: Verdict::from_findings(&findings),
@@ -100,11 +105,12 @@ pub struct SignupHealth {
 }
 
 impl SignupHealth {
-    pub(super) async fn read(queries: &Queries<'_>) -> Result<Self> {
-        let row = queries.row(include_str!("signup_health.sql"), &[]).await?;
-        let (signups, missing) = (column(&row, "signups")?, column(&row, "missing")?);
+    /// As the doctor's facts have it.
+    pub(super) fn of_facts(facts: &Row) -> Result<Self> {
+        let signups = column(facts, "of_last_hour")?;
+        let missing = column(facts, "missing_of_last_hour")?;
         Ok(Self {
-            check_time: column(&row, "check_time")?,
+            check_time: column(facts, "check_time")?,
             recent_signups_count: signups,
             signups_missing_profiles: missing,
             health_percentage: share(signups, missing),

@@ -15,6 +15,7 @@ pub mod verification;
 
 mod counts;
 mod email_drift;
+mod pace;
 
 pub use counts::{AuditLog, UserCounts};
 pub use email_drift::EmailDriftAge;

@@ -10,7 +10,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::join;
-use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::doctor::Examination;
@@ -31,12 +30,6 @@ const PROBE_LASTS: SignedDuration = SignedDuration::from_hours(24);
 
 /// For how long a changed signup path may stay unproven before the verdict is unknown.
 pub const UNPROVEN_FOR: SignedDuration = SignedDuration::from_hours(24);
-
-/// From how many minutes with signups on, within two weeks, a pause can mean anything.
-const MIN_MINUTES: i64 = 20;
-
-/// On how many days there must have been some: an import takes a day or two.
-const MIN_DAYS: i64 = 3;
 
 /// How far a replica may be behind.
 const REPLICA_LAG: f64 = 60.0;
@@ -60,7 +53,7 @@ pub enum Asker {
 
 /// A report that says whether the next signup gets its profile.
 pub trait AboutSignups: Sized {
-    /// Whether it is about everybody: it has asked the doctor, and also says that signups have stopped.
+    /// Whether it is about everybody: it has asked the doctor.
     const IS_WHOLE: bool;
 
     /// For each statement that reads it.
@@ -116,7 +109,7 @@ pub async fn take<R: AboutSignups>(database: &mut Database, asker: Asker) -> Res
                 let report = R::read(queries, asker, Together::No).await?;
                 // a report without a definition has ended on an error
                 queries.script("rollback to savepoint report").await?;
-                let next = NextSignup::read(queries, R::IS_WHOLE).await;
+                let next = NextSignup::read(queries).await;
                 let seen = match next {
                     Ok(next) => {
                         let probe = next.probe_if_due::<R>(queries, asker).await;
@@ -146,9 +139,7 @@ pub async fn take<R: AboutSignups>(database: &mut Database, asker: Asker) -> Res
                 })
                 .await?;
             let next = database
-                .read(LIMIT, async |queries| {
-                    NextSignup::read(queries, R::IS_WHOLE).await
-                })
+                .read(LIMIT, async |queries| NextSignup::read(queries).await)
                 .await;
             (report, next)
         }
@@ -181,7 +172,7 @@ async fn at_once<R: AboutSignups>(
                     let (report, next) = Together::Yes
                         .both(
                             R::read(queries, asker, Together::Yes),
-                            NextSignup::read(queries, R::IS_WHOLE),
+                            NextSignup::read(queries),
                         )
                         .await;
                     Ok((report?, next))
@@ -274,37 +265,6 @@ impl Evidence {
     }
 }
 
-/// Signups of the last two weeks.
-#[derive(Clone, Debug, PartialEq)]
-struct Pace {
-    /// Minutes that had one.
-    minutes: i64,
-    /// Days that had one.
-    days: i64,
-    /// The longest pause between two, in seconds.
-    longest_pause: f64,
-    /// The newest.
-    newest: Timestamp,
-    /// Below which probability a pause is a finding.
-    stopped_below: f64,
-}
-
-impl Pace {
-    /// Seconds since the newest signup, and how likely chance alone makes a pause as long, where that is a finding.
-    #[expect(clippy::cast_precision_loss, reason = "at most 20,160 minutes")]
-    fn stopped(&self, now: Timestamp) -> Option<(SignedDuration, f64)> {
-        const TWO_WEEKS: f64 = 14.0 * 24.0 * 3600.0;
-        let pause = now.duration_since(self.newest);
-        let probability = (-(self.minutes as f64) * pause.as_secs_f64() / TWO_WEEKS).exp();
-        (self.minutes >= MIN_MINUTES
-            && self.days >= MIN_DAYS
-            // nights and weekends come again
-            && pause.as_secs_f64() > self.longest_pause
-            && probability < self.stopped_below)
-            .then_some((pause, probability))
-    }
-}
-
 /// What the database tells, before anything is tried.
 #[derive(Clone, Debug)]
 struct NextSignup {
@@ -312,33 +272,18 @@ struct NextSignup {
     evidence: Evidence,
     /// A check has kept something of the path before.
     is_remembered: bool,
-    pace: Option<Pace>,
     replica_age: Option<f64>,
 }
 
 impl NextSignup {
-    /// Reads it; needs a definition. `with_pace`: two weeks of users, too.
-    async fn read(queries: &Queries<'_>, with_pace: bool) -> Result<Self> {
+    /// Reads it; needs a definition.
+    async fn read(queries: &Queries<'_>) -> Result<Self> {
         let row = queries
-            .row(
-                include_str!("next_signup/read.sql"),
-                &[(&with_pace, Type::BOOL)],
-            )
+            .row(include_str!("next_signup/read.sql"), &[])
             .await?;
         let now: Timestamp = column(&row, "check_time")?;
         let kept: Option<Value> = column(&row, "evidence")?;
         let kept = kept.and_then(|kept| serde_json::from_value::<Evidence>(kept).ok());
-        let newest: Option<Timestamp> = column(&row, "newest_minute")?;
-        let pace = match newest {
-            Some(newest) => Some(Pace {
-                minutes: column(&row, "minutes")?,
-                days: column(&row, "days")?,
-                longest_pause: column::<Option<f64>>(&row, "longest_pause")?.unwrap_or(0.0),
-                newest,
-                stopped_below: column(&row, "stopped_below")?,
-            }),
-            None => None,
-        };
         let is_remembered = kept.is_some();
         let mut evidence = weigh(
             kept,
@@ -352,7 +297,6 @@ impl NextSignup {
             evidence,
             is_remembered,
             now,
-            pace,
             replica_age: column(&row, "replica_age")?,
         })
     }
@@ -388,13 +332,9 @@ impl NextSignup {
             now,
             mut evidence,
             is_remembered,
-            pace,
             replica_age,
         } = self;
         let mut findings = Vec::new();
-        if let Some((pause, probability)) = pace.as_ref().and_then(|pace| pace.stopped(now)) {
-            findings.push(finding::signups_stopped(pause, probability));
-        }
         if let Some(age) = replica_age.filter(|age| *age > REPLICA_LAG) {
             findings.push(finding::replica_behind(age));
         }
@@ -501,7 +441,6 @@ mod tests {
             now: at(0),
             evidence,
             is_remembered,
-            pace: None,
             replica_age: None,
         }
     }
@@ -594,43 +533,6 @@ mod tests {
                 ..next(kept(Some(-60)), true)
             };
             assert_eq!(ids_and_verdict(replica, Asker::Person).1, verdict);
-        }
-    }
-
-    #[test]
-    fn a_pause_is_a_finding_where_neither_chance_nor_habit_explains_it() {
-        let steady = Pace {
-            minutes: 140,
-            days: 14,
-            longest_pause: 3.0 * 3600.0,
-            newest: at(-DAY),
-            stopped_below: 0.0001,
-        };
-        let stopped = |pace: &Pace| pace.stopped(at(0)).is_some();
-        assert!(stopped(&steady));
-        for quiet in [
-            Pace {
-                newest: at(-DAY / 2),
-                ..steady.clone()
-            },
-            Pace {
-                minutes: 19,
-                ..steady.clone()
-            },
-            Pace {
-                days: 2,
-                ..steady.clone()
-            },
-            Pace {
-                longest_pause: 1.1 * 24.0 * 3600.0,
-                ..steady.clone()
-            },
-            Pace {
-                stopped_below: 0.0,
-                ..steady.clone()
-            },
-        ] {
-            assert!(!stopped(&quiet), "{quiet:?}");
         }
     }
 }

@@ -166,7 +166,6 @@ fn next(now: u8, signups: Signups, kept: Option<&String>) -> NextSignup {
             unless_fresh(signups.newest_on_this_path),
             at(now),
         ),
-        pace: None,
         replica_age: None,
     }
 }

@@ -1,5 +1,5 @@
 -- What tells whether the next signup gets its profile, but for trying one: the signup path and its last change, what was kept
--- of it, and the newest signups. $1: with the pace of signups, which reads two weeks of users.
+-- of it, and the newest signups.
 with code as materialized (
   select distinct c.kind, c.object_id from rollcall.signup_code('signup') c
 ),
@@ -91,7 +91,6 @@ kept as materialized (
 select
   now() as check_time, p.id as path, k.evidence,
   s.newest as newest_signup, s.newest_on_this_path, s.on_this_path,
-  r.minutes, r.days, extract(epoch from r.longest_pause)::float8 as longest_pause, r.newest as newest_minute, r.stopped_below::float8 as stopped_below,
   case
     when not pg_is_in_recovery() then null
     when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() and exists (select from pg_catalog.pg_stat_get_wal_receiver() w where w.pid is not null) then 0
@@ -114,4 +113,3 @@ cross join lateral (
     where k.evidence ->> 'proved_at' > to_char(now() at time zone 'utc' - interval '50 minutes', 'YYYY-MM-DD"T"HH24:MI:SS')
       and k.evidence ->> 'probed_at' is not null)
 ) s
-left join lateral (select x.* from rollcall.signup_pace() x where $1::boolean) r on true

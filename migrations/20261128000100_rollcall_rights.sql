@@ -29,7 +29,7 @@ end
 $$;
 
 create or replace function rollcall.schema_version() returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$ select '20261127001100' $$;
+language sql immutable set search_path = pg_catalog, pg_temp as $$ select '20261128000100' $$;
 comment on function rollcall.schema_version() is 'The newest migration that was applied as a whole.';
 
 -- closed by default
@@ -52,8 +52,7 @@ grant execute on function
   rollcall.newest_with_profile(), rollcall.probe_signup(), rollcall.recent_errors(integer), rollcall.recent_health(interval),
   rollcall.recent_issues(interval, boolean), rollcall.recent_window(interval), rollcall.record_check(text, text, text[], jsonb),
   rollcall.row_facts(), rollcall.run_failures(uuid, integer), rollcall.run_reports(integer, text), rollcall.sample_users(text, text[]),
-  rollcall.schema_version(), rollcall.signup_code(text), rollcall.signup_pace(), rollcall.unfilled_columns(), rollcall.user_counts(),
-  rollcall.user_events(uuid), rollcall.user_record(uuid)
+  rollcall.schema_version(), rollcall.signup_code(text), rollcall.unfilled_columns(), rollcall.user_counts(), rollcall.user_events(uuid), rollcall.user_record(uuid)
 to rollcall_monitor;
 
 grant execute on function
