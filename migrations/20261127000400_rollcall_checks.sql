@@ -1,6 +1,5 @@
--- What the checks and reports read.
--- Truth is auth.users against the profile table, by the definition. The audit log is read on request and never decides:
--- hosted projects may switch it off. It has no index, so whoever reads it reads all of it.
+-- What the checks and reports read. Truth is auth.users against the profile table, by the definition. The audit log is read
+-- on request and never decides: hosted projects may switch it off, and it has no index.
 
 create or replace function rollcall.in_grace(p_settings rollcall.settings) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
