@@ -1,6 +1,11 @@
 //! Healthy applications: no report finds anything that somebody would have to look at.
 
 use anyhow::{Result, ensure};
+use rollcall::checks::doctor::DoctorReport;
+use rollcall::checks::health::HealthReport;
+use rollcall::checks::next_signup::{self, Asker};
+use rollcall::checks::recent::RecentReport;
+use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::command_line::rollcall;
 use rollcall_tests::project::Project;
@@ -267,5 +272,25 @@ async fn the_same_reports_find_a_fault() -> Result<()> {
             .json()?;
         ensure!(report["verdict"] == "inconsistent", "{command}: {report:#}");
     }
+    Ok(())
+}
+
+/// It has no index, and may be large.
+#[tokio::test]
+async fn a_schedule_waits_for_no_audit_log() -> Result<()> {
+    let project = Project::migrated().await?;
+    let superuser = project.connect_as_superuser().await?;
+    superuser
+        .batch_execute("begin; lock table auth.audit_log_entries")
+        .await?;
+    let database = &mut project.rollcall().await?;
+    let health: HealthReport =
+        next_signup::take(database, Asker::Schedule { probes: true }).await?;
+    let recent = RecentReport::take_scheduled(database).await?;
+    assert_eq!(
+        (health.verdict, recent.verdict),
+        (Verdict::Consistent, Verdict::Consistent)
+    );
+    ensure!(DoctorReport::take(database).await.is_err(), "no lock?");
     Ok(())
 }
