@@ -90,39 +90,55 @@ install_system_packages() {
     fi
 }
 
-# Installs the pinned Python tools into the target folder, anew when the pins or Python change.
+# Installs the pinned Python tools into the target folder, anew when the pins or Python change. Python compiles what it
+# imports; of all there is that is the smaller part.
 install_python_tools() {
     local requirements=tests/infra/requirements.txt alone=tests/browser-requirements.txt
-    local folder=$PWD/target/test-tools stamp
+    local stamp
     stamp=$(python3 --version; cat "$requirements" "$alone")
-    if [[ $stamp != "$(cat "$folder/stamp" 2>/dev/null)" ]]; then
+    if [[ $stamp != "$(cat "$tools/stamp" 2>/dev/null)" ]]; then
         step "Installing the Python test tools"
-        rm -rf "$folder"
-        mkdir -p "$folder"
+        rm -rf "$tools"
+        mkdir -p "$tools"
         PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
-            --no-warn-conflicts --target "$folder/python" -r "$requirements" >&2
+            --no-compile --no-warn-conflicts --target "$tools/python" -r "$requirements" >&2
         PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
-            --no-deps --target "$folder/python" -r "$alone" >&2
-        printf '%s\n' "$stamp" >"$folder/stamp"
+            --no-compile --no-deps --target "$tools/python" -r "$alone" >&2
+        printf '%s\n' "$stamp" >"$tools/stamp"
     fi
-    export ROLLCALL_TEST_PYTHON=$folder/python
 }
 
 # The Supabase CLI, 142 MB, into the target folder.
 install_supabase_cli() {
-    local folder=$PWD/target/test-tools/supabase version=3.1.0
-    if ! has npm; then
+    if [[ ! -x $supabase/node_modules/.bin/supabase ]]; then
+        step "Installing the Supabase CLI"
+        rm -rf "$tools/supabase"
+        npm install --silent --no-audit --no-fund --prefix "$supabase" "supabase@${supabase##*/}" >&2
+    fi
+}
+
+# Most of it is the network's time: beside the compiler, until wait_for_tools.
+install_tools() {
+    tools=$PWD/target/test-tools
+    supabase=$tools/supabase/3.1.0
+    export ROLLCALL_TEST_PYTHON=$tools/python
+    if has npm; then
+        export ROLLCALL_TEST_SUPABASE=$supabase/node_modules/.bin/supabase
+    else
         [[ ${CI:-} != true ]] || fail "missing: npm, which CI must not do without"
         echo "No npm here: the tests with the Supabase CLI are skipped (or: apt-get install -y npm)." >&2
-        return
     fi
-    if [[ ! -x $folder/$version/node_modules/.bin/supabase ]]; then
-        step "Installing the Supabase CLI"
-        rm -rf "$folder"
-        npm install --silent --no-audit --no-fund --prefix "$folder/$version" "supabase@$version" >&2
-    fi
-    export ROLLCALL_TEST_SUPABASE=$folder/$version/node_modules/.bin/supabase
+    (
+        install_python_tools
+        if has npm; then
+            install_supabase_cli
+        fi
+    ) &
+    installer=$!
+    trap wait EXIT
 }
+
+wait_for_tools() { wait "$installer" || fail "the tests' tools could not be installed"; }
 
 # Each database is hundreds of small files: in memory where there is plenty of it, until the script ends.
 keep_servers_in_memory() {
@@ -131,7 +147,7 @@ keep_servers_in_memory() {
     memory=$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo 2>/dev/null) || true
     if [[ -z ${TMPDIR:-} ]] && (( ${room:-0} > enough && ${memory:-0} > enough )); then
         in_memory=$(mktemp -d /dev/shm/rollcall-tests.XXXXXX)
-        trap 'rm -rf "$in_memory" || true' EXIT
+        trap 'wait; rm -rf "$in_memory" || true' EXIT
         chmod 711 "$in_memory"
         export TMPDIR=$in_memory
     fi
@@ -142,6 +158,5 @@ install_system_packages
 if has_openssl; then
     export OPENSSL_NO_VENDOR=1
 fi
-install_python_tools
-install_supabase_cli
+install_tools
 keep_servers_in_memory

@@ -49,7 +49,7 @@ impl Server {
         let client = connect(&self.url("supabase_admin", "postgres")).await?;
         client
             .batch_execute(&format!(
-                "create database \"{name}\" owner postgres template \"{template}\""
+                "create database \"{name}\" owner postgres template \"{template}\" strategy file_copy"
             ))
             .await
             .with_context(|| format!("the database {name} could not be made"))?;

@@ -99,14 +99,19 @@ impl Browser {
         for domain in ["Page", "Runtime", "Network", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({})).await?;
         }
+        browser.emulate(width, height, is_dark).await?;
+        Ok(browser)
+    }
+
+    /// Another width, height and scheme for what is opened from now on; a start takes a second of work.
+    pub async fn emulate(&mut self, width: u32, height: u32, is_dark: bool) -> Result<()> {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
-        browser
-            .call("Emulation.setDeviceMetricsOverride", metrics)
+        self.call("Emulation.setDeviceMetricsOverride", metrics)
             .await?;
         let scheme = if is_dark { "dark" } else { "light" };
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        browser.call("Emulation.setEmulatedMedia", media).await?;
-        Ok(browser)
+        self.call("Emulation.setEmulatedMedia", media).await?;
+        Ok(())
     }
 
     /// Opens `url` and waits until it is loaded.

@@ -17,6 +17,8 @@ fn build() -> Result<PathBuf> {
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--locked", "--target-dir"])
         .arg(&folder)
+        // most of what it is made of is there already
+        .env("CARGO_BUILD_BUILD_DIR", workspace.join("target"))
         .current_dir(workspace)
         .output()?;
     ensure!(
