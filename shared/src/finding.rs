@@ -3,6 +3,8 @@
 
 mod replay;
 
+use std::cmp::Reverse;
+
 use jiff::SignedDuration;
 use serde::Serialize;
 
@@ -103,6 +105,12 @@ impl Verdict {
             Self::Consistent
         }
     }
+}
+
+/// Puts the findings of a report in order, the most severe first, and says which verdict follows from them.
+pub fn conclude(findings: &mut [Finding]) -> Verdict {
+    findings.sort_by_key(|finding| Reverse(finding.severity));
+    Verdict::from_findings(findings)
 }
 
 fn not_known(
@@ -567,6 +575,26 @@ pub(crate) fn diagnosed(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_most_severe_comes_first_and_equals_stay_in_order() {
+        let mut findings = [
+            orphaned_profiles(1),
+            email_mismatches(1),
+            user_banned(),
+            missing_profiles(1),
+        ];
+        assert_eq!(conclude(&mut findings), Verdict::Inconsistent);
+        assert_eq!(
+            findings.map(|finding| finding.id),
+            [
+                "missing_profiles",
+                "email_mismatches",
+                "orphaned_profiles",
+                "user_banned"
+            ]
+        );
+    }
 
     #[test]
     fn no_finding_is_consistent() {

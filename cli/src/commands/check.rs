@@ -11,7 +11,7 @@ use rollcall::alert::{AlertOutcome, Attempt, Origin, Settings};
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::recent::RecentReport;
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::finding::Finding;
+use rollcall::finding::{self, Finding};
 use rollcall::scheduled_check::{self, ScheduledReport};
 use rollcall::session::Session;
 use rollcall::verdict::Verdict;
@@ -103,7 +103,7 @@ pub(crate) async fn run_once(
             findings.push(finding.clone());
         }
     }
-    let verdict = Verdict::from_findings(&findings);
+    let verdict = finding::conclude(&mut findings);
     let report = Report::Checks(Judged {
         verdict,
         findings: &findings,

@@ -43,7 +43,7 @@ pub struct RecentError {
 pub struct Diagnosis {
     /// The conclusion.
     pub verdict: Verdict,
-    /// What led to it, each with its next step.
+    /// What led to it, the most severe first, each with its next step.
     pub findings: Vec<Finding>,
     /// When it was taken, by the database's clock.
     pub check_time: Timestamp,
@@ -110,7 +110,7 @@ impl AboutSignups for Diagnosis {
         }
         let signups = signups?;
         Ok(Self {
-            verdict: Verdict::from_findings(&findings),
+            verdict: finding::conclude(&mut findings),
             findings,
             check_time: signups.check_time,
             users: Some(users),
@@ -128,7 +128,7 @@ impl AboutSignups for Diagnosis {
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;
         next_signup::join(&mut self.findings, findings);
-        self.verdict = Verdict::from_findings(&self.findings);
+        self.verdict = finding::conclude(&mut self.findings);
     }
 }
 
@@ -149,7 +149,7 @@ impl Diagnosis {
     fn without_definition(error: &Error, findings: Vec<Finding>) -> Self {
         let mut report = Self::unknown(error, Timestamp::now());
         report.findings.extend(findings);
-        report.verdict = Verdict::from_findings(&report.findings);
+        report.verdict = finding::conclude(&mut report.findings);
         report
     }
 

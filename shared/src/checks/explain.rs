@@ -159,9 +159,9 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<Explanati
     } else {
         None
     };
-    let findings = conclude(&facts, !timeline.is_empty(), replay.as_ref());
+    let mut findings = conclude(&facts, !timeline.is_empty(), replay.as_ref());
     Ok(Explanation {
-        verdict: Verdict::from_findings(&findings),
+        verdict: finding::conclude(&mut findings),
         findings,
         user_id,
         facts,

@@ -12,7 +12,6 @@ use super::next_signup::Evidence;
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
 use crate::finding;
-use crate::verdict::Verdict;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -42,7 +41,7 @@ pub async fn add(database: &mut Database, mut report: Diagnosis) -> Result<Diagn
     match read(database, evidence).await {
         Ok(tables) => {
             report.findings.extend(finding::side_rows_missing(&tables));
-            report.verdict = Verdict::from_findings(&report.findings);
+            report.verdict = finding::conclude(&mut report.findings);
             report.side_tables = Some(tables);
         }
         Err(error) if error.is_connection_lost() => return Err(error),
