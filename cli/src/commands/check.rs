@@ -25,6 +25,7 @@ use crate::exit::Exit;
 use crate::http_client::WebAddress;
 use crate::output::Output;
 use crate::report::{Judged, Report};
+use crate::terminal::wrapped;
 use crate::webhook::{MessageForm, SigningKey, Webhook};
 
 #[derive(Debug, Args)]
@@ -112,7 +113,7 @@ pub(crate) async fn run_once(
     output.data(&report, || {
         checked
             .iter()
-            .map(|checked| checked.line() + "\n")
+            .map(|checked| wrapped(&(checked.line() + "\n"), "  "))
             .collect()
     })?;
     let is_published = checked.iter().all(Checked::is_published);

@@ -91,11 +91,11 @@ fn facts(report: &Diagnosis, users: &UserCounts) -> Vec<(&'static str, String)> 
     if let Some(age) = &report.email_drift {
         facts.push((
             "    at least since (UTC)",
-            format!(
-                "{} (the newest: {})",
-                moment(age.oldest_at_least_since),
-                moment(age.newest_at_least_since)
-            ),
+            moment(age.oldest_at_least_since),
+        ));
+        facts.push((
+            "    the newest since (UTC)",
+            moment(age.newest_at_least_since),
         ));
     }
     if let Some(signups) = &report.signups {

@@ -9,8 +9,9 @@ use rollcall::wording::counted;
 use uuid::Uuid;
 
 use super::stop::how_to_continue;
-use crate::output::{Output, wrapped};
+use crate::output::Output;
 use crate::table::or_dash;
+use crate::terminal::wrapped;
 
 /// How many users are named of each reason, and how many profiles are shown.
 const NAMED: usize = 5;
