@@ -3,6 +3,7 @@
 mod handlers;
 mod record;
 mod replay;
+mod replay_finding;
 
 use std::time::Duration;
 
@@ -159,7 +160,7 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<Explanati
     } else {
         None
     };
-    let mut findings = conclude(&facts, !timeline.is_empty(), replay.as_ref());
+    let mut findings = conclude(user_id, &facts, !timeline.is_empty(), replay.as_ref());
     Ok(Explanation {
         verdict: finding::conclude(&mut findings),
         findings,
@@ -178,7 +179,12 @@ impl UserFacts {
 }
 
 /// What the facts mean.
-fn conclude(facts: &UserFacts, is_on_record: bool, replay: Option<&Replay>) -> Vec<Finding> {
+fn conclude(
+    user_id: Uuid,
+    facts: &UserFacts,
+    is_on_record: bool,
+    replay: Option<&Replay>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !facts.is_user {
         findings.push(if !is_on_record {
@@ -198,7 +204,7 @@ fn conclude(facts: &UserFacts, is_on_record: bool, replay: Option<&Replay>) -> V
     } else if !facts.has_profile && facts.is_in_grace {
         findings.push(finding::profile_may_still_come());
     } else if !facts.has_profile {
-        findings.push(missing(replay));
+        findings.push(missing(user_id, replay));
         findings.extend(facts.failure.as_ref().map(|failure| {
             finding::profile_refused(
                 &failure.sqlstate,
@@ -207,7 +213,7 @@ fn conclude(facts: &UserFacts, is_on_record: bool, replay: Option<&Replay>) -> V
                 &failure.functions,
             )
         }));
-        findings.extend(replay.map(finding::replayed));
+        findings.extend(replay.map(replay_finding::replayed));
     } else if facts.email_differs {
         findings.push(finding::email_mismatches(1));
     }
@@ -218,8 +224,8 @@ fn conclude(facts: &UserFacts, is_on_record: bool, replay: Option<&Replay>) -> V
 }
 
 /// That there is no profile. Where the signup said why, a repair is not the first step.
-fn missing(replay: Option<&Replay>) -> Finding {
-    let mut missing = finding::missing_profiles(1);
+fn missing(user_id: Uuid, replay: Option<&Replay>) -> Finding {
+    let mut missing = finding::missing_profile_of(user_id);
     let next_step = match replay.map(|replay| replay.outcome) {
         Some(ReplayOutcome::Refused | ReplayOutcome::Swallowed) => {
             "Why is said below; a repair may fail on the same. See what it would do: rollcall backfill."
@@ -259,7 +265,7 @@ mod tests {
     }
 
     fn ids(facts: &UserFacts, is_on_record: bool) -> (Verdict, Vec<&'static str>) {
-        let findings = conclude(facts, is_on_record, None);
+        let findings = conclude(Uuid::nil(), facts, is_on_record, None);
         (
             Verdict::from_findings(&findings),
             findings.iter().map(|finding| finding.id).collect(),
