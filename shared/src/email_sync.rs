@@ -6,7 +6,9 @@
 //! that a person chose.
 
 mod apply;
+mod batch;
 mod statements;
+mod trial;
 mod undo;
 
 use std::time::Duration;
@@ -23,6 +25,7 @@ use crate::retry;
 use crate::session::Session;
 
 pub use apply::{EmailSync, FailedEmail, MAX_FAILURES, apply};
+pub use trial::{EmailTrial, try_out};
 pub use undo::undo;
 
 /// Longer than reading an audit log of millions of entries takes.
@@ -47,6 +50,9 @@ pub struct EmailLook {
     pub made_up: i64,
     /// What a trigger of the profile table seems to send to other servers, by name.
     pub outside_calls: Vec<String>,
+    /// Why a change cannot be tried and rolled back. Empty: it can.
+    #[serde(skip)]
+    pub not_tried_because: Vec<String>,
     /// The profiles that are offered, at most [`MAX_AT_ONCE`].
     #[serde(skip)]
     pub changes: Vec<EmailChange>,
@@ -80,6 +86,7 @@ pub async fn look(session: &mut Session, all: bool) -> Result<EmailLook> {
                     without_address: 0,
                     made_up: 0,
                     outside_calls: statements.outside_calls,
+                    not_tried_because: statements.not_tried_because,
                     changes: Vec::new(),
                 };
                 let Some(list) = statements.list else {

@@ -1,12 +1,13 @@
 //! A connection that is opened when it is needed, kept as long as it lives, and opened once more when it was lost.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection_string::ConnectionSettings;
-use crate::database::Database;
+use crate::database::{Database, Queries};
 use crate::error::{Error, Result};
 use crate::schema_version;
 use crate::stance::{self, Stance};
@@ -113,6 +114,32 @@ impl Session {
             }
             outcome => outcome,
         }
+    }
+
+    /// [`Self::run`] for queries over one unchanging view of the database, as [`Database::read`].
+    ///
+    /// # Errors
+    /// As for both.
+    pub(crate) async fn read<T>(
+        &mut self,
+        limit: Duration,
+        work: impl AsyncFn(&Queries<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.run(async |database| database.read(limit, &work).await)
+            .await
+    }
+
+    /// [`Self::run`] for queries in one transaction that commits, as [`Database::write`].
+    ///
+    /// # Errors
+    /// As for both.
+    pub(crate) async fn write<T>(
+        &mut self,
+        limit: Duration,
+        work: impl AsyncFn(&Queries<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.run(async |database| database.write(limit, &work).await)
+            .await
     }
 
     async fn attempt<T>(&mut self, work: &impl AsyncFn(&mut Database) -> Result<T>) -> Result<T> {

@@ -80,21 +80,16 @@ impl Change {
     /// [`crate::error::Error::Statement`] with the reason where it is refused.
     pub async fn plan(&self, session: &mut Session) -> Result<String> {
         session
-            .run(async |database| {
-                database
-                    .read(LIMIT, async |queries| match self {
-                        Self::Install => {
-                            let sql =
-                                "select p.plan as words from rollcall.signup_trigger_plan() p";
-                            words(queries, sql).await
-                        }
-                        Self::Remove => {
-                            words(queries, include_str!("signup_trigger/plan_remove.sql")).await
-                        }
-                        Self::Guard(name) => Ok(Guard::of(queries, name).await?.plan()),
-                        Self::Unguard(name) => Ok(Unguard::of(queries, name).await?.plan()),
-                    })
-                    .await
+            .read(LIMIT, async |queries| match self {
+                Self::Install => {
+                    let sql = "select p.plan as words from rollcall.signup_trigger_plan() p";
+                    words(queries, sql).await
+                }
+                Self::Remove => {
+                    words(queries, include_str!("signup_trigger/plan_remove.sql")).await
+                }
+                Self::Guard(name) => Ok(Guard::of(queries, name).await?.plan()),
+                Self::Unguard(name) => Ok(Unguard::of(queries, name).await?.plan()),
             })
             .await
     }

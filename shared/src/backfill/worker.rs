@@ -510,22 +510,18 @@ impl<'a> Worker<'a> {
     ) -> Result<()> {
         let (run_id, lease_owner) = (self.run_id, self.lease_owner);
         self.session
-            .run(async |database| {
-                database
-                    .write(NOTE_LIMIT, async |queries| {
-                        queries
-                            .rows(
-                                include_str!("hold_run.sql"),
-                                &[
-                                    (&run_id, Type::UUID),
-                                    (&lease_owner, Type::UUID),
-                                    (&milliseconds, Type::INT4),
-                                    (&waits_for, Type::TEXT),
-                                    (&ends_it, Type::TEXT),
-                                ],
-                            )
-                            .await
-                    })
+            .write(NOTE_LIMIT, async |queries| {
+                queries
+                    .rows(
+                        include_str!("hold_run.sql"),
+                        &[
+                            (&run_id, Type::UUID),
+                            (&lease_owner, Type::UUID),
+                            (&milliseconds, Type::INT4),
+                            (&waits_for, Type::TEXT),
+                            (&ends_it, Type::TEXT),
+                        ],
+                    )
                     .await
             })
             .await?;
