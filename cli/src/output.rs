@@ -152,7 +152,8 @@ impl Output {
 
     /// The head of a chapter on the way to a result.
     pub(crate) fn chapter(&self, title: &str) -> anyhow::Result<()> {
-        self.narrate(&format!("\n{}\n\n", Style::new().bold().apply_to(title)))
+        let title = format!("\n{}\n\n", Style::new().bold().apply_to(title));
+        self.narrate(&wrapped(&title, "   "))
     }
 
     /// A line of talk.

@@ -11,8 +11,8 @@ use std::cmp::Reverse;
 
 use serde::Serialize;
 
-pub(crate) use self::{next_signup::*, probe::*};
 pub use self::{definition::*, profile::*, user::*};
+pub(crate) use self::{next_signup::*, probe::*};
 use crate::error::{Error, Result};
 use crate::verdict::Verdict;
 

@@ -11,7 +11,6 @@ use tokio_postgres::types::Type;
 use self::guard::{Guard, Unguard};
 use crate::database::{Database, Queries, column};
 use crate::error::Result;
-use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -100,27 +99,31 @@ impl Change {
     /// # Errors
     /// As [`Self::plan`].
     pub async fn apply(&self, session: &mut Session) -> Result<String> {
-        retry::run_on(session, None, async |database| {
-            database
-                .write(LIMIT, async |queries| {
-                    queries.lock_install().await?;
-                    match self {
-                        Self::Install => {
-                            words(queries, "select rollcall.install_signup_trigger() as words")
-                                .await
+        session
+            .retry(None, async |database| {
+                database
+                    .write(LIMIT, async |queries| {
+                        queries.lock_install().await?;
+                        match self {
+                            Self::Install => {
+                                words(queries, "select rollcall.install_signup_trigger() as words")
+                                    .await
+                            }
+                            Self::Remove => {
+                                words(queries, "select rollcall.remove_signup_trigger() as words")
+                                    .await
+                            }
+                            Self::Guard(name) => {
+                                Guard::of(queries, name).await?.apply(queries).await
+                            }
+                            Self::Unguard(name) => {
+                                Unguard::of(queries, name).await?.apply(queries).await
+                            }
                         }
-                        Self::Remove => {
-                            words(queries, "select rollcall.remove_signup_trigger() as words").await
-                        }
-                        Self::Guard(name) => Guard::of(queries, name).await?.apply(queries).await,
-                        Self::Unguard(name) => {
-                            Unguard::of(queries, name).await?.apply(queries).await
-                        }
-                    }
-                })
-                .await
-        })
-        .await
+                    })
+                    .await
+            })
+            .await
     }
 }
 

@@ -380,7 +380,7 @@ fn say_user(
     dry_run: bool,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    let missing = || vec![finding::missing_profile_of(user_id)];
+    let missing = || vec![finding::missing_profile()];
     let (findings, exit) = match result {
         UserResult::Created if dry_run => (missing(), Exit::Success),
         UserResult::Created | UserResult::AlreadyExists => (vec![], Exit::Success),

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use rollcall::checks::UserCounts;
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::next_signup::{self, Asker};
-use rollcall::checks::side_tables;
 use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
@@ -17,8 +16,8 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
     let mut session = connection::session(settings, output);
     let report = session
         .run(async |database| {
-            let report = next_signup::take(database, Asker::Person).await?;
-            side_tables::add(database, report).await
+            let report: Diagnosis = next_signup::take(database, Asker::Person).await?;
+            report.with_side_tables(database).await
         })
         .await
         .unwrap_or_else(|error| Diagnosis::unknown(&error, Timestamp::now()));

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::doctor::Examination;
 use super::health::SignupHealth;
 use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
-use super::side_tables::SideTable;
+use super::side_tables::{self, SideTable};
 use super::{AuditLog, EmailDriftAge, UserCounts};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -143,6 +143,26 @@ impl Diagnosis {
                 Self::read(queries, Asker::Person, Together::No).await
             })
             .await
+    }
+
+    /// Adds the other tables that a signup writes. They stay null where the role may not read them.
+    ///
+    /// # Errors
+    /// What may pass by itself: a lost connection, the time.
+    pub async fn with_side_tables(mut self, database: &mut Database) -> Result<Self> {
+        let Some(evidence) = &self.evidence else {
+            return Ok(self);
+        };
+        match side_tables::read(database, evidence).await {
+            Ok(tables) => {
+                self.findings.extend(side_tables::rows_missing(&tables));
+                self.verdict = finding::conclude(&mut self.findings);
+                self.side_tables = Some(tables);
+            }
+            Err(error) if error.is_connection_lost() => return Err(error),
+            Err(_) => {}
+        }
+        Ok(self)
     }
 
     /// What the catalog shows is known, and whose profile is missing is not.

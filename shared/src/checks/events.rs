@@ -120,7 +120,7 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<UserEvent
                 )
                 .await?;
             let findings: Vec<Finding> = column::<bool>(&missing, "missing")?
-                .then(|| finding::missing_profile_of(user_id))
+                .then(finding::missing_profile)
                 .into_iter()
                 .collect();
             let events = queries

@@ -160,7 +160,7 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<Explanati
     } else {
         None
     };
-    let mut findings = conclude(user_id, &facts, !timeline.is_empty(), replay.as_ref());
+    let mut findings = conclude(&facts, !timeline.is_empty(), replay.as_ref());
     Ok(Explanation {
         verdict: finding::conclude(&mut findings),
         findings,
@@ -179,12 +179,7 @@ impl UserFacts {
 }
 
 /// What the facts mean.
-fn conclude(
-    user_id: Uuid,
-    facts: &UserFacts,
-    is_on_record: bool,
-    replay: Option<&Replay>,
-) -> Vec<Finding> {
+fn conclude(facts: &UserFacts, is_on_record: bool, replay: Option<&Replay>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !facts.is_user {
         findings.push(if !is_on_record {
@@ -204,7 +199,7 @@ fn conclude(
     } else if !facts.has_profile && facts.is_in_grace {
         findings.push(finding::profile_may_still_come());
     } else if !facts.has_profile {
-        findings.push(missing(user_id, replay));
+        findings.push(missing(replay));
         findings.extend(facts.failure.as_ref().map(|failure| {
             finding::profile_refused(
                 &failure.sqlstate,
@@ -224,8 +219,8 @@ fn conclude(
 }
 
 /// That there is no profile. Where the signup said why, a repair is not the first step.
-fn missing(user_id: Uuid, replay: Option<&Replay>) -> Finding {
-    let mut missing = finding::missing_profile_of(user_id);
+fn missing(replay: Option<&Replay>) -> Finding {
+    let mut missing = finding::missing_profile();
     let next_step = match replay.map(|replay| replay.outcome) {
         Some(ReplayOutcome::Refused | ReplayOutcome::Swallowed) => {
             "Why is said below; a repair may fail on the same. See what it would do: rollcall backfill."
@@ -265,7 +260,7 @@ mod tests {
     }
 
     fn ids(facts: &UserFacts, is_on_record: bool) -> (Verdict, Vec<&'static str>) {
-        let findings = conclude(Uuid::nil(), facts, is_on_record, None);
+        let findings = conclude(facts, is_on_record, None);
         (
             Verdict::from_findings(&findings),
             findings.iter().map(|finding| finding.id).collect(),

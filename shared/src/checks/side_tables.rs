@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use super::diagnosis::Diagnosis;
 use super::next_signup::Evidence;
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
-use crate::finding::{self, Finding, Severity};
+use crate::finding::{Finding, Severity};
 use crate::wording::counted;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -31,27 +30,8 @@ pub struct SideTable {
     pub is_since: bool,
 }
 
-/// Adds them to a diagnosis that knows them. They stay null where the role may not read them.
-///
-/// # Errors
-/// What may pass by itself: a lost connection, the time.
-pub async fn add(database: &mut Database, mut report: Diagnosis) -> Result<Diagnosis> {
-    let Some(evidence) = &report.evidence else {
-        return Ok(report);
-    };
-    match read(database, evidence).await {
-        Ok(tables) => {
-            report.findings.extend(rows_missing(&tables));
-            report.verdict = finding::conclude(&mut report.findings);
-            report.side_tables = Some(tables);
-        }
-        Err(error) if error.is_connection_lost() => return Err(error),
-        Err(_) => {}
-    }
-    Ok(report)
-}
-
-async fn read(database: &mut Database, evidence: &Evidence) -> Result<Vec<SideTable>> {
+/// Who has no row in these tables.
+pub(super) async fn read(database: &mut Database, evidence: &Evidence) -> Result<Vec<SideTable>> {
     if evidence.side_tables.is_empty() {
         return Ok(Vec::new());
     }
@@ -90,7 +70,7 @@ async fn read(database: &mut Database, evidence: &Evidence) -> Result<Vec<SideTa
 }
 
 /// Users with a profile have no row in other tables that a signup writes. None where everybody has theirs.
-fn rows_missing(tables: &[SideTable]) -> Option<Finding> {
+pub(super) fn rows_missing(tables: &[SideTable]) -> Option<Finding> {
     let lacking: Vec<&SideTable> = tables
         .iter()
         .filter(|table| table.users_without > 0)

@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::batch::{SyncRun, is_about_rows};
 use super::{EmailChange, EmailLook};
 use crate::error::{Error, Result};
-use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -182,23 +181,24 @@ impl Work<'_> {
 
 async fn end(session: &mut Session, sync: &EmailSync, error: Option<&str>) -> Result<()> {
     let (run_id, failed, is_complete) = (sync.run_id, sync.failed + sync.busy, sync.is_complete);
-    retry::run_on(session, None, async |database| {
-        database
-            .write(LIMIT, async |queries| {
-                queries
-                    .rows(
-                        include_str!("end_run.sql"),
-                        &[
-                            (&run_id, Type::UUID),
-                            (&failed, Type::INT8),
-                            (&error, Type::TEXT),
-                            (&is_complete, Type::BOOL),
-                        ],
-                    )
-                    .await
-            })
-            .await
-    })
-    .await?;
+    session
+        .retry(None, async |database| {
+            database
+                .write(LIMIT, async |queries| {
+                    queries
+                        .rows(
+                            include_str!("end_run.sql"),
+                            &[
+                                (&run_id, Type::UUID),
+                                (&failed, Type::INT8),
+                                (&error, Type::TEXT),
+                                (&is_complete, Type::BOOL),
+                            ],
+                        )
+                        .await
+                })
+                .await
+        })
+        .await?;
     Ok(())
 }

@@ -9,7 +9,6 @@ use super::batch::{SyncRun, is_about_rows};
 use super::{EmailChange, EmailLook, FailedEmail};
 use crate::database::{Database, Queries};
 use crate::error::{Error, Result};
-use crate::retry;
 use crate::session::Session;
 
 /// Limit of one trial: until it is over, others wait for the rows that it changes.
@@ -61,12 +60,13 @@ pub async fn try_out(session: &mut Session, look: &EmailLook) -> Result<EmailTri
             break EmailTrial::default();
         }
         let rows = &look.changes[..page];
-        let tried = retry::run_on(session, None, async |database: &mut Database| {
-            database
-                .try_out(LIMIT, async |queries| try_all(queries, rows).await)
-                .await
-        })
-        .await;
+        let tried = session
+            .retry(None, async |database: &mut Database| {
+                database
+                    .try_out(LIMIT, async |queries| try_all(queries, rows).await)
+                    .await
+            })
+            .await;
         match tried {
             Err(Error::Timeout) if page > 1 => page = (page / SHRINK).max(1),
             tried => break tried?,

@@ -1,7 +1,5 @@
 //! Profiles that are missing, left over, refused or out of date.
 
-use uuid::Uuid;
-
 use super::{Finding, Severity};
 use crate::error;
 use crate::wording::counted;
@@ -17,12 +15,10 @@ pub fn missing_profiles(count: i64) -> Finding {
     .counting(count)
 }
 
-/// A user must have a profile and has none.
-pub fn missing_profile_of(user_id: Uuid) -> Finding {
+/// The user who was asked about must have a profile and has none.
+pub fn missing_profile() -> Finding {
     Finding {
-        next_step: format!(
-            "Why: rollcall explain {user_id}. See what a repair would do: rollcall backfill --user {user_id}. Repair: rollcall backfill --apply --user {user_id}."
-        ),
+        next_step: "Why: rollcall explain USER. See what a repair would do: rollcall backfill --user USER. Repair: rollcall backfill --apply --user USER.".to_owned(),
         ..missing_profiles(1)
     }
 }
