@@ -23,8 +23,8 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 const AFTER_HELP: &str = "\
-Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL. Another machine is reached by
-verified TLS only; give Supabase's certificate as sslrootcert in the URL or as DATABASE_CA_CERT.
+Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL. Remote connections always use TLS with certificate and \
+host-name verification; give Supabase's certificate as sslrootcert in the URL or as DATABASE_CA_CERT.
 
 Exit status: 0 consistent or done, 1 inconsistent, 2 unknown, usage or failure.";
 

@@ -10,6 +10,7 @@ mod misuse;
 mod output;
 mod report;
 mod table;
+mod terminal;
 mod webhook;
 
 use std::process::ExitCode;

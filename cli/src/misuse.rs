@@ -4,6 +4,7 @@ use anyhow::anyhow;
 use clap::error::{ContextKind, ContextValue, Error};
 
 use crate::output::{Format, Output};
+use crate::terminal::talk;
 
 /// Says it, or prints the help or the version that was asked for, and ends. A program that asked for JSON gets the answer
 /// that every failure has.
@@ -17,7 +18,17 @@ pub(crate) fn end(error: Error) -> ! {
             line.trim_start_matches("error: ").to_owned()
         ));
     }
-    error.exit()
+    if !error.use_stderr() {
+        error.exit()
+    }
+    let text = error.render();
+    let text = if console::colors_enabled_stderr() {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    talk(text.trim_end());
+    std::process::exit(error.exit_code())
 }
 
 /// What was typed is not understood, so it is only searched for this.

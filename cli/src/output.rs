@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
-use console::{Style, Term};
+use console::Style;
 use jiff::Timestamp;
 use rollcall::checks::next_signup::{Evidence, ProvedBy};
 use rollcall::connection_string::ConnectionSettings;
@@ -15,11 +15,11 @@ use rollcall::masked::{Masked, PersonalData};
 use rollcall::stance::Stance;
 use rollcall::verdict::Verdict;
 use rollcall::wording::lasting;
-use textwrap::{Options, WordSplitter};
 
 use crate::exit::Exit;
 use crate::report::{Answer, DatabaseName, Report};
 use crate::table::moment;
+use crate::terminal::{one_line, printable, sql, talk, whole_words, width, wrapped};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,6 +75,11 @@ impl Output {
     /// How results are printed.
     pub(crate) fn format(&self) -> Format {
         self.format
+    }
+
+    /// Whether Rollcall is not installed, as far as is known.
+    pub(crate) fn looks(&self) -> bool {
+        self.stance.get() == Some(&Stance::Look)
     }
 
     /// Whether this person asked to see personal data.
@@ -147,7 +152,8 @@ impl Output {
 
     /// The head of a chapter on the way to a result.
     pub(crate) fn chapter(&self, title: &str) -> anyhow::Result<()> {
-        self.narrate(&format!("\n{}\n\n", Style::new().bold().apply_to(title)))
+        let title = format!("\n{}\n\n", Style::new().bold().apply_to(title));
+        self.narrate(&wrapped(&title, "   "))
     }
 
     /// A line of talk.
@@ -215,15 +221,9 @@ impl Output {
     }
 }
 
-/// A line on stderr, wrapped where a terminal would break words.
-fn talk(line: &str) {
-    let text = match Term::stderr().size_checked() {
-        Some((_, columns)) => textwrap::fill(line, whole_words(columns.into())),
-        None => line.to_owned(),
-    };
-    // nobody is left to hear of a closed stderr
-    let _ = writeln!(io::stderr(), "{text}");
-}
+/// What a dry run says where Rollcall is not installed, and nothing was tried.
+pub(crate) const INSTALL_TO_TRY: &str =
+    "To try it, and to do it, install Rollcall first: rollcall migrate\n";
 
 fn unless_closed(outcome: io::Result<()>) -> anyhow::Result<()> {
     match outcome {
@@ -238,7 +238,7 @@ pub(crate) fn verdict_and_findings(verdict: Verdict, findings: &[Finding]) -> St
     listed(verdict, findings, false)
 }
 
-/// The same, with all that is known of each finding: what it means, what was seen, the SQL that mends it.
+/// The same, with all that is known of each finding: what it means, what was seen, the SQL that fixes it.
 pub(crate) fn verdict_and_findings_in_full(verdict: Verdict, findings: &[Finding]) -> String {
     listed(verdict, findings, true)
 }
@@ -249,6 +249,8 @@ fn other_steps(next_step: &str) -> String {
     let has = |word: &str| words.iter().any(|given| given == word);
     let done = if has("backfill") && has("--apply") {
         "rollcall backfill"
+    } else if has("explain") {
+        "rollcall explain"
     } else if has("mismatches") {
         "rollcall mismatches"
     } else if has("diagnose") {
@@ -267,23 +269,6 @@ fn other_steps(next_step: &str) -> String {
     } else {
         others.concat()
     }
-}
-
-/// How text is wrapped: an id, or a flag such as --database-url, stays in one piece.
-fn whole_words<'a>(width: usize) -> Options<'a> {
-    Options::new(width)
-        .word_splitter(WordSplitter::NoHyphenation)
-        .break_words(false)
-}
-
-/// Text for people, each line wrapped where a terminal would; what is wrapped is indented by `indent` more than its line.
-pub(crate) fn wrapped(text: &str, indent: &str) -> String {
-    let fill = |line: &str| {
-        let own = line.len() - line.trim_start().len();
-        let indent = format!("{}{indent}", &line[..own]);
-        textwrap::fill(line, whole_words(width()).subsequent_indent(&indent))
-    };
-    text.split('\n').map(fill).collect::<Vec<_>>().join("\n")
 }
 
 fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
@@ -313,19 +298,17 @@ fn listed(verdict: Verdict, findings: &[Finding], in_full: bool) -> String {
                 text += &format!("{}\n", textwrap::fill(meaning, &next_step));
             }
             for seen in &finding.evidence {
-                text += &format!("      seen: {}\n", one_line(seen));
+                let seen = format!("      seen: {}\n", one_line(seen));
+                text += &wrapped(&seen, "  ");
             }
         }
         text += &format!(
             "{}\n",
             textwrap::fill(&other_steps(&finding.next_step), &next_step)
         );
-        // as it is, to be copied
         if let Some(fix) = finding.fix.as_ref().filter(|_| in_full) {
-            text += &format!(
-                "      {}\n",
-                printable(fix).trim_end().replace('\n', "\n      ")
-            );
+            let fix = printable(fix).trim_end().replace('\n', "\n      ");
+            text += &sql(&format!("      {fix}\n"));
         }
     }
     text
@@ -375,23 +358,6 @@ pub(crate) fn signup_trigger(state: Option<&str>) -> String {
         Some(state) => state,
     }
     .to_owned()
-}
-
-/// Names from the catalog may hold anything; nothing of it steers a terminal.
-fn printable(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
-}
-
-fn one_line(text: &str) -> String {
-    printable(text).replace('\n', " ")
-}
-
-/// Columns of the terminal; 100 where there is none, as long as a help line.
-fn width() -> usize {
-    Term::stdout()
-        .size_checked()
-        .map_or(100, |(_, columns)| usize::from(columns))
-        .clamp(40, 100)
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl<'a> Report<'a> {
 pub(crate) struct Judged<'a, T> {
     /// The conclusion.
     pub(crate) verdict: Verdict,
-    /// What led to it.
+    /// What led to it, the most severe first.
     pub(crate) findings: &'a [Finding],
     #[serde(flatten)]
     pub(crate) more: T,

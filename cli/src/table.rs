@@ -6,6 +6,8 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use console::{Term, measure_text_width};
 use jiff::Timestamp;
 
+use crate::terminal::wrapped;
+
 /// A table with a head; where a terminal is too narrow for its longest words, a paragraph for each row.
 pub(crate) fn with_head<const N: usize>(
     head: [&str; N],
@@ -40,7 +42,7 @@ fn paragraphs<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
             let more: String = more
                 .map(|(name, value)| format!("  {name}: {value}\n"))
                 .collect();
-            format!("{}\n{more}", row[0])
+            wrapped(&format!("{}\n{more}", row[0]), "  ")
         })
         .collect()
 }

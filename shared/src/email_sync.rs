@@ -6,7 +6,9 @@
 //! that a person chose.
 
 mod apply;
+mod batch;
 mod statements;
+mod trial;
 mod undo;
 
 use std::time::Duration;
@@ -19,10 +21,10 @@ use self::statements::Statements;
 use crate::database::column;
 use crate::error::{Error, Result};
 use crate::masked::{Email, Masked};
-use crate::retry;
 use crate::session::Session;
 
 pub use apply::{EmailSync, FailedEmail, MAX_FAILURES, apply};
+pub use trial::{EmailTrial, try_out};
 pub use undo::undo;
 
 /// Longer than reading an audit log of millions of entries takes.
@@ -47,6 +49,9 @@ pub struct EmailLook {
     pub made_up: i64,
     /// What a trigger of the profile table seems to send to other servers, by name.
     pub outside_calls: Vec<String>,
+    /// Why a change cannot be tried and rolled back. Empty: it can.
+    #[serde(skip)]
+    pub not_tried_because: Vec<String>,
     /// The profiles that are offered, at most [`MAX_AT_ONCE`].
     #[serde(skip)]
     pub changes: Vec<EmailChange>,
@@ -69,46 +74,48 @@ pub struct EmailChange {
 /// # Errors
 /// [`Error::NotPermitted`] for another role than the owner of the schema, and what the database refuses.
 pub async fn look(session: &mut Session, all: bool) -> Result<EmailLook> {
-    retry::run_on(session, None, async |database| {
-        database
-            .read(LOOK_LIMIT, async |queries| {
-                let statements = Statements::read(queries).await?;
-                let mut look = EmailLook {
-                    different: 0,
-                    offered: 0,
-                    unknown: 0,
-                    without_address: 0,
-                    made_up: 0,
-                    outside_calls: statements.outside_calls,
-                    changes: Vec::new(),
-                };
-                let Some(list) = statements.list else {
-                    return Ok(look);
-                };
-                let row = queries
-                    .row(&list, &[(&all, Type::BOOL), (&MAX_AT_ONCE, Type::INT8)])
-                    .await?;
-                look.different = column(&row, "different")?;
-                look.offered = column(&row, "offered")?;
-                look.unknown = column(&row, "unknown")?;
-                look.without_address = column(&row, "without_address")?;
-                look.made_up = column(&row, "made_up")?;
-                let user_ids: Vec<Uuid> = column(&row, "user_ids")?;
-                let found: Vec<Option<String>> = column(&row, "found")?;
-                let wanted: Vec<String> = column(&row, "wanted")?;
-                look.changes = user_ids
-                    .into_iter()
-                    .zip(found)
-                    .zip(wanted)
-                    .map(|((user_id, found), wanted)| EmailChange {
-                        user_id,
-                        found: found.map(Masked::new),
-                        wanted: Masked::new(wanted),
-                    })
-                    .collect();
-                Ok::<_, Error>(look)
-            })
-            .await
-    })
-    .await
+    session
+        .retry(None, async |database| {
+            database
+                .read(LOOK_LIMIT, async |queries| {
+                    let statements = Statements::read(queries).await?;
+                    let mut look = EmailLook {
+                        different: 0,
+                        offered: 0,
+                        unknown: 0,
+                        without_address: 0,
+                        made_up: 0,
+                        outside_calls: statements.outside_calls,
+                        not_tried_because: statements.not_tried_because,
+                        changes: Vec::new(),
+                    };
+                    let Some(list) = statements.list else {
+                        return Ok(look);
+                    };
+                    let row = queries
+                        .row(&list, &[(&all, Type::BOOL), (&MAX_AT_ONCE, Type::INT8)])
+                        .await?;
+                    look.different = column(&row, "different")?;
+                    look.offered = column(&row, "offered")?;
+                    look.unknown = column(&row, "unknown")?;
+                    look.without_address = column(&row, "without_address")?;
+                    look.made_up = column(&row, "made_up")?;
+                    let user_ids: Vec<Uuid> = column(&row, "user_ids")?;
+                    let found: Vec<Option<String>> = column(&row, "found")?;
+                    let wanted: Vec<String> = column(&row, "wanted")?;
+                    look.changes = user_ids
+                        .into_iter()
+                        .zip(found)
+                        .zip(wanted)
+                        .map(|((user_id, found), wanted)| EmailChange {
+                            user_id,
+                            found: found.map(Masked::new),
+                            wanted: Masked::new(wanted),
+                        })
+                        .collect();
+                    Ok::<_, Error>(look)
+                })
+                .await
+        })
+        .await
 }

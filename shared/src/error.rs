@@ -42,7 +42,7 @@ pub enum Error {
     Authentication,
     /// The server or its pooler refused the session: no such database, too many connections, shutting down. With the
     /// SQLSTATE, or the pooler's own code.
-    #[error("the database server refused the connection ({0})")]
+    #[error("the database server refused the connection: {why} ({0})", why = refusal(.0))]
     Refused(String),
     /// The connection broke, or the server went away.
     #[error("the connection to the database was lost")]
@@ -351,6 +351,15 @@ fn is_transient(code: &str) -> bool {
         || ["EMAX", "ECHECKOUT", "EPOOL"]
             .iter()
             .any(|full| code.starts_with(full))
+}
+
+/// Why a session was refused.
+fn refusal(code: &str) -> &'static str {
+    match code {
+        "3D000" => "there is no such database",
+        "53300" => "it has too many connections",
+        code => meaning(code),
+    }
 }
 
 /// What a SQLSTATE says, by its class (PostgreSQL, appendix A).

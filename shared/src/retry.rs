@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::database::Database;
 use crate::error::{Error, Result};
-use crate::session::Session;
 
 /// How long a lock is waited for in all, each try included. The error after that names the session that has it.
-const LOCK_LIMIT: Duration = Duration::from_secs(13);
-
-/// Kept free for a server to end what it still does.
-const GIVE_UP_RESERVE: Duration = Duration::from_millis(500);
+pub(crate) const LOCK_LIMIT: Duration = Duration::from_secs(13);
 
 /// Runs `work`, which must be safe to run twice, again after a pause while its error may pass by itself. A lost
 /// connection is not opened again.
@@ -33,63 +29,18 @@ pub(crate) async fn run<T>(
     }
 }
 
-/// The same on a session, which opens a lost connection again, and no longer than `until`. A server that was never
-/// reached is not waited for: that is a wrong address more often than a restart.
-///
-/// # Errors
-/// The last error of `work`.
-pub(crate) async fn run_on<T>(
-    session: &mut Session,
-    until: Option<Instant>,
-    work: impl AsyncFn(&mut Database) -> Result<T>,
-) -> Result<T> {
-    let mut tries = Tries::new(until, Instant::now() + LOCK_LIMIT);
-    loop {
-        match session.run(&work).await {
-            Err(error) if session.was_connected() => tries.pause(error).await?,
-            done => return done,
-        }
-    }
-}
-
-/// The same for a scheduled check, which has until `until` to find out what is the case: it waits for a server that was
-/// never reached, too. In the end it says what was in its way, not that the time was up.
-///
-/// # Errors
-/// The last error of `work`; [`Error::Timeout`] where there was none.
-pub(crate) async fn run_until<T>(
-    session: &mut Session,
-    until: Instant,
-    work: impl AsyncFn(&mut Database) -> Result<T>,
-) -> Result<T> {
-    let left = until.saturating_duration_since(Instant::now());
-    let until = until - GIVE_UP_RESERVE.min(left / 4);
-    let mut tries = Tries::new(Some(until), until);
-    loop {
-        // boxed: a check nests deeper than a compiler's default
-        match timeout_at(until, Box::pin(session.run(&work))).await {
-            Ok(Err(error)) => tries.pause(error).await?,
-            Ok(done) => return done,
-            Err(_) => {
-                session.give_up().await;
-                return Err(tries.last_error);
-            }
-        }
-    }
-}
-
 /// How often and how long something is tried.
-struct Tries {
+pub(crate) struct Tries {
     pauses: ExponentialBackoff,
     until: Option<Instant>,
     lock_until: Instant,
-    last_error: Error,
+    pub(crate) last_error: Error,
 }
 
 impl Tries {
     /// Some half a minute in all, which is longer than a statement that locks a table should take, and neither beyond `until`
     /// nor, for a lock, beyond `lock_until`.
-    fn new(until: Option<Instant>, lock_until: Instant) -> Self {
+    pub(crate) fn new(until: Option<Instant>, lock_until: Instant) -> Self {
         Self {
             pauses: ExponentialBuilder::default()
                 .with_min_delay(Duration::from_millis(200))
@@ -107,7 +58,7 @@ impl Tries {
     ///
     /// # Errors
     /// The error itself, where there is no other try: it will not pass, or the time is up.
-    async fn pause(&mut self, error: Error) -> Result<()> {
+    pub(crate) async fn pause(&mut self, error: Error) -> Result<()> {
         // what took too long would take as long again
         let may_pass = error.is_retryable() && !matches!(error, Error::Timeout);
         let Some(pause) = self.pauses.next().filter(|_| may_pass) else {

@@ -10,7 +10,6 @@ use crate::alert::{CheckResult, Notified, Publisher, Settings, notify};
 use crate::checks::history::CheckRun;
 use crate::checks::next_signup::{self, Asker};
 use crate::error::Error;
-use crate::retry;
 use crate::session::SessionAccess;
 
 /// A report, and whether its database can be asked for more.
@@ -38,10 +37,11 @@ pub async fn look<R: ScheduledReport>(
 ) -> Look<R> {
     let taken = access
         .with_session(until, async |session| {
-            retry::run_until(session, until, async |database| {
-                next_signup::take::<R>(database, Asker::Schedule { probes }).await
-            })
-            .await
+            session
+                .retry_until(until, async |database| {
+                    next_signup::take::<R>(database, Asker::Schedule { probes }).await
+                })
+                .await
         })
         .await;
     let is_reachable = taken

@@ -1,15 +1,20 @@
 //! A connection that is opened when it is needed, kept as long as it lives, and opened once more when it was lost.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection_string::ConnectionSettings;
-use crate::database::Database;
+use crate::database::{Database, Queries};
 use crate::error::{Error, Result};
+use crate::retry::{LOCK_LIMIT, Tries};
 use crate::schema_version;
 use crate::stance::{self, Stance};
+
+/// Kept free for a server to end what it still does.
+const GIVE_UP_RESERVE: Duration = Duration::from_millis(500);
 
 /// A way to the session of a process.
 pub trait SessionAccess {
@@ -113,6 +118,77 @@ impl Session {
             }
             outcome => outcome,
         }
+    }
+
+    /// [`Self::run`], again after a pause while its error may pass by itself, and no longer than `until`. A server that was
+    /// never reached is not waited for: that is a wrong address more often than a restart.
+    ///
+    /// # Errors
+    /// The last error of `work`.
+    pub(crate) async fn retry<T>(
+        &mut self,
+        until: Option<Instant>,
+        work: impl AsyncFn(&mut Database) -> Result<T>,
+    ) -> Result<T> {
+        let mut tries = Tries::new(until, Instant::now() + LOCK_LIMIT);
+        loop {
+            match self.run(&work).await {
+                Err(error) if self.was_connected => tries.pause(error).await?,
+                done => return done,
+            }
+        }
+    }
+
+    /// The same for a scheduled check, which has until `until` to find out what is the case: it waits for a server that was
+    /// never reached, too. In the end it says what was in its way, not that the time was up.
+    ///
+    /// # Errors
+    /// The last error of `work`; [`Error::Timeout`] where there was none.
+    pub(crate) async fn retry_until<T>(
+        &mut self,
+        until: Instant,
+        work: impl AsyncFn(&mut Database) -> Result<T>,
+    ) -> Result<T> {
+        let left = until.saturating_duration_since(Instant::now());
+        let until = until - GIVE_UP_RESERVE.min(left / 4);
+        let mut tries = Tries::new(Some(until), until);
+        loop {
+            // boxed: a check nests deeper than a compiler's default
+            match timeout_at(until, Box::pin(self.run(&work))).await {
+                Ok(Err(error)) => tries.pause(error).await?,
+                Ok(done) => return done,
+                Err(_) => {
+                    self.give_up().await;
+                    return Err(tries.last_error);
+                }
+            }
+        }
+    }
+
+    /// [`Self::run`] for queries over one unchanging view of the database, as [`Database::read`].
+    ///
+    /// # Errors
+    /// As for both.
+    pub(crate) async fn read<T>(
+        &mut self,
+        limit: Duration,
+        work: impl AsyncFn(&Queries<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.run(async |database| database.read(limit, &work).await)
+            .await
+    }
+
+    /// [`Self::run`] for queries in one transaction that commits, as [`Database::write`].
+    ///
+    /// # Errors
+    /// As for both.
+    pub(crate) async fn write<T>(
+        &mut self,
+        limit: Duration,
+        work: impl AsyncFn(&Queries<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.run(async |database| database.write(limit, &work).await)
+            .await
     }
 
     async fn attempt<T>(&mut self, work: &impl AsyncFn(&mut Database) -> Result<T>) -> Result<T> {

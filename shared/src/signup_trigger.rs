@@ -11,7 +11,6 @@ use tokio_postgres::types::Type;
 use self::guard::{Guard, Unguard};
 use crate::database::{Database, Queries, column};
 use crate::error::Result;
-use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -80,21 +79,16 @@ impl Change {
     /// [`crate::error::Error::Statement`] with the reason where it is refused.
     pub async fn plan(&self, session: &mut Session) -> Result<String> {
         session
-            .run(async |database| {
-                database
-                    .read(LIMIT, async |queries| match self {
-                        Self::Install => {
-                            let sql =
-                                "select p.plan as words from rollcall.signup_trigger_plan() p";
-                            words(queries, sql).await
-                        }
-                        Self::Remove => {
-                            words(queries, include_str!("signup_trigger/plan_remove.sql")).await
-                        }
-                        Self::Guard(name) => Ok(Guard::of(queries, name).await?.plan()),
-                        Self::Unguard(name) => Ok(Unguard::of(queries, name).await?.plan()),
-                    })
-                    .await
+            .read(LIMIT, async |queries| match self {
+                Self::Install => {
+                    let sql = "select p.plan as words from rollcall.signup_trigger_plan() p";
+                    words(queries, sql).await
+                }
+                Self::Remove => {
+                    words(queries, include_str!("signup_trigger/plan_remove.sql")).await
+                }
+                Self::Guard(name) => Ok(Guard::of(queries, name).await?.plan()),
+                Self::Unguard(name) => Ok(Unguard::of(queries, name).await?.plan()),
             })
             .await
     }
@@ -105,27 +99,31 @@ impl Change {
     /// # Errors
     /// As [`Self::plan`].
     pub async fn apply(&self, session: &mut Session) -> Result<String> {
-        retry::run_on(session, None, async |database| {
-            database
-                .write(LIMIT, async |queries| {
-                    queries.lock_install().await?;
-                    match self {
-                        Self::Install => {
-                            words(queries, "select rollcall.install_signup_trigger() as words")
-                                .await
+        session
+            .retry(None, async |database| {
+                database
+                    .write(LIMIT, async |queries| {
+                        queries.lock_install().await?;
+                        match self {
+                            Self::Install => {
+                                words(queries, "select rollcall.install_signup_trigger() as words")
+                                    .await
+                            }
+                            Self::Remove => {
+                                words(queries, "select rollcall.remove_signup_trigger() as words")
+                                    .await
+                            }
+                            Self::Guard(name) => {
+                                Guard::of(queries, name).await?.apply(queries).await
+                            }
+                            Self::Unguard(name) => {
+                                Unguard::of(queries, name).await?.apply(queries).await
+                            }
                         }
-                        Self::Remove => {
-                            words(queries, "select rollcall.remove_signup_trigger() as words").await
-                        }
-                        Self::Guard(name) => Guard::of(queries, name).await?.apply(queries).await,
-                        Self::Unguard(name) => {
-                            Unguard::of(queries, name).await?.apply(queries).await
-                        }
-                    }
-                })
-                .await
-        })
-        .await
+                    })
+                    .await
+            })
+            .await
     }
 }
 

@@ -1,4 +1,4 @@
-//! The program `rollcall`, run to its end.
+//! The program `rollcall`, run to its end, or interrupted.
 
 use std::{fmt, process::Command, time::Duration};
 
@@ -47,26 +47,67 @@ impl fmt::Display for Finished {
 
 /// Runs `rollcall` with these arguments and no variables but `env`, without a terminal.
 pub async fn rollcall(env: &[(&str, &str)], arguments: &[&str]) -> Result<Finished> {
+    start(env, arguments)?.finish().await
+}
+
+/// The same, and does not wait for its end.
+pub fn start(env: &[(&str, &str)], arguments: &[&str]) -> Result<Running> {
     let mut command = Command::new(program("rollcall")?);
     command
         .args(arguments)
         .env_clear()
         .envs(env.iter().copied());
-    run(command, &arguments.join(" ")).await
+    Running::start(command, &arguments.join(" "))
 }
 
 /// Runs a command that somebody prepared, to its end; `arguments` is what the transcript shows.
-pub async fn run(mut command: Command, arguments: &str) -> Result<Finished> {
-    let process = OwnedProcess::spawn(&mut command)
-        .with_context(|| format!("{:?} cannot be started", command.get_program()))?;
-    let status = process
-        .wait_for_end(LIMIT)
-        .await
-        .with_context(|| format!("rollcall {arguments}"))?;
-    Ok(Finished {
-        arguments: arguments.to_owned(),
-        status: status.code(),
-        stdout: process.stdout()?,
-        stderr: process.stderr()?,
-    })
+pub async fn run(command: Command, arguments: &str) -> Result<Finished> {
+    Running::start(command, arguments)?.finish().await
+}
+
+/// `rollcall` at work, until it is dropped.
+#[derive(Debug)]
+pub struct Running {
+    process: OwnedProcess,
+    arguments: String,
+}
+
+impl Running {
+    /// Starts a command that somebody prepared; `arguments` is what the transcript shows.
+    fn start(mut command: Command, arguments: &str) -> Result<Self> {
+        let process = OwnedProcess::spawn(&mut command)
+            .with_context(|| format!("{:?} cannot be started", command.get_program()))?;
+        Ok(Self {
+            process,
+            arguments: arguments.to_owned(),
+        })
+    }
+
+    /// Waits until it has said this on stderr.
+    pub async fn wait_for(&self, words: &str) -> Result<()> {
+        self.process
+            .wait_for(LIMIT, |said| said.contains(words).then_some(()))
+            .await
+            .with_context(|| format!("{words:?}"))
+    }
+
+    /// Presses Ctrl-C.
+    pub fn press_ctrl_c(&self) -> Result<()> {
+        self.process.press_ctrl_c()
+    }
+
+    /// Waits until it has ended.
+    pub async fn finish(self) -> Result<Finished> {
+        let status = self
+            .process
+            .wait_for_end(LIMIT)
+            .await
+            .with_context(|| format!("rollcall {}", self.arguments))?;
+        Ok(Finished {
+            status: status.code(),
+            stdout: self.process.stdout()?,
+            stderr: self.process.stderr()?,
+            arguments: self.arguments,
+        })
+    }
 }

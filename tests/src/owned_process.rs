@@ -95,8 +95,8 @@ impl OwnedProcess {
         }
     }
 
-    /// Presses Ctrl-C and waits until it has ended.
-    pub(crate) async fn interrupt(&self, limit: Duration) -> Result<ExitStatus> {
+    /// Presses Ctrl-C.
+    pub(crate) fn press_ctrl_c(&self) -> Result<()> {
         let id = self
             .child
             .lock()
@@ -104,6 +104,12 @@ impl OwnedProcess {
             .id()
             .to_string();
         Command::new("kill").args(["-INT", &id]).status()?;
+        Ok(())
+    }
+
+    /// Presses Ctrl-C and waits until it has ended.
+    pub(crate) async fn interrupt(&self, limit: Duration) -> Result<ExitStatus> {
+        self.press_ctrl_c()?;
         self.wait_for_end(limit).await
     }
 

@@ -1,6 +1,5 @@
 //! `rollcall backfill`
 
-mod stop;
 pub(crate) mod text;
 
 use clap::Args;
@@ -20,9 +19,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::stop::StopSignal;
 use super::progress::ProgressDisplay;
 use super::runs::RunId;
+use super::stop::StopSignal;
 use super::user::{self, UserName};
 use super::{confirmation, verify};
 use crate::connection;
@@ -169,7 +168,7 @@ pub(crate) async fn run(
             Err(error) => output.blind(&error),
         };
     }
-    let stop = StopSignal::listen();
+    let stop = StopSignal::listen(text::how_to_continue);
     let mut display = ProgressDisplay::new(output);
     let result = backfill::apply(&mut session, &options, None, |progress| {
         stop.is_about(progress.run_id);
@@ -381,12 +380,13 @@ fn say_user(
     dry_run: bool,
     output: &Output,
 ) -> anyhow::Result<Exit> {
+    let missing = || vec![finding::missing_profile()];
     let (findings, exit) = match result {
-        UserResult::Created if dry_run => (missing(1), Exit::Success),
+        UserResult::Created if dry_run => (missing(), Exit::Success),
         UserResult::Created | UserResult::AlreadyExists => (vec![], Exit::Success),
-        UserResult::NotTried { .. } => (missing(1), Exit::Success),
+        UserResult::NotTried { .. } => (missing(), Exit::Success),
         UserResult::NotExpected => (vec![finding::user_not_expected()], Exit::Failure),
-        UserResult::Failed(_) => (missing(1), Exit::Inconsistent),
+        UserResult::Failed(_) => (missing(), Exit::Inconsistent),
     };
     let report = Report::User(Judged {
         verdict: Verdict::from_findings(&findings),

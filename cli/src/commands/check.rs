@@ -11,7 +11,7 @@ use rollcall::alert::{AlertOutcome, Attempt, Origin, Settings};
 use rollcall::checks::health::HealthReport;
 use rollcall::checks::recent::RecentReport;
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::finding::Finding;
+use rollcall::finding::{self, Finding};
 use rollcall::scheduled_check::{self, ScheduledReport};
 use rollcall::session::Session;
 use rollcall::verdict::Verdict;
@@ -25,6 +25,7 @@ use crate::exit::Exit;
 use crate::http_client::WebAddress;
 use crate::output::Output;
 use crate::report::{Judged, Report};
+use crate::terminal::wrapped;
 use crate::webhook::{MessageForm, SigningKey, Webhook};
 
 #[derive(Debug, Args)]
@@ -103,7 +104,7 @@ pub(crate) async fn run_once(
             findings.push(finding.clone());
         }
     }
-    let verdict = Verdict::from_findings(&findings);
+    let verdict = finding::conclude(&mut findings);
     let report = Report::Checks(Judged {
         verdict,
         findings: &findings,
@@ -112,7 +113,7 @@ pub(crate) async fn run_once(
     output.data(&report, || {
         checked
             .iter()
-            .map(|checked| checked.line() + "\n")
+            .map(|checked| wrapped(&(checked.line() + "\n"), "  "))
             .collect()
     })?;
     let is_published = checked.iter().all(Checked::is_published);

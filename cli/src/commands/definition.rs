@@ -16,9 +16,10 @@ use serde::Serialize;
 use super::confirmation;
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Format, Output, verdict_and_findings_in_full, wrapped};
+use crate::output::{Format, Output, verdict_and_findings_in_full};
 use crate::report::{Judged, Report};
 use crate::table::{self, moment};
+use crate::terminal::{self, wrapped};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -117,7 +118,7 @@ fn show_text(current: &Definition) -> String {
         current.defined_by,
         moment(current.defined_at),
         current.key_column,
-        file.text()
+        terminal::sql(&file.text())
     )
 }
 
@@ -181,7 +182,7 @@ async fn draft(session: &mut Session, name: Option<&str>, output: &Output) -> an
                 table: Some(draft.table),
                 query: draft.query,
             };
-            output.document(file.text().as_bytes())?;
+            output.document(terminal::sql(&file.text()).as_bytes())?;
         }
         Format::Json => output.data(&Report::Draft(Judged::done(&draft)), String::new)?,
     }
@@ -234,7 +235,10 @@ async fn set(
         .await?;
     let report = Judged::done(NewDefinition { table: &table });
     output.data(&Report::NewDefinition(report), || {
-        format!("In force: the definition for {table}. Compare it with the profiles there are: rollcall definition check\n")
+        wrapped(
+            &format!("In force: the definition for {table}. Compare it with the profiles there are: rollcall definition check\n"),
+            "",
+        )
     })?;
     Ok(Exit::Success)
 }
@@ -329,7 +333,10 @@ fn check_text(comparison: &Comparison) -> String {
         }),
     );
     format!(
-        "{verdict}\n{kinds}\nProfiles there are, against what a repair would create:\n{columns}\n\
-         Other values are no fault where users may edit them. A repair changes no profile that is there.\n"
+        "{verdict}\n{kinds}\nProfiles there are, against what a repair would create:\n{columns}\n{}",
+        wrapped(
+            "Other values are no fault where users may edit them. A repair changes no profile that is there.\n",
+            ""
+        )
     )
 }

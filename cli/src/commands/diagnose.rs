@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use rollcall::checks::UserCounts;
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::next_signup::{self, Asker};
-use rollcall::checks::side_tables;
 use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
@@ -17,8 +16,8 @@ pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow
     let mut session = connection::session(settings, output);
     let report = session
         .run(async |database| {
-            let report = next_signup::take(database, Asker::Person).await?;
-            side_tables::add(database, report).await
+            let report: Diagnosis = next_signup::take(database, Asker::Person).await?;
+            report.with_side_tables(database).await
         })
         .await
         .unwrap_or_else(|error| Diagnosis::unknown(&error, Timestamp::now()));
@@ -91,11 +90,11 @@ fn facts(report: &Diagnosis, users: &UserCounts) -> Vec<(&'static str, String)> 
     if let Some(age) = &report.email_drift {
         facts.push((
             "    at least since (UTC)",
-            format!(
-                "{} (the newest: {})",
-                moment(age.oldest_at_least_since),
-                moment(age.newest_at_least_since)
-            ),
+            moment(age.oldest_at_least_since),
+        ));
+        facts.push((
+            "    the newest since (UTC)",
+            moment(age.newest_at_least_since),
         ));
     }
     if let Some(signups) = &report.signups {

@@ -8,8 +8,9 @@ use rollcall::error::Result;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, proof, verdict_and_findings_in_full, wrapped};
+use crate::output::{Output, proof, verdict_and_findings_in_full};
 use crate::report::Report;
+use crate::terminal::wrapped;
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let report = take(settings, Asker::Person, output)

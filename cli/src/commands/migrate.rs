@@ -12,6 +12,7 @@ use super::confirmation;
 use crate::exit::Exit;
 use crate::output::{Output, labelled};
 use crate::report::{Judged, Report};
+use crate::terminal::wrapped;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -154,7 +155,10 @@ pub(crate) fn text(plan: &Plan, title: &str) -> String {
     if names_of(NameState::Replaced).is_some() {
         text += "Nothing else of the application's is changed, and no trigger is made.\n";
     } else if !plan.is_up_to_date {
-        text += "No table, function, trigger or right of the application's is changed, and no trigger is made.\n";
+        text += &wrapped(
+            "No table, function, trigger or right of the application's is changed, and no trigger is made.\n",
+            "",
+        );
     }
     text
 }

@@ -103,10 +103,7 @@ fn what(status: &str) -> &str {
 
 fn text(report: &MismatchReport, output: &Output) -> String {
     let mut text = verdict_and_findings(report.verdict, &report.findings);
-    text += &audit_log_line(
-        Some(&report.audit_log),
-        "users who are gone are not available",
-    );
+    text += &audit_log_line(Some(&report.audit_log), "users who are gone are not known");
     if report.mismatches.is_empty() {
         return text + "\nNobody is without a profile.\n";
     }

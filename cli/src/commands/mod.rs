@@ -28,4 +28,5 @@ pub(crate) mod verify;
 mod confirmation;
 mod payload;
 mod progress;
+mod stop;
 mod user;

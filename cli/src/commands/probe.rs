@@ -8,9 +8,10 @@ use rollcall::connection_string::ConnectionSettings;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, verdict_and_findings_in_full, wrapped};
+use crate::output::{Output, verdict_and_findings_in_full};
 use crate::report::Report;
 use crate::table::{self, or_dash};
+use crate::terminal::wrapped;
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);

@@ -8,9 +8,10 @@ use rollcall::wording::counted;
 
 use crate::connection;
 use crate::exit::Exit;
-use crate::output::{Output, proof, verdict_and_findings, wrapped};
+use crate::output::{Output, proof, verdict_and_findings};
 use crate::report::Report;
 use crate::table::{self, moment, or_dash};
+use crate::terminal::wrapped;
 
 pub(crate) async fn run(settings: ConnectionSettings, output: &Output) -> anyhow::Result<Exit> {
     let mut session = connection::session(settings, output);

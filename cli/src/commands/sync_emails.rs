@@ -1,13 +1,13 @@
 //! `rollcall sync-emails`
 
-use std::collections::BTreeMap;
+mod text;
 
 use clap::Args;
 use jiff::Timestamp;
 use rollcall::backfill::runs;
 use rollcall::checks::verification::{Check, Verification};
 use rollcall::connection_string::ConnectionSettings;
-use rollcall::email_sync::{self, EmailChange, EmailLook, EmailSync, FailedEmail};
+use rollcall::email_sync::{self, EmailLook, EmailSync, EmailTrial};
 use rollcall::finding;
 use rollcall::session::Session;
 use rollcall::verdict::Verdict;
@@ -16,8 +16,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::confirmation;
-use super::verify;
+use super::stop::StopSignal;
+use super::{confirmation, verify};
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -51,7 +51,7 @@ pub(crate) struct SyncEmailsArguments {
     allow_outside_calls: bool,
 }
 
-/// How many profiles a dry run shows, and how many users are named of each reason.
+/// How many profiles a dry run shows.
 const SHOWN: usize = 5;
 
 /// What a sync of e-mail addresses would do.
@@ -61,6 +61,8 @@ pub(crate) struct EmailLookReport<'a> {
     dry_run: bool,
     /// Which profiles it would change, in numbers.
     email_sync: &'a EmailLook,
+    /// What became of those that were tried, and rolled back.
+    trial: &'a EmailTrial,
     /// A few of them.
     examples: Vec<EmailExample>,
 }
@@ -83,7 +85,7 @@ pub(crate) struct EmailSyncReport<'a> {
     dry_run: bool,
     /// What it did.
     email_sync: &'a EmailSync,
-    /// The verification after it.
+    /// The verification after it; empty where somebody ended it before all were attempted.
     checks: &'a [Check],
 }
 
@@ -102,19 +104,33 @@ pub(crate) async fn run(
         Err(error) => return output.blind(&error),
     };
     if !arguments.apply || look.changes.is_empty() {
-        return dry_run(&look, arguments.all, output);
+        return match email_sync::try_out(&mut session, &look).await {
+            Ok(trial) => dry_run(&look, &trial, arguments.all, output),
+            Err(error) => output.blind(&error),
+        };
     }
     if !is_wanted(arguments, &look, &session, output)? {
         output.say("Nothing was changed.");
         return Ok(Exit::Failure);
     }
-    match email_sync::apply(&mut session, &look, arguments.batch_size).await {
+    let stop = StopSignal::listen(text::how_to_end);
+    let sync = email_sync::apply(&mut session, &look, arguments.batch_size, |run_id| {
+        stop.is_about(run_id);
+        stop.flow()
+    })
+    .await;
+    match sync {
         Ok(sync) => finish(&sync, &mut session, output).await,
         Err(error) => output.blind(&error),
     }
 }
 
-fn dry_run(look: &EmailLook, all: bool, output: &Output) -> anyhow::Result<Exit> {
+fn dry_run(
+    look: &EmailLook,
+    trial: &EmailTrial,
+    all: bool,
+    output: &Output,
+) -> anyhow::Result<Exit> {
     let findings: Vec<_> = (look.different > 0)
         .then(|| finding::email_mismatches(look.different))
         .into_iter()
@@ -126,6 +142,7 @@ fn dry_run(look: &EmailLook, all: bool, output: &Output) -> anyhow::Result<Exit>
         more: EmailLookReport {
             dry_run: true,
             email_sync: look,
+            trial,
             examples: examples
                 .iter()
                 .map(|change| EmailExample {
@@ -136,72 +153,8 @@ fn dry_run(look: &EmailLook, all: bool, output: &Output) -> anyhow::Result<Exit>
                 .collect(),
         },
     });
-    output.data(&report, || {
-        let mut text = "Dry run: nothing was changed. ".to_owned();
-        text += &of_look(look, all);
-        for change in examples {
-            text += &of_change(change, output);
-        }
-        if look.offered > 0 {
-            text += &format!(
-                "\nWhat a unique constraint or a trigger refuses shows when it is done. To do it: rollcall sync-emails{} --apply{}\n",
-                if all { " --all" } else { "" },
-                if look.outside_calls.is_empty() { "" } else { " --allow-outside-calls" },
-            );
-        }
-        text
-    })?;
+    output.data(&report, || text::of_dry_run(look, trial, all, output))?;
     Ok(Exit::Success)
-}
-
-fn of_look(look: &EmailLook, all: bool) -> String {
-    let mut text = format!(
-        "{} with another e-mail than the user's.\n",
-        counted(look.different, "profile")
-    );
-    let kinds = [
-        (look.offered, "would get the user's address"),
-        (
-            look.unknown,
-            "stay: nothing shows that the profile's address was ever the user's, so a person may have chosen it (with --all they change, too)",
-        ),
-        (
-            look.without_address,
-            "stay: the user has no address, and the profile's may be one that they gave",
-        ),
-        (
-            look.made_up,
-            "stay: the definition does not copy the user's address",
-        ),
-    ];
-    for (count, what) in kinds.into_iter().filter(|(count, _)| *count > 0) {
-        text += &format!("  {count} {what}\n");
-    }
-    if !look.outside_calls.is_empty() && look.offered > 0 {
-        text += &of_outside_calls(look);
-    }
-    if all && look.offered > 0 {
-        text += "With --all, addresses that people chose for their profiles are overwritten.\n";
-    }
-    text
-}
-
-fn of_outside_calls(look: &EmailLook) -> String {
-    format!(
-        "A trigger of the profile table calls other servers, which no rollback takes back: {}.\n",
-        look.outside_calls.join("; ")
-    )
-}
-
-fn of_change(change: &EmailChange, output: &Output) -> String {
-    format!(
-        "  {}: {} becomes {}\n",
-        change.user_id,
-        output
-            .personal(change.found.as_ref())
-            .unwrap_or_else(|| "no address".to_owned()),
-        output.personal(Some(&change.wanted)).unwrap_or_default()
-    )
 }
 
 /// Asks on a terminal; elsewhere the answer came as `--yes`. What leaves the database wants a flag of its own there.
@@ -219,7 +172,7 @@ fn is_wanted(
         return Ok(true);
     }
     confirmation::require_terminal()?;
-    output.say(&of_look(look, arguments.all));
+    output.say(&text::of_look(look, arguments.all));
     let settings = session.settings();
     confirmation::ask(&format!(
         "Change the e-mail address of {} in database {} on {}?",
@@ -232,8 +185,21 @@ fn is_wanted(
     ))
 }
 
-/// Prints what was done, and the verification afterwards.
+/// Prints what was done, and the verification afterwards, unless somebody ended it before.
 async fn finish(sync: &EmailSync, session: &mut Session, output: &Output) -> anyhow::Result<Exit> {
+    if !sync.is_complete {
+        let report = Report::EmailSync(Judged {
+            verdict: Verdict::Unknown,
+            findings: &[],
+            more: EmailSyncReport {
+                dry_run: false,
+                email_sync: sync,
+                checks: &[],
+            },
+        });
+        output.data(&report, || text::of_sync(sync))?;
+        return Ok(Exit::Failure);
+    }
     let verification = session
         .run(async |database| Verification::take(database).await)
         .await
@@ -248,63 +214,11 @@ async fn finish(sync: &EmailSync, session: &mut Session, output: &Output) -> any
         },
     });
     output.data(&report, || {
-        of_sync(sync) + "\n" + &verify::text(&verification)
+        text::of_sync(sync) + "\n" + &verify::text(&verification)
     })?;
-    let is_done = sync.is_complete && sync.failed == 0 && sync.busy == 0;
+    let is_done = sync.failed == 0 && sync.busy == 0;
     Ok(match verification.verdict.into() {
         Exit::Success if !is_done => Exit::Inconsistent,
         exit => exit,
     })
-}
-
-fn of_sync(sync: &EmailSync) -> String {
-    let mut text = format!(
-        "Run {}: {} changed of {}; {} changed or went meanwhile and stay, {} locked, {} failed.\n",
-        sync.run_id,
-        sync.changed,
-        counted(sync.offered, "profile"),
-        sync.skipped,
-        sync.busy,
-        sync.failed
-    );
-    let mut reasons: BTreeMap<&str, Vec<&FailedEmail>> = BTreeMap::new();
-    for failure in &sync.failures {
-        reasons.entry(&failure.sqlstate).or_default().push(failure);
-    }
-    for (sqlstate, failures) in reasons {
-        let users: Vec<_> = failures
-            .iter()
-            .take(SHOWN)
-            .map(|failure| failure.user_id.to_string())
-            .collect();
-        text += &format!(
-            "  {} with {sqlstate} ({}): {}{}\n",
-            failures.len(),
-            reason(sqlstate),
-            users.join(", "),
-            if failures.len() > SHOWN { ", …" } else { "" }
-        );
-    }
-    if !sync.is_complete {
-        text += "Somebody ended it before all were attempted.\n";
-    }
-    if sync.changed > 0 {
-        text += &format!(
-            "To set these addresses back: rollcall undo {}\n",
-            sync.run_id
-        );
-    }
-    text
-}
-
-/// Why a profile could not be changed, in words.
-fn reason(sqlstate: &str) -> &'static str {
-    match sqlstate {
-        "23505" => "another profile has the address",
-        "23502" | "23514" => "a constraint refuses it",
-        "RC002" => "a trigger kept the old address",
-        "P0001" => "a trigger of the application refused it",
-        _ if sqlstate.starts_with("22") => "it does not fit the type of the column",
-        _ => "the database refused it",
-    }
 }

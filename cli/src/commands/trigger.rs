@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::output::{Output, wrapped};
+use crate::output::Output;
 use crate::report::{Judged, Report};
 use crate::table;
+use crate::terminal::wrapped;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -14,8 +14,9 @@ use uuid::Uuid;
 use super::confirmation;
 use super::runs::RunId;
 use crate::exit::Exit;
-use crate::output::{Output, wrapped};
+use crate::output::Output;
 use crate::report::{Judged, Report};
+use crate::terminal::wrapped;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -24,6 +24,7 @@ use super::signups::Signups;
 use crate::commands::{backfill as backfill_command, diagnose, migrate, verify};
 use crate::output::Output;
 use crate::report::Report;
+use crate::terminal::wrapped;
 
 /// Tells the story on an empty Supabase-shaped database, and returns the last verdict.
 pub(super) async fn tell(database: &Database, output: &Output) -> anyhow::Result<Verdict> {
@@ -181,6 +182,6 @@ async fn alert(
 
 fn quoted(text: &str) -> String {
     text.lines()
-        .map(|line| format!("  | {line}").trim_end().to_owned() + "\n")
+        .map(|line| wrapped(format!("  | {line}").trim_end(), "|   ") + "\n")
         .collect()
 }

@@ -21,7 +21,6 @@ use crate::checks::history::{CheckName, CheckRun};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
 use crate::finding::Finding;
-use crate::retry;
 use crate::session::Session;
 
 /// For each transaction here; they touch a handful of rows.
@@ -68,20 +67,21 @@ pub async fn record(
     until: Instant,
 ) -> Result<Recorded> {
     let mut record = async |check_run| {
-        retry::run_until(session, until, async |database| {
-            let (recorded, leased) = database
-                .write(LIMIT, async |queries| {
-                    record_in(queries, result, check_run, settings, lease_owner).await
+        session
+            .retry_until(until, async |database| {
+                let (recorded, leased) = database
+                    .write(LIMIT, async |queries| {
+                        record_in(queries, result, check_run, settings, lease_owner).await
+                    })
+                    .await?;
+                let lease = readable(database, result.check, lease_owner, leased).await?;
+                Ok(Recorded {
+                    is_being_published: lease.is_none() && recorded.is_being_published,
+                    lease,
+                    ..recorded
                 })
-                .await?;
-            let lease = readable(database, result.check, lease_owner, leased).await?;
-            Ok(Recorded {
-                is_being_published: lease.is_none() && recorded.is_being_published,
-                lease,
-                ..recorded
             })
-        })
-        .await
+            .await
     };
     match record(check_run).await {
         // whatever keeps the record of the check from being written, people are notified
@@ -288,12 +288,14 @@ pub async fn acknowledge(
     check_run: Option<&CheckRun>,
     until: Instant,
 ) -> Result<Option<Lease>> {
-    retry::run_until(session, until, async |database| {
-        let leased =
-            acknowledge_one(database, check, message_id, lease_owner, is_sent, check_run).await?;
-        readable(database, check, lease_owner, leased).await
-    })
-    .await
+    session
+        .retry_until(until, async |database| {
+            let leased =
+                acknowledge_one(database, check, message_id, lease_owner, is_sent, check_run)
+                    .await?;
+            readable(database, check, lease_owner, leased).await
+        })
+        .await
 }
 
 async fn acknowledge_one(

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use crate::database::column;
 use crate::error::Result;
-use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -16,15 +15,16 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// # Errors
 /// What the database refuses.
 pub async fn count(session: &mut Session, until: Option<Instant>) -> Result<i64> {
-    retry::run_on(session, until, async |database| {
-        database
-            .read(LIMIT, async |queries| {
-                let row = queries
-                    .row("select rollcall.count_missing() as missing", &[])
-                    .await?;
-                column(&row, "missing")
-            })
-            .await
-    })
-    .await
+    session
+        .retry(until, async |database| {
+            database
+                .read(LIMIT, async |queries| {
+                    let row = queries
+                        .row("select rollcall.count_missing() as missing", &[])
+                        .await?;
+                    column(&row, "missing")
+                })
+                .await
+        })
+        .await
 }

@@ -15,7 +15,6 @@ use super::{Failure, RunOptions};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
 use crate::masked::{Masked, RowValue};
-use crate::retry;
 use crate::session::Session;
 
 /// How many profiles a dry run shows whole.
@@ -178,12 +177,13 @@ pub async fn dry_run(
     let max_users = options.max_users;
     let mut page = i32::try_from(max_users.unwrap_or(MAX_TRIED).min(MAX_TRIED)).unwrap_or(i32::MAX);
     loop {
-        let trial = retry::run_on(session, until, async |database| {
-            let began = Instant::now();
-            let tried = preview(database, None, page, options, MAX_ROWS).await?;
-            Ok((tried, began.elapsed()))
-        })
-        .await;
+        let trial = session
+            .retry(until, async |database| {
+                let began = Instant::now();
+                let tried = preview(database, None, page, options, MAX_ROWS).await?;
+                Ok((tried, began.elapsed()))
+            })
+            .await;
         match trial {
             Err(Error::Timeout) if page > 1 => page = (page / SHRINK).max(1),
             Err(error) => return Err(error),

@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use crate::database::column;
 use crate::error::{Error, Result};
-use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -170,22 +169,23 @@ pub async fn find(session: &mut Session, id_begins: &str) -> Result<Run> {
 
 async fn reports(session: &mut Session, limit: u32, id_begins: &str) -> Result<Vec<Run>> {
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-    retry::run_on(session, None, async |database| {
-        database
-            .read(LIMIT, async |queries| {
-                queries
-                    .rows(
-                        "select r.report from rollcall.run_reports($1, $2) r (report)",
-                        &[(&limit, Type::INT4), (&id_begins, Type::TEXT)],
-                    )
-                    .await?
-                    .iter()
-                    .map(|row| Run::read(column(row, "report")?))
-                    .collect()
-            })
-            .await
-    })
-    .await
+    session
+        .retry(None, async |database| {
+            database
+                .read(LIMIT, async |queries| {
+                    queries
+                        .rows(
+                            "select r.report from rollcall.run_reports($1, $2) r (report)",
+                            &[(&limit, Type::INT4), (&id_begins, Type::TEXT)],
+                        )
+                        .await?
+                        .iter()
+                        .map(|row| Run::read(column(row, "report")?))
+                        .collect()
+                })
+                .await
+        })
+        .await
 }
 
 /// The refusal of `rollcall.undo_batch`, for a run that is no repair.
@@ -219,18 +219,19 @@ pub async fn control(session: &mut Session, run_id: Uuid, action: Action) -> Res
         Action::Resume => "resume",
         Action::Cancel => "cancel",
     };
-    retry::run_on(session, None, async |database| {
-        database
-            .write(LIMIT, async |queries| {
-                let row = queries
-                    .row(
-                        "select rollcall.change_run($1, $2) as report",
-                        &[(&run_id, Type::UUID), (&action, Type::TEXT)],
-                    )
-                    .await?;
-                Run::read(column(&row, "report")?)
-            })
-            .await
-    })
-    .await
+    session
+        .retry(None, async |database| {
+            database
+                .write(LIMIT, async |queries| {
+                    let row = queries
+                        .row(
+                            "select rollcall.change_run($1, $2) as report",
+                            &[(&run_id, Type::UUID), (&action, Type::TEXT)],
+                        )
+                        .await?;
+                    Run::read(column(&row, "report")?)
+                })
+                .await
+        })
+        .await
 }

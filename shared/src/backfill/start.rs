@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::{RunOptions, RunTarget};
 use crate::database::column;
 use crate::error::Result;
-use crate::retry;
 use crate::session::Session;
 
 /// Limit of a start; that of a new run counts all users without a profile.
@@ -35,27 +34,28 @@ pub(super) async fn start(
         RunTarget::Run(run_id) => Some(run_id),
         RunTarget::UnfinishedOrNew | RunTarget::Keyed { .. } => None,
     };
-    retry::run_on(session, until, async |database| {
-        database
-            .write(LIMIT, async |queries| {
-                let row = queries
-                    .row(
-                        include_str!("start_run.sql"),
-                        &[
-                            (&source, Type::TEXT),
-                            (&as_json, Type::JSONB),
-                            (&run_id, Type::UUID),
-                        ],
-                    )
-                    .await?;
-                Ok(Started {
-                    run_id: column(&row, "run_id")?,
-                    is_new: column(&row, "is_new")?,
-                    lease_owner: column(&row, "lease_owner")?,
-                    total_missing: column(&row, "total_missing")?,
+    session
+        .retry(until, async |database| {
+            database
+                .write(LIMIT, async |queries| {
+                    let row = queries
+                        .row(
+                            include_str!("start_run.sql"),
+                            &[
+                                (&source, Type::TEXT),
+                                (&as_json, Type::JSONB),
+                                (&run_id, Type::UUID),
+                            ],
+                        )
+                        .await?;
+                    Ok(Started {
+                        run_id: column(&row, "run_id")?,
+                        is_new: column(&row, "is_new")?,
+                        lease_owner: column(&row, "lease_owner")?,
+                        total_missing: column(&row, "total_missing")?,
+                    })
                 })
-            })
-            .await
-    })
-    .await
+                .await
+        })
+        .await
 }

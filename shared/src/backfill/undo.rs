@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use crate::database::column;
 use crate::error::{Error, Result};
-use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -65,35 +64,36 @@ pub async fn undo(session: &mut Session, run_id: Uuid, apply: bool) -> Result<Un
     let mut done = Undo::default();
     let mut batch = 0;
     loop {
-        let next = retry::run_on(session, None, async |database| {
-            database
-                .write(LIMIT, async |queries| {
-                    let rows = queries
-                        .rows(
-                            include_str!("undo_batch.sql"),
-                            &[
-                                (&run_id, Type::UUID),
-                                (&batch, Type::INT4),
-                                (&apply, Type::BOOL),
-                            ],
-                        )
-                        .await?;
-                    let Some(row) = rows.first() else {
-                        return Ok(None);
-                    };
-                    let skipped: Vec<SkippedProfile> =
-                        serde_json::from_value(column(row, "skipped")?)
-                            .map_err(|_| Error::UnexpectedAnswer)?;
-                    Ok(Some((
-                        column::<i32>(row, "batch")?,
-                        column::<i64>(row, "removed")?,
-                        column::<i64>(row, "gone")?,
-                        skipped,
-                    )))
-                })
-                .await
-        })
-        .await?;
+        let next = session
+            .retry(None, async |database| {
+                database
+                    .write(LIMIT, async |queries| {
+                        let rows = queries
+                            .rows(
+                                include_str!("undo_batch.sql"),
+                                &[
+                                    (&run_id, Type::UUID),
+                                    (&batch, Type::INT4),
+                                    (&apply, Type::BOOL),
+                                ],
+                            )
+                            .await?;
+                        let Some(row) = rows.first() else {
+                            return Ok(None);
+                        };
+                        let skipped: Vec<SkippedProfile> =
+                            serde_json::from_value(column(row, "skipped")?)
+                                .map_err(|_| Error::UnexpectedAnswer)?;
+                        Ok(Some((
+                            column::<i32>(row, "batch")?,
+                            column::<i64>(row, "removed")?,
+                            column::<i64>(row, "gone")?,
+                            skipped,
+                        )))
+                    })
+                    .await
+            })
+            .await?;
         let Some((number, removed, gone, skipped)) = next else {
             return Ok(done);
         };

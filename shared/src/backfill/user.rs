@@ -11,7 +11,6 @@ use super::options::overrides;
 use super::{Failure, RunOptions, UserResult, runs};
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
-use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -29,27 +28,28 @@ pub async fn apply_to_user(
     dry_run: bool,
     until: Option<Instant>,
 ) -> Result<UserResult> {
-    retry::run_on(session, until, async |database| {
-        let is_expected: bool = database
-            .read(LIMIT, async |queries| {
-                let row = queries
-                    .row(
-                        "select rollcall.is_expected($1) as is_expected",
-                        &[(&user_id, Type::UUID)],
-                    )
-                    .await?;
-                column(&row, "is_expected")
-            })
-            .await?;
-        if !is_expected {
-            Ok(UserResult::NotExpected)
-        } else if dry_run {
-            try_out(database, user_id, options).await
-        } else {
-            repair(database, user_id, options).await
-        }
-    })
-    .await
+    session
+        .retry(until, async |database| {
+            let is_expected: bool = database
+                .read(LIMIT, async |queries| {
+                    let row = queries
+                        .row(
+                            "select rollcall.is_expected($1) as is_expected",
+                            &[(&user_id, Type::UUID)],
+                        )
+                        .await?;
+                    column(&row, "is_expected")
+                })
+                .await?;
+            if !is_expected {
+                Ok(UserResult::NotExpected)
+            } else if dry_run {
+                try_out(database, user_id, options).await
+            } else {
+                repair(database, user_id, options).await
+            }
+        })
+        .await
 }
 
 async fn try_out(

@@ -19,7 +19,6 @@ use super::start::{Started, start};
 use super::{Failure, MAX_FAILURES, Progress, RunOptions, RunResult, RunTarget, StopReason};
 use crate::database::lock_holders::{LockHolder, locked_by};
 use crate::error::{Error, Result};
-use crate::retry;
 use crate::session::Session;
 
 /// Limit of one batch; the largest one takes a few seconds.
@@ -194,22 +193,23 @@ async fn failures(
     until: Option<Instant>,
 ) -> Result<Vec<Failure>> {
     let limit = i32::try_from(MAX_FAILURES).unwrap_or(i32::MAX);
-    retry::run_on(session, until, async |database| {
-        database
-            .read(NOTE_LIMIT, async |queries| {
-                queries
-                    .rows(
-                        include_str!("run_failures.sql"),
-                        &[(&run_id, Type::UUID), (&limit, Type::INT4)],
-                    )
-                    .await?
-                    .iter()
-                    .map(Failure::read)
-                    .collect()
-            })
-            .await
-    })
-    .await
+    session
+        .retry(until, async |database| {
+            database
+                .read(NOTE_LIMIT, async |queries| {
+                    queries
+                        .rows(
+                            include_str!("run_failures.sql"),
+                            &[(&run_id, Type::UUID), (&limit, Type::INT4)],
+                        )
+                        .await?
+                        .iter()
+                        .map(Failure::read)
+                        .collect()
+                })
+                .await
+        })
+        .await
 }
 
 /// How many remain, if that can be counted by then.
@@ -460,29 +460,30 @@ impl<'a> Worker<'a> {
         let size = i32::try_from(self.pace.size()).unwrap_or(i32::MAX);
         let work_until = self.work_until;
         let is_trial = self.longest_batch.is_none() && self.pace.size() > 1;
-        retry::run_on(self.session, work_until, async |database| {
-            let limit = work_until.map_or(BATCH_LIMIT, |until| {
-                let rest = until.saturating_duration_since(Instant::now());
-                // a first batch that takes all the time there is would leave none for smaller ones, now and every time
-                BATCH_LIMIT.min(if is_trial { rest / 3 } else { rest })
-            });
-            database
-                .write(limit, async |queries| {
-                    let row = queries
-                        .row(
-                            include_str!("advance_run.sql"),
-                            &[
-                                (&run_id, Type::UUID),
-                                (&lease_owner, Type::UUID),
-                                (&size, Type::INT4),
-                            ],
-                        )
-                        .await?;
-                    Batch::read(&row)
-                })
-                .await
-        })
-        .await
+        self.session
+            .retry(work_until, async |database| {
+                let limit = work_until.map_or(BATCH_LIMIT, |until| {
+                    let rest = until.saturating_duration_since(Instant::now());
+                    // a first batch that takes all the time there is would leave none for smaller ones, now and every time
+                    BATCH_LIMIT.min(if is_trial { rest / 3 } else { rest })
+                });
+                database
+                    .write(limit, async |queries| {
+                        let row = queries
+                            .row(
+                                include_str!("advance_run.sql"),
+                                &[
+                                    (&run_id, Type::UUID),
+                                    (&lease_owner, Type::UUID),
+                                    (&size, Type::INT4),
+                                ],
+                            )
+                            .await?;
+                        Batch::read(&row)
+                    })
+                    .await
+            })
+            .await
     }
 
     /// Gives the lease back. If that fails, it runs out.
@@ -510,22 +511,18 @@ impl<'a> Worker<'a> {
     ) -> Result<()> {
         let (run_id, lease_owner) = (self.run_id, self.lease_owner);
         self.session
-            .run(async |database| {
-                database
-                    .write(NOTE_LIMIT, async |queries| {
-                        queries
-                            .rows(
-                                include_str!("hold_run.sql"),
-                                &[
-                                    (&run_id, Type::UUID),
-                                    (&lease_owner, Type::UUID),
-                                    (&milliseconds, Type::INT4),
-                                    (&waits_for, Type::TEXT),
-                                    (&ends_it, Type::TEXT),
-                                ],
-                            )
-                            .await
-                    })
+            .write(NOTE_LIMIT, async |queries| {
+                queries
+                    .rows(
+                        include_str!("hold_run.sql"),
+                        &[
+                            (&run_id, Type::UUID),
+                            (&lease_owner, Type::UUID),
+                            (&milliseconds, Type::INT4),
+                            (&waits_for, Type::TEXT),
+                            (&ends_it, Type::TEXT),
+                        ],
+                    )
                     .await
             })
             .await?;

@@ -11,7 +11,7 @@ use super::counts::Comparison;
 use super::doctor::{Checks, Examination};
 use super::health::SignupHealth;
 use super::next_signup::{self, AboutSignups, Asker, Evidence, Together};
-use super::side_tables::SideTable;
+use super::side_tables::{self, SideTable};
 use super::{AuditLog, EmailDriftAge, UserCounts};
 use crate::database::{Database, Queries, column};
 use crate::error::{Error, Result};
@@ -44,7 +44,7 @@ pub struct RecentError {
 pub struct Diagnosis {
     /// The conclusion.
     pub verdict: Verdict,
-    /// What led to it, each with its next step.
+    /// What led to it, the most severe first, each with its next step.
     pub findings: Vec<Finding>,
     /// When it was taken, by the database's clock.
     pub check_time: Timestamp,
@@ -107,7 +107,7 @@ impl AboutSignups for Diagnosis {
             findings.push(finding::email_mismatches(count));
         }
         Ok(Self {
-            verdict: Verdict::from_findings(&findings),
+            verdict: finding::conclude(&mut findings),
             findings,
             check_time: signups.check_time,
             users: Some(users),
@@ -125,7 +125,7 @@ impl AboutSignups for Diagnosis {
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;
         next_signup::join(&mut self.findings, findings);
-        self.verdict = Verdict::from_findings(&self.findings);
+        self.verdict = finding::conclude(&mut self.findings);
     }
 }
 
@@ -142,11 +142,31 @@ impl Diagnosis {
             .await
     }
 
+    /// Adds the other tables that a signup writes. They stay null where the role may not read them.
+    ///
+    /// # Errors
+    /// What may pass by itself: a lost connection, the time.
+    pub async fn with_side_tables(mut self, database: &mut Database) -> Result<Self> {
+        let Some(evidence) = &self.evidence else {
+            return Ok(self);
+        };
+        match side_tables::read(database, evidence).await {
+            Ok(tables) => {
+                self.findings.extend(side_tables::rows_missing(&tables));
+                self.verdict = finding::conclude(&mut self.findings);
+                self.side_tables = Some(tables);
+            }
+            Err(error) if error.is_connection_lost() => return Err(error),
+            Err(_) => {}
+        }
+        Ok(self)
+    }
+
     /// What the catalog shows is known, and whose profile is missing is not.
     fn without_definition(error: &Error, findings: Vec<Finding>) -> Self {
         let mut report = Self::unknown(error, Timestamp::now());
         report.findings.extend(findings);
-        report.verdict = Verdict::from_findings(&report.findings);
+        report.verdict = finding::conclude(&mut report.findings);
         report
     }
 

@@ -172,7 +172,7 @@ pub fn check_ids() -> impl Iterator<Item = &'static str> {
 pub struct DoctorReport {
     /// The conclusion: `inconsistent` where signups fail, or profiles are missing or will be.
     pub verdict: Verdict,
-    /// What led to it, the worst first, each with what it means, what was seen, and what fixes it.
+    /// What led to it, the most severe first, each with what it means, what was seen, and what fixes it.
     pub findings: Vec<Finding>,
     /// When it was taken, by the database's clock.
     pub check_time: Timestamp,
@@ -233,9 +233,8 @@ impl AboutSignups for DoctorReport {
             Err(_) if findings.iter().any(|f| UNREADABLE.contains(&f.id)) => {}
             Err(error) => findings.push(finding::check_failed(&error)),
         }
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Ok(Self {
-            verdict: Verdict::from_findings(&findings),
+            verdict: finding::conclude(&mut findings),
             findings,
             check_time,
             checks: Some(CHECKS.len()),
@@ -247,9 +246,7 @@ impl AboutSignups for DoctorReport {
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;
         next_signup::join(&mut self.findings, findings);
-        self.findings
-            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        self.verdict = Verdict::from_findings(&self.findings);
+        self.verdict = finding::conclude(&mut self.findings);
     }
 }
 

@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::database::{Database, column};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::finding::{self, Finding};
 use crate::verdict::Verdict;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// One event of a user.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// One event of a user, as `rollcall.user_events()` has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserEvent {
     /// Number of the event; grows with time.
     pub event_id: i64,
@@ -26,12 +26,20 @@ pub struct UserEvent {
     /// `source`, and for errors `sqlstate`, `constraint`, `column`, `functions`.
     pub payload: EventPayload,
     /// When it happened. None: a table of events from before Rollcall may not say.
+    #[serde(deserialize_with = "moment")]
     pub created_at: Option<Timestamp>,
+}
+
+/// "infinity" is a date for PostgreSQL, and none for anybody else.
+pub(super) fn moment<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Timestamp>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok()))
 }
 
 /// What an event says. A table of events from before Rollcall may hold anything, so whatever Rollcall does not write
 /// itself is masked, unless a person asks for it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct EventPayload(Option<Value>);
 
 impl EventPayload {
@@ -45,8 +53,8 @@ impl EventPayload {
         "run_id",
     ];
 
-    pub(super) fn new(value: Option<Value>) -> Self {
-        Self(value)
+    pub(super) fn new(value: Value) -> Self {
+        Self(Some(value))
     }
 
     /// With every other field's value replaced by `***`.
@@ -112,25 +120,19 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<UserEvent
                 )
                 .await?;
             let findings: Vec<Finding> = column::<bool>(&missing, "missing")?
-                .then(|| finding::missing_profiles(1))
+                .then(finding::missing_profile)
                 .into_iter()
                 .collect();
             let events = queries
                 .rows(
-                    "select e.event_id, e.kind, e.payload,
-                       case when isfinite(e.created_at) then e.created_at end as created_at
-                     from rollcall.user_events($1) e",
+                    "select to_jsonb(e) as event from rollcall.user_events($1) e",
                     &[(&user_id, Type::UUID)],
                 )
                 .await?
                 .iter()
                 .map(|row| {
-                    Ok(UserEvent {
-                        event_id: column(row, "event_id")?,
-                        kind: column(row, "kind")?,
-                        payload: EventPayload(column(row, "payload")?),
-                        created_at: column(row, "created_at")?,
-                    })
+                    serde_json::from_value(column(row, "event")?)
+                        .map_err(|_| Error::UnexpectedAnswer)
                 })
                 .collect::<Result<_>>()?;
             Ok(UserEvents {

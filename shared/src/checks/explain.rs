@@ -3,6 +3,7 @@
 mod handlers;
 mod record;
 mod replay;
+mod replay_finding;
 
 use std::time::Duration;
 
@@ -159,9 +160,9 @@ pub async fn of_user(database: &mut Database, user_id: Uuid) -> Result<Explanati
     } else {
         None
     };
-    let findings = conclude(&facts, !timeline.is_empty(), replay.as_ref());
+    let mut findings = conclude(&facts, !timeline.is_empty(), replay.as_ref());
     Ok(Explanation {
-        verdict: Verdict::from_findings(&findings),
+        verdict: finding::conclude(&mut findings),
         findings,
         user_id,
         facts,
@@ -207,7 +208,7 @@ fn conclude(facts: &UserFacts, is_on_record: bool, replay: Option<&Replay>) -> V
                 &failure.functions,
             )
         }));
-        findings.extend(replay.map(finding::replayed));
+        findings.extend(replay.map(replay_finding::replayed));
     } else if facts.email_differs {
         findings.push(finding::email_mismatches(1));
     }
@@ -219,7 +220,7 @@ fn conclude(facts: &UserFacts, is_on_record: bool, replay: Option<&Replay>) -> V
 
 /// That there is no profile. Where the signup said why, a repair is not the first step.
 fn missing(replay: Option<&Replay>) -> Finding {
-    let mut missing = finding::missing_profiles(1);
+    let mut missing = finding::missing_profile();
     let next_step = match replay.map(|replay| replay.outcome) {
         Some(ReplayOutcome::Refused | ReplayOutcome::Swallowed) => {
             "Why is said below; a repair may fail on the same. See what it would do: rollcall backfill."

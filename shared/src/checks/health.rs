@@ -21,7 +21,7 @@ use crate::verdict::Verdict;
 pub struct HealthReport {
     /// The conclusion.
     pub verdict: Verdict,
-    /// What led to it.
+    /// What led to it, the most severe first.
     pub findings: Vec<Finding>,
     /// When it was taken, by the database's clock.
     pub check_time: Timestamp,
@@ -59,7 +59,7 @@ impl AboutSignups for HealthReport {
                 let mut report = Self::unknown(&error, Timestamp::now());
                 report.signup_trigger = Some(signup_trigger);
                 report.findings.extend(critical);
-                report.verdict = Verdict::from_findings(&report.findings);
+                report.verdict = finding::conclude(&mut report.findings);
                 return Ok(report);
             }
             definition => definition?,
@@ -71,7 +71,7 @@ impl AboutSignups for HealthReport {
         let Comparison { users, signups, .. } = comparison;
         findings.extend(critical);
         Ok(Self {
-            verdict: Verdict::from_findings(&findings),
+            verdict: finding::conclude(&mut findings),
             findings,
             check_time: signups.check_time,
             recent_signups_count: Some(signups.recent_signups_count),
@@ -86,7 +86,7 @@ impl AboutSignups for HealthReport {
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;
         next_signup::join(&mut self.findings, findings);
-        self.verdict = Verdict::from_findings(&self.findings);
+        self.verdict = finding::conclude(&mut self.findings);
     }
 }
 

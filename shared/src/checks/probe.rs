@@ -156,7 +156,7 @@ impl ProbedSignup {
 pub struct ProbeReport {
     /// The conclusion: `consistent` if every kind that must get a profile got a right one.
     pub verdict: Verdict,
-    /// What led to it.
+    /// What led to it, the most severe first.
     pub findings: Vec<Finding>,
     /// When it began, by the database's clock.
     pub check_time: Timestamp,
@@ -184,7 +184,7 @@ impl ProbeReport {
         let (check_time, signups, beyond_rollback) = try_each(queries).await?;
         findings.extend(judge(&signups, beyond_rollback));
         Ok(Self {
-            verdict: Verdict::from_findings(&findings),
+            verdict: finding::conclude(&mut findings),
             findings,
             check_time,
             signups: Some(signups),

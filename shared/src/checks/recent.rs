@@ -67,7 +67,7 @@ impl Window {
 pub struct RecentReport {
     /// The conclusion.
     pub verdict: Verdict,
-    /// What led to it.
+    /// What led to it, the most severe first.
     pub findings: Vec<Finding>,
     /// When it was taken, by the database's clock.
     pub check_time: Timestamp,
@@ -109,7 +109,7 @@ impl AboutSignups for RecentReport {
     fn add(&mut self, evidence: Option<Evidence>, findings: Vec<Finding>) {
         self.evidence = evidence;
         next_signup::join(&mut self.findings, findings);
-        self.verdict = Verdict::from_findings(&self.findings);
+        self.verdict = finding::conclude(&mut self.findings);
     }
 }
 
@@ -169,7 +169,7 @@ impl RecentReport {
             findings.push(finding::vanished_users(vanished, minutes.into()));
         }
         Ok(Self {
-            verdict: Verdict::from_findings(&findings),
+            verdict: finding::conclude(&mut findings),
             findings,
             check_time,
             window: Window::until(check_time, minutes),

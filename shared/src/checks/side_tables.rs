@@ -7,12 +7,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use super::diagnosis::Diagnosis;
 use super::next_signup::Evidence;
 use crate::database::{Database, column};
 use crate::error::{Error, Result};
-use crate::finding;
-use crate::verdict::Verdict;
+use crate::finding::{Finding, Severity};
+use crate::wording::counted;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -31,27 +30,8 @@ pub struct SideTable {
     pub is_since: bool,
 }
 
-/// Adds them to a diagnosis that knows them. They stay null where the role may not read them.
-///
-/// # Errors
-/// What may pass by itself: a lost connection, the time.
-pub async fn add(database: &mut Database, mut report: Diagnosis) -> Result<Diagnosis> {
-    let Some(evidence) = &report.evidence else {
-        return Ok(report);
-    };
-    match read(database, evidence).await {
-        Ok(tables) => {
-            report.findings.extend(finding::side_rows_missing(&tables));
-            report.verdict = Verdict::from_findings(&report.findings);
-            report.side_tables = Some(tables);
-        }
-        Err(error) if error.is_connection_lost() => return Err(error),
-        Err(_) => {}
-    }
-    Ok(report)
-}
-
-async fn read(database: &mut Database, evidence: &Evidence) -> Result<Vec<SideTable>> {
+/// Who has no row in these tables.
+pub(super) async fn read(database: &mut Database, evidence: &Evidence) -> Result<Vec<SideTable>> {
     if evidence.side_tables.is_empty() {
         return Ok(Vec::new());
     }
@@ -87,4 +67,43 @@ async fn read(database: &mut Database, evidence: &Evidence) -> Result<Vec<SideTa
             Ok::<_, Error>(tables)
         })
         .await
+}
+
+/// Users with a profile have no row in other tables that a signup writes. None where everybody has theirs.
+pub(super) fn rows_missing(tables: &[SideTable]) -> Option<Finding> {
+    let lacking: Vec<&SideTable> = tables
+        .iter()
+        .filter(|table| table.users_without > 0)
+        .collect();
+    let is_since = lacking.iter().any(|table| table.is_since);
+    let names: Vec<&str> = lacking.iter().map(|table| table.table.as_str()).collect();
+    (!lacking.is_empty()).then(|| Finding {
+        meaning: Some(
+            if is_since {
+                "A signup writes these tables, too. Some users who signed up since that was last changed have no row there, and others have."
+            } else {
+                "A signup writes these tables, too. The users without a row signed up before that was last changed, or their rows went again."
+            }
+            .to_owned(),
+        ),
+        evidence: lacking
+            .iter()
+            .map(|table| {
+                let newest = table.newest_without.map_or_else(String::new, |newest| {
+                    format!(", the newest signed up at {} UTC", newest.strftime("%Y-%m-%d %H:%M"))
+                });
+                format!("{}: {} without a row{newest}", table.table, counted(table.users_without, "user"))
+            })
+            .collect(),
+        ..Finding::new(
+            "side_rows_missing",
+            if is_since { Severity::Warning } else { Severity::Info },
+            format!("users with a profile have no row in {}", names.join(", ")),
+            if is_since {
+                "See what the signup function does when that insert fails, and whether somebody deleted the rows. Rollcall repairs profiles only."
+            } else {
+                "Nothing to do if your application can do without them. Rollcall repairs profiles only."
+            },
+        )
+    })
 }

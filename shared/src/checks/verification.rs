@@ -33,7 +33,7 @@ pub struct Check {
 pub struct Verification {
     /// The conclusion.
     pub verdict: Verdict,
-    /// What led to it.
+    /// What led to it, the most severe first.
     pub findings: Vec<Finding>,
     /// When it was taken, by the database's clock.
     pub check_time: Timestamp,
@@ -72,7 +72,7 @@ impl Verification {
                 let mut findings = findings(&checks)?;
                 findings.extend(unexpected.map(finding::definition_expects_nobody));
                 Ok(Self {
-                    verdict: Verdict::from_findings(&findings),
+                    verdict: finding::conclude(&mut findings),
                     findings,
                     check_time,
                     checks,

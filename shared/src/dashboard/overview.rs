@@ -115,7 +115,7 @@ impl Overview {
             }
         });
         health.findings.extend(blind);
-        health.verdict = Verdict::from_findings(&health.findings);
+        health.verdict = finding::conclude(&mut health.findings);
         Ok(Self {
             place: Place::default(),
             health,

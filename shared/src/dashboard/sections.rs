@@ -292,7 +292,7 @@ pub(super) fn list<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Marku
                     p.next { (unbroken(&finding.next_step)) }
                     @if let Some(fix) = &finding.fix {
                         details id={ "fix-" (finding.id) } {
-                            summary { "SQL that mends " (finding.id) "; read it before you run it" }
+                            summary { "SQL that fixes " (finding.id) "; read it before you run it" }
                             pre { code { (fix) } }
                         }
                     }
@@ -417,7 +417,7 @@ fn table(caption: &str, head: &[&str], rows: impl Iterator<Item = Vec<Markup>>) 
     html! {
         div.scroll role="region" tabindex="0" aria-label=(caption) {
             table {
-                caption { (caption) }
+                caption { span { (caption) } }
                 thead { tr { @for name in head { th scope="col" { (name) } } } }
                 tbody {
                     @for cells in rows {

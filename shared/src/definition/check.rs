@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct Comparison {
     /// The conclusion: `unknown` where the definition expects nobody and profiles exist.
     pub verdict: Verdict,
-    /// What led to it.
+    /// What led to it, the most severe first.
     pub findings: Vec<Finding>,
     /// Every kind of user that exists, in the order email, phone, sso, anonymous, other.
     pub kinds: Vec<KindComparison>,
@@ -96,9 +96,9 @@ pub async fn check(database: &mut Database) -> Result<Comparison> {
                     });
                 }
             }
-            let findings = judge(&kinds);
+            let mut findings = judge(&kinds);
             Ok(Comparison {
-                verdict: Verdict::from_findings(&findings),
+                verdict: finding::conclude(&mut findings),
                 findings,
                 kinds,
             })

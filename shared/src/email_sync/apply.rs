@@ -1,18 +1,15 @@
 //! Changing the profiles that were looked at, in batches.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::statements::Statements;
+use super::batch::{SyncRun, is_about_rows};
 use super::{EmailChange, EmailLook};
-use crate::backfill::Source;
-use crate::database::{Database, column};
 use crate::error::{Error, Result};
-use crate::masked::Masked;
-use crate::retry;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -22,9 +19,6 @@ pub const MAX_FAILURES: usize = 1000;
 
 /// So many locked rows at once are no rows any more, but a table.
 const MAX_BUSY: usize = 3;
-
-/// SQLSTATE of a row that a trigger kept as it was.
-const DISCARDED: &str = "RC002";
 
 /// What a sync did.
 #[derive(Debug, Serialize)]
@@ -44,7 +38,7 @@ pub struct EmailSync {
     pub failed: i64,
     /// Those, at most [`MAX_FAILURES`].
     pub failures: Vec<FailedEmail>,
-    /// Whether everyone that was looked at was attempted: nobody cancelled it.
+    /// Whether everyone that was looked at was attempted: nobody stopped or cancelled it.
     pub is_complete: bool,
 }
 
@@ -59,19 +53,29 @@ pub struct FailedEmail {
 }
 
 /// Changes the profiles of `look`, a batch a transaction; a batch that fails is done again row by row. A row that changed
-/// since the look is left alone. The application's triggers fire as for any update.
+/// since the look is left alone. The application's triggers fire as for any update. `report` hears of the run before each
+/// batch; where it says so, that batch and those behind it are left out, and the run is over.
 ///
 /// # Errors
 /// What the database refuses before the first batch, and an error of the connection or the server; what was done stays.
-pub async fn apply(session: &mut Session, look: &EmailLook, batch_size: u32) -> Result<EmailSync> {
-    let (run_id, change) = start(session, look, batch_size).await?;
+pub async fn apply(
+    session: &mut Session,
+    look: &EmailLook,
+    batch_size: u32,
+    report: impl FnMut(Uuid) -> ControlFlow<()>,
+) -> Result<EmailSync> {
+    let batch_size = batch_size.max(1) as usize;
+    let run = session
+        .write(LIMIT, async |queries| {
+            SyncRun::start(queries, look.offered, batch_size).await
+        })
+        .await?;
     let mut work = Work {
         session,
-        change,
         batch: 0,
         busy_in_a_row: 0,
         sync: EmailSync {
-            run_id,
+            run_id: run.run_id,
             offered: look.offered,
             changed: 0,
             skipped: 0,
@@ -80,8 +84,9 @@ pub async fn apply(session: &mut Session, look: &EmailLook, batch_size: u32) -> 
             failures: Vec::new(),
             is_complete: false,
         },
+        run,
     };
-    let outcome = work.all(&look.changes, batch_size).await;
+    let outcome = work.all(&look.changes, batch_size, report).await;
     let Work { session, sync, .. } = work;
     let ended = end(session, &sync, outcome.as_ref().err().map(Error::id)).await;
     outcome?;
@@ -91,17 +96,21 @@ pub async fn apply(session: &mut Session, look: &EmailLook, batch_size: u32) -> 
 
 struct Work<'a> {
     session: &'a mut Session,
-    /// The statement that changes the rows of a batch.
-    change: String,
+    run: SyncRun,
     batch: i32,
     busy_in_a_row: usize,
     sync: EmailSync,
 }
 
 impl Work<'_> {
-    async fn all(&mut self, changes: &[EmailChange], batch_size: u32) -> Result<()> {
-        for page in changes.chunks(batch_size.max(1) as usize) {
-            if !self.page(page).await? {
+    async fn all(
+        &mut self,
+        changes: &[EmailChange],
+        batch_size: usize,
+        mut report: impl FnMut(Uuid) -> ControlFlow<()>,
+    ) -> Result<()> {
+        for page in changes.chunks(batch_size) {
+            if report(self.run.run_id).is_break() || !self.page(page).await? {
                 return Ok(());
             }
         }
@@ -158,104 +167,38 @@ impl Work<'_> {
     /// One transaction: how many rows were changed; none: somebody ended the run.
     async fn change(&mut self, rows: &[EmailChange]) -> Result<Option<i64>> {
         self.batch += 1;
-        let (run_id, batch, change) = (self.sync.run_id, self.batch, &self.change);
-        let user_ids: Vec<Uuid> = rows.iter().map(|row| row.user_id).collect();
-        let found: Vec<Option<&str>> = rows
-            .iter()
-            .map(|row| row.found.as_ref().map(Masked::reveal))
-            .collect();
-        let wanted: Vec<&str> = rows.iter().map(|row| row.wanted.reveal()).collect();
+        let (run, batch) = (&self.run, self.batch);
         self.session
-            .run(async |database: &mut Database| {
-                database
-                    .write(LIMIT, async |queries| {
-                        let begun = queries
-                            .row(include_str!("begin_batch.sql"), &[(&run_id, Type::UUID)])
-                            .await?;
-                        if column::<&str>(&begun, "state")? != "running" {
-                            return Ok(None);
-                        }
-                        let done = queries
-                            .row(
-                                change,
-                                &[
-                                    (&run_id, Type::UUID),
-                                    (&batch, Type::INT4),
-                                    (&user_ids, Type::UUID_ARRAY),
-                                    (&found, Type::TEXT_ARRAY),
-                                    (&wanted, Type::TEXT_ARRAY),
-                                ],
-                            )
-                            .await?;
-                        // what a commit would refuse is refused here, where it belongs to these rows
-                        queries.script("set constraints all immediate").await?;
-                        if column::<i64>(&done, "refused")? > 0 {
-                            return Err(Error::Statement {
-                                sqlstate: DISCARDED.to_owned(),
-                                message: "a trigger kept the address as it was".to_owned(),
-                                hint: None,
-                            });
-                        }
-                        Ok(Some(column::<i64>(&done, "changed")?))
-                    })
-                    .await
+            .write(LIMIT, async |queries| {
+                if !run.begin_batch(queries).await? {
+                    return Ok(None);
+                }
+                run.change(queries, batch, rows).await.map(Some)
             })
             .await
     }
 }
 
-/// Whether an error is about the rows, and another batch may go well.
-pub(super) fn is_about_rows(error: &Error) -> bool {
-    matches!(error, Error::Statement { sqlstate, .. }
-        if !["08", "53", "57", "58"].iter().any(|class| sqlstate.starts_with(class)))
-}
-
-/// The new run, and the statement that changes the rows of a batch.
-async fn start(session: &mut Session, look: &EmailLook, batch_size: u32) -> Result<(Uuid, String)> {
-    let source = Source::Cli.name();
-    let batch_size = i32::try_from(batch_size).unwrap_or(i32::MAX);
-    let offered = look.offered;
+async fn end(session: &mut Session, sync: &EmailSync, error: Option<&str>) -> Result<()> {
+    let (run_id, failed, is_complete) = (sync.run_id, sync.failed + sync.busy, sync.is_complete);
     session
-        .run(async |database: &mut Database| {
+        .retry(None, async |database| {
             database
                 .write(LIMIT, async |queries| {
-                    let statements = Statements::read(queries).await?;
-                    let change = statements.change.ok_or(Error::UnexpectedAnswer)?;
-                    let row = queries
-                        .row(
-                            include_str!("start_run.sql"),
+                    queries
+                        .rows(
+                            include_str!("end_run.sql"),
                             &[
-                                (&source, Type::TEXT),
-                                (&batch_size, Type::INT4),
-                                (&offered, Type::INT8),
+                                (&run_id, Type::UUID),
+                                (&failed, Type::INT8),
+                                (&error, Type::TEXT),
+                                (&is_complete, Type::BOOL),
                             ],
                         )
-                        .await?;
-                    Ok((column(&row, "run_id")?, change))
+                        .await
                 })
                 .await
         })
-        .await
-}
-
-async fn end(session: &mut Session, sync: &EmailSync, error: Option<&str>) -> Result<()> {
-    let (run_id, failed) = (sync.run_id, sync.failed + sync.busy);
-    retry::run_on(session, None, async |database| {
-        database
-            .write(LIMIT, async |queries| {
-                queries
-                    .rows(
-                        include_str!("end_run.sql"),
-                        &[
-                            (&run_id, Type::UUID),
-                            (&failed, Type::INT8),
-                            (&error, Type::TEXT),
-                        ],
-                    )
-                    .await
-            })
-            .await
-    })
-    .await?;
+        .await?;
     Ok(())
 }

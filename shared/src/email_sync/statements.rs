@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 /// They are text, made by the database from the definition.
 pub(super) struct Statements {
     pub(super) outside_calls: Vec<String>,
+    /// Why a change cannot be tried and rolled back. Empty: it can.
+    pub(super) not_tried_because: Vec<String>,
     /// None: the definition has no column `email`.
     pub(super) list: Option<String>,
     pub(super) change: Option<String>,
@@ -30,6 +32,7 @@ impl Statements {
         let row = queries.row(include_str!("statements.sql"), &[]).await?;
         Ok(Self {
             outside_calls: column(&row, "outside_calls")?,
+            not_tried_because: column(&row, "not_tried_because")?,
             list: column(&row, "list")?,
             change: column(&row, "change")?,
             undo: column(&row, "undo")?,

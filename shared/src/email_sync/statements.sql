@@ -1,5 +1,5 @@
--- The statements that compare and change the e-mail addresses of profiles, made from the definition in force, and what a
--- trigger of the profile table would send to other servers. Null statements: the definition has no column email.
+-- The statements that compare and change the e-mail addresses of profiles, made from the definition in force, what a
+-- trigger of the profile table would send to other servers, and why a change cannot be tried and rolled back. Null statements: the definition has no column email.
 -- Written is what the definition says, and only where that is the user's own address.
 with profile as (
   select s.target_table, s.query, c.target_type,
@@ -20,6 +20,8 @@ select
       and g.tgenabled in ('O', 'A') and g.tgtype::integer & 16 = 16  -- update
     order by 1
   ) as outside_calls,
+  case when current_setting('rollcall.stance', true) = 'look' then array['Rollcall is not installed here, and looking tries nothing']
+    else array(select b from rollcall.beyond_rollback('profile') b order by 1) end as not_tried_because,
   -- $1 whether to offer addresses that are not known to have been the user's, $2 how many at most
   case when p.target_type is not null then format(
     $list$

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::apply::is_about_rows;
+use super::batch::is_about_rows;
 use super::statements::Statements;
 use crate::backfill::{MAX_SKIPPED, RunState, SkipReason, SkippedProfile, Undo, runs};
-use crate::database::{Database, column};
+use crate::database::column;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
@@ -45,11 +45,7 @@ pub async fn undo(session: &mut Session, run_id: Uuid, apply: bool) -> Result<Un
         return Err(runs::has_not_ended(run_id));
     }
     let statement = session
-        .run(async |database: &mut Database| {
-            database
-                .read(LIMIT, async |queries| Statements::read(queries).await)
-                .await
-        })
+        .read(LIMIT, async |queries| Statements::read(queries).await)
         .await?
         .undo
         .ok_or(Error::UnexpectedAnswer)?;
@@ -117,52 +113,44 @@ async fn step(
     only: Option<&[Uuid]>,
 ) -> Result<Option<Batch>> {
     session
-        .run(async |database: &mut Database| {
-            database
-                .write(LIMIT, async |queries| {
-                    queries
-                        .row(
-                            include_str!("begin_batch.sql"),
-                            &[(&run.run_id, Type::UUID)],
-                        )
-                        .await?;
-                    let rows = queries
-                        .rows(
-                            &run.statement,
-                            &[
-                                (&run.run_id, Type::UUID),
-                                (&after, Type::INT4),
-                                (&apply, Type::BOOL),
-                                (&only, Type::UUID_ARRAY),
-                            ],
-                        )
-                        .await?;
-                    queries.script("set constraints all immediate").await?;
-                    let Some(row) = rows.first() else {
-                        return Ok(None);
-                    };
-                    Ok(Some(Batch {
-                        number: column(row, "batch")?,
-                        gone: column(row, "gone")?,
-                        same: column(row, "same")?,
-                        changed: column(row, "changed")?,
-                        restored: column(row, "restored")?,
-                    }))
-                })
-                .await
+        .write(LIMIT, async |queries| {
+            queries
+                .row(
+                    include_str!("begin_batch.sql"),
+                    &[(&run.run_id, Type::UUID)],
+                )
+                .await?;
+            let rows = queries
+                .rows(
+                    &run.statement,
+                    &[
+                        (&run.run_id, Type::UUID),
+                        (&after, Type::INT4),
+                        (&apply, Type::BOOL),
+                        (&only, Type::UUID_ARRAY),
+                    ],
+                )
+                .await?;
+            queries.script("set constraints all immediate").await?;
+            let Some(row) = rows.first() else {
+                return Ok(None);
+            };
+            Ok(Some(Batch {
+                number: column(row, "batch")?,
+                gone: column(row, "gone")?,
+                same: column(row, "same")?,
+                changed: column(row, "changed")?,
+                restored: column(row, "restored")?,
+            }))
         })
         .await
 }
 
 async fn note(session: &mut Session, run_id: Uuid) -> Result<()> {
     session
-        .run(async |database: &mut Database| {
-            database
-                .write(LIMIT, async |queries| {
-                    let sql = "update rollcall.run r set undone_at = clock_timestamp() where r.run_id = $1";
-                    queries.rows(sql, &[(&run_id, Type::UUID)]).await
-                })
-                .await
+        .write(LIMIT, async |queries| {
+            let sql = "update rollcall.run r set undone_at = clock_timestamp() where r.run_id = $1";
+            queries.rows(sql, &[(&run_id, Type::UUID)]).await
         })
         .await?;
     Ok(())

@@ -135,6 +135,32 @@ async fn a_signup_that_fails_for_everybody_is_found_by_every_report() -> Result<
 }
 
 #[tokio::test]
+async fn every_report_lists_its_findings_by_severity() -> Result<()> {
+    // an orphan is an info, a user who vanished a warning, and only a tried signup finds what is critical
+    let project = project_after(&format!(
+        "alter table public.profiles drop constraint profiles_id_fkey;
+         insert into public.profiles (id) values (gen_random_uuid());
+         delete from auth.users where id = (select u.id from auth.users u limit 1); {}",
+        body("insert into public.profiles (id, email) values (new.id, new.nosuch);")
+    ))
+    .await?;
+    every_report(&project, |name, report| {
+        let rank = |finding: &Value| {
+            ["critical", "warning", "info"].map(|word| finding["severity"] == word)
+        };
+        let findings = report["findings"].as_array();
+        let ranks: Vec<_> = findings.into_iter().flatten().map(rank).collect();
+        ensure!(ranks.len() > 1, "{name}: too few findings: {report:#}");
+        ensure!(
+            ranks.is_sorted_by(|worse, better| worse >= better),
+            "{name}: {report:#}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn what_the_table_and_its_company_refuse_is_found() -> Result<()> {
     tokio::try_join!(
         // a sequence without a number left

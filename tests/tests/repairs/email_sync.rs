@@ -1,5 +1,8 @@
 //! Addresses that changed in `auth.users` and not in the profile: how many, since when, and copying them on request.
 
+use std::ops::ControlFlow;
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use rollcall::backfill::{self, SkipReason, runs};
 use rollcall::checks::diagnosis::Diagnosis;
@@ -10,9 +13,10 @@ use rollcall::error::Error;
 use rollcall::session::Session;
 use rollcall_sandbox::{Person, SignupKind};
 use rollcall_tests::backfills::{options, unwatched};
-use rollcall_tests::command_line::rollcall;
+use rollcall_tests::command_line::{rollcall, start};
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
+use tokio::time::timeout;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -38,7 +42,11 @@ async fn look(project: &Project, all: bool) -> Result<EmailLook> {
 }
 
 async fn apply(project: &Project, look: &EmailLook) -> Result<EmailSync> {
-    Ok(email_sync::apply(&mut project.session()?, look, 500).await?)
+    Ok(email_sync::apply(&mut project.session()?, look, 500, go_on).await?)
+}
+
+fn go_on(_run: Uuid) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 /// What stands in the profiles, in the order of the addresses.
@@ -243,6 +251,109 @@ async fn a_dry_run_changes_nothing_and_works_where_rollcall_is_not_installed() -
     let mut session = Session::of_any_stance(project.settings()?, |_| {});
     let seen = email_sync::look(&mut session, false).await?;
     assert_eq!((seen.different, seen.offered), (1, 1));
+    let trial = email_sync::try_out(&mut session, &seen).await?;
+    assert_eq!((trial.tried, trial.not_tried), (0, 1));
+    assert_eq!(
+        trial.not_tried_because,
+        ["Rollcall is not installed here, and looking tries nothing"]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dry_run_tries_the_change_and_says_which_would_fail() -> Result<()> {
+    let (project, client, users) = project_with_drift(9).await?;
+    client
+        .batch_execute(&format!(
+            "create table public.changes (number bigserial primary key, id uuid);
+             create function public.note_change() returns trigger language plpgsql as $$
+             begin
+               if new.id = '{}' then
+                 new.email := old.email;
+               end if;
+               insert into changes (id) values (new.id);
+               return new;
+             end $$;
+             create trigger note_change before update on public.profiles for each row execute function public.note_change();
+             create unique index profiles_email on public.profiles (email);
+             insert into auth.users (id, email) values (gen_random_uuid(), 'somebody@example.com');
+             update public.profiles set email = 'new5@example.com' where email = 'somebody@example.com'",
+            users[1]
+        ))
+        .await?;
+    let before = emails(&client).await?;
+    let mut session = project.session()?;
+    let seen = look(&project, false).await?;
+    let trial = email_sync::try_out(&mut session, &seen).await?;
+    assert_eq!(
+        (
+            trial.tried,
+            trial.would_change,
+            trial.would_fail,
+            trial.not_tried
+        ),
+        (9, 7, 2, 0)
+    );
+    let mut failures: Vec<_> = trial
+        .failures
+        .iter()
+        .map(|failure| (failure.sqlstate.as_str(), failure.user_id))
+        .collect();
+    failures.sort_unstable();
+    assert_eq!(failures, [("23505", users[4]), ("RC002", users[1])]);
+
+    assert_eq!(emails(&client).await?, before);
+    let left =
+        "select (select count(*) from rollcall.run) + (select count(*) from rollcall.receipt)
+                  + (select count(*) - 1 from public.changes)";
+    assert_eq!(project.count(left).await?, 0);
+    let number = "select last_value from public.changes_number_seq";
+    assert_eq!(value::<i64>(&client, number).await?, 1);
+
+    // what somebody else has locked is not waited for
+    let holder = project.connect().await?;
+    holder
+        .batch_execute(&format!(
+            "begin; select from public.profiles where id = '{}' for update",
+            users[0]
+        ))
+        .await?;
+    let trial = email_sync::try_out(&mut session, &seen).await?;
+    assert_eq!((trial.would_change, trial.busy), (6, 1));
+    holder.batch_execute("rollback").await?;
+
+    let url = project.url();
+    let said = rollcall(&[("DATABASE_URL", &url)], &["sync-emails"]).await?;
+    for part in [
+        "Tried 9: 7 would change, 2 would not.",
+        "1 profile: another profile has the address (SQLSTATE 23505)",
+        "1 profile: a trigger kept the old address (SQLSTATE RC002)",
+        &users[4].to_string(),
+    ] {
+        ensure!(said.stdout.contains(part), "{part}: {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_tried_that_no_rollback_takes_back() -> Result<()> {
+    let (project, client, _) = project_with_drift(1).await?;
+    client
+        .batch_execute(
+            "create schema extensions;
+             create function extensions.http_post(url text) returns integer language plpgsql as $$ begin raise 'called'; end $$;
+             create function public.tell_crm() returns trigger language plpgsql as $$
+             begin perform extensions.http_post('https://crm.example.com'); return new; end $$;
+             create trigger tell_crm after update on public.profiles for each row execute function public.tell_crm()",
+        )
+        .await?;
+    let seen = look(&project, false).await?;
+    let trial = email_sync::try_out(&mut project.session()?, &seen).await?;
+    assert_eq!(trial.not_tried_because, ["http_post"]);
+    assert_eq!((trial.tried, trial.not_tried), (0, 1));
+    let url = project.url();
+    let said = rollcall(&[("DATABASE_URL", &url)], &["sync-emails"]).await?;
+    ensure!(said.stdout.contains("None was tried: http_post."), "{said}");
     Ok(())
 }
 
@@ -392,7 +503,7 @@ async fn a_locked_row_is_left_for_the_next_sync_and_a_locked_table_ends_it() -> 
     holder
         .batch_execute("begin; lock table public.profiles in share mode")
         .await?;
-    let refused = email_sync::apply(&mut project.session()?, &seen, 500).await;
+    let refused = email_sync::apply(&mut project.session()?, &seen, 500, go_on).await;
     ensure!(
         matches!(&refused, Err(Error::Statement { sqlstate, .. }) if sqlstate == "55P03"),
         "{refused:?}"
@@ -567,10 +678,39 @@ async fn a_sync_that_somebody_cancels_stops_before_its_next_batch() -> Result<()
         )
         .await?;
     let seen = look(&project, false).await?;
-    let done = email_sync::apply(&mut project.session()?, &seen, 1).await?;
+    let done = email_sync::apply(&mut project.session()?, &seen, 1, go_on).await?;
     assert_eq!((done.changed, done.is_complete), (1, false));
     let run = runs::show(&mut project.session()?, done.run_id).await?;
     assert_eq!((run.state, run.created), (runs::RunState::Cancelled, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sync_that_is_stopped_ends_its_run_which_can_be_undone() -> Result<()> {
+    let (project, client, _) = project_with_drift(3).await?;
+    let before = emails(&client).await?;
+    let seen = look(&project, false).await?;
+    let mut session = project.session()?;
+    let mut batches = 0;
+    let done = email_sync::apply(&mut session, &seen, 1, |_| {
+        batches += 1;
+        if batches > 2 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
+    .await?;
+    assert_eq!((done.changed, done.is_complete), (2, false));
+    let run = runs::show(&mut session, done.run_id).await?;
+    assert_eq!(
+        (run.state, run.stop_reason),
+        (runs::RunState::Cancelled, None)
+    );
+    ensure!(run.finished_at.is_some());
+    let undone = email_sync::undo(&mut session, done.run_id, true).await?;
+    assert_eq!(undone.removed, 2);
+    assert_eq!(emails(&client).await?, before);
     Ok(())
 }
 
@@ -624,6 +764,46 @@ async fn the_command_looks_changes_and_undoes_without_showing_an_address() -> Re
     for output in [&dry, &unconfirmed, &done, &listed, &undone] {
         ensure!(!format!("{output}").contains("@example."), "{output}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_command_and_its_run_after_the_batch_in_hand() -> Result<()> {
+    let (project, client, _) = project_with_drift(2).await?;
+    // the first change waits until it may go on
+    client
+        .batch_execute(
+            "create table public.go ();
+             create function public.wait() returns trigger language plpgsql as $$
+             begin
+               while not exists (select from public.go) loop perform pg_sleep(0.01); end loop;
+               return new;
+             end $$;
+             create trigger wait before update on public.profiles for each row execute function public.wait()",
+        )
+        .await?;
+    let url = project.url();
+    let sync = start(
+        &[("DATABASE_URL", &url)],
+        &["sync-emails", "--apply", "--yes", "--batch-size", "1"],
+    )?;
+    timeout(Duration::from_secs(60), async {
+        while project.count("select count(*) from rollcall.run").await? == 0 {}
+        anyhow::Ok(())
+    })
+    .await??;
+    sync.press_ctrl_c()?;
+    sync.wait_for("Stopping after the batch in hand").await?;
+    client
+        .batch_execute("insert into public.go default values")
+        .await?;
+    let done = sync.finish().await?;
+    assert_eq!(done.status, Some(2), "{done}");
+    for part in ["1 changed of 2 profiles", "ended before all were attempted"] {
+        ensure!(done.stdout.contains(part), "{part}: {done}");
+    }
+    let listed = rollcall(&[("DATABASE_URL", &url)], &["runs"]).await?;
+    ensure!(listed.stdout.contains("cancelled: 1 changed"), "{listed}");
     Ok(())
 }
 

@@ -8,9 +8,9 @@ use rollcall::backfill::{
 use rollcall::wording::counted;
 use uuid::Uuid;
 
-use super::stop::how_to_continue;
-use crate::output::{Output, wrapped};
+use crate::output::{INSTALL_TO_TRY, Output};
 use crate::table::or_dash;
+use crate::terminal::wrapped;
 
 /// How many users are named of each reason, and how many profiles are shown.
 const NAMED: usize = 5;
@@ -39,6 +39,9 @@ fn dry_run(preview: &DryRun, is_replay: bool, output: &Output) -> String {
             "Nobody was tried: {}.\n",
             preview.not_tried_because.join("; ")
         );
+        if output.looks() {
+            text += INSTALL_TO_TRY;
+        }
         return text;
     }
     text += &format!(
@@ -191,6 +194,13 @@ pub(crate) fn of_result(result: &RunResult) -> String {
     wrapped(&(text + &failures(&result.failures)), "")
 }
 
+/// What becomes of a run that was stopped.
+pub(super) fn how_to_continue(run_id: Uuid) -> String {
+    format!(
+        "What run {run_id} created stays. Continue it with: rollcall backfill --apply --run {run_id}"
+    )
+}
+
 pub(super) fn of_user(user_id: Uuid, result: &UserResult, dry_run: bool) -> String {
     let sentence = match result {
         UserResult::Created if dry_run => "would get a profile. To repair, add --apply",
@@ -242,6 +252,12 @@ fn failures(failures: &[Failure]) -> String {
                 users.len() - NAMED
             );
         }
+    }
+    if let Some(failure) = failures.first() {
+        text += &format!(
+            "\nWhat to fix: rollcall doctor. For one of them: rollcall explain {}\n",
+            failure.user_id
+        );
     }
     text
 }

@@ -1,11 +1,11 @@
 //! What the database has on record of one user, and what becomes of it: facts and a timeline.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ProfileFailure, TimelineEntry, UserFacts};
-use crate::checks::events::EventPayload;
+use crate::checks::events::{EventPayload, UserEvent, moment};
 use crate::masked::Masked;
 
 /// How many entries a timeline has at most, the newest.
@@ -22,7 +22,7 @@ pub(super) struct Record {
     identities: Vec<Identity>,
     audit_log: String,
     audit_events: Vec<AuditEvent>,
-    events: Vec<Event>,
+    events: Vec<UserEvent>,
     failure: Option<Failure>,
 }
 
@@ -78,15 +78,6 @@ struct AuditEvent {
 }
 
 #[derive(Debug, Deserialize)]
-struct Event {
-    event_id: i64,
-    kind: String,
-    payload: Option<Value>,
-    #[serde(deserialize_with = "moment")]
-    created_at: Option<Timestamp>,
-}
-
-#[derive(Debug, Deserialize)]
 struct Failure {
     sqlstate: String,
     constraint_name: Option<String>,
@@ -95,11 +86,6 @@ struct Failure {
     attempts: i32,
     #[serde(deserialize_with = "moment")]
     last_failed_at: Option<Timestamp>,
-}
-
-/// "infinity" is a date for PostgreSQL, and none for anybody else.
-fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok()))
 }
 
 impl Record {
@@ -142,7 +128,7 @@ impl Record {
             .iter()
             .filter(|event| event.kind == "profile_bootstrap_error")
             .filter_map(|event| {
-                let payload = event.payload.as_ref()?;
+                let payload = event.payload.reveal()?;
                 let text = |name| payload.get(name).and_then(Value::as_str).map(str::to_owned);
                 Some(ProfileFailure {
                     sqlstate: text("sqlstate").filter(|code| code.len() == 5)?,
@@ -190,13 +176,13 @@ impl Record {
                        happened_at,
                        source: &str,
                        happening: String,
-                       details,
+                       details: Option<EventPayload>,
                        email: Option<&String>| {
             let entry = TimelineEntry {
                 happened_at,
                 source: source.to_owned(),
                 happening,
-                details: EventPayload::new(details),
+                details: details.unwrap_or_default(),
                 email: email.cloned().map(Masked::new),
             };
             entries.push((place, entry));
@@ -221,7 +207,7 @@ impl Record {
         for event in &self.events {
             let (kind, payload) = (event.kind.clone(), event.payload.clone());
             let place = (3, event.event_id);
-            add(place, event.created_at, "event", kind, payload, None);
+            add(place, event.created_at, "event", kind, Some(payload), None);
         }
         if let Some(profile) = &self.profile {
             let (created, email) = ("created".to_owned(), profile.email.as_ref());
@@ -229,7 +215,8 @@ impl Record {
         }
         if let Some(failure) = &self.failure {
             let failed = format!("failed (attempt {})", failure.attempts);
-            let (at, details) = (failure.last_failed_at, failure.details());
+            let details = EventPayload::new(failure.details());
+            let at = failure.last_failed_at;
             add((5, 0), at, "repair", failed, Some(details), None);
         }
         entries

@@ -1,10 +1,10 @@
 //! What a replayed signup says of a user who has no profile.
 
-use super::{Finding, Severity};
-use crate::checks::explain::{Replay, ReplayError, ReplayOutcome};
+use super::{Replay, ReplayError, ReplayOutcome};
+use crate::finding::{Finding, Severity};
 
 /// What came of the replay, with the next step.
-pub fn replayed(replay: &Replay) -> Finding {
+pub(super) fn replayed(replay: &Replay) -> Finding {
     match (replay.outcome, replay.errors.as_slice()) {
         (ReplayOutcome::Refused, [error, ..]) => refused(error),
         (ReplayOutcome::Swallowed, [error, others @ ..]) => swallowed(error, others),

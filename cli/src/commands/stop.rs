@@ -1,4 +1,4 @@
-//! Ctrl-C during a repair: the first one ends it after the batch in hand, the second one at once.
+//! Ctrl-C during a run: the first one ends it after the batch in hand, the second one at once.
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -22,10 +22,15 @@ impl Drop for StopSignal {
 }
 
 impl StopSignal {
-    pub(super) fn listen() -> Self {
+    /// `what_next` says what becomes of a run that was stopped at once.
+    pub(super) fn listen(what_next: fn(Uuid) -> String) -> Self {
         let is_wanted = Arc::new(AtomicBool::new(false));
         let run_id = Arc::new(OnceLock::new());
-        let listener = tokio::spawn(listen(Arc::clone(&is_wanted), Arc::clone(&run_id)));
+        let listener = tokio::spawn(listen(
+            Arc::clone(&is_wanted),
+            Arc::clone(&run_id),
+            what_next,
+        ));
         Self {
             is_wanted,
             run_id,
@@ -47,7 +52,11 @@ impl StopSignal {
     }
 }
 
-async fn listen(is_wanted: Arc<AtomicBool>, run_id: Arc<OnceLock<Uuid>>) {
+async fn listen(
+    is_wanted: Arc<AtomicBool>,
+    run_id: Arc<OnceLock<Uuid>>,
+    what_next: fn(Uuid) -> String,
+) {
     if tokio::signal::ctrl_c().await.is_err() {
         return;
     }
@@ -61,15 +70,8 @@ async fn listen(is_wanted: Arc<AtomicBool>, run_id: Arc<OnceLock<Uuid>>) {
         return;
     }
     let _ = match run_id.get() {
-        Some(run_id) => writeln!(std::io::stderr(), "Stopped. {}", how_to_continue(*run_id)),
+        Some(run_id) => writeln!(std::io::stderr(), "Stopped. {}", what_next(*run_id)),
         None => writeln!(std::io::stderr(), "Stopped; no run had begun."),
     };
     std::process::exit(2);
-}
-
-/// What becomes of a run that was stopped.
-pub(super) fn how_to_continue(run_id: Uuid) -> String {
-    format!(
-        "What run {run_id} created stays. Continue it with: rollcall backfill --apply --run {run_id}"
-    )
 }
