@@ -9,7 +9,7 @@ with recursive f as materialized (
       where t.tgfoid = p.oid and t.tgrelid = to_regclass('auth.users') and t.tgtype::integer & 7 = 5  -- for each row, after, insert
     ) as is_fitting,
     exists (select from pg_trigger t where t.tgfoid = p.oid and t.tgtype::integer & 66 <> 0) as is_also_before,
-    E'begin -- rollcall guard: the original is kept, and "rollcall trigger unguard" gives it back\n'
+    E'begin -- rollcall guard, taken off by: rollcall trigger unguard\n'
     || regexp_replace(btrim(p.prosrc, E' \t\r\n'), ';?$', E';\n')
     || E'exception when others or query_canceled or assert_failure then\n'
     || E'  begin\n'
