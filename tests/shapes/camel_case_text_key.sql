@@ -1,7 +1,7 @@
 -- An application whose tables an object-relational mapper made: quoted names, a text key, times without a zone, and a
 -- column that the mapper fills itself.
 --
--- @target public."UserProfile" userId
+-- @target public."UserProfile" "userId"
 -- @form name=Person {n}; image=https://img.example.com/{n}.png
 
 -- CreateEnum

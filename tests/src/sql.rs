@@ -57,13 +57,21 @@ pub async fn contents(client: &Client) -> Result<Vec<String>> {
     values(client, &query).await
 }
 
-/// The first lines that only one of two dumps has, marked `-` and `+`, each cut to a length that fits a message.
+/// The first lines that one of two dumps has more often than the other, marked `-` and `+`, each cut to a length that fits a message.
 pub fn difference(before: &[String], after: &[String]) -> Vec<String> {
     let only = |mark: char, these: &[String], those: &[String]| -> Vec<String> {
+        let mut left: Vec<&String> = those.iter().collect();
+        left.sort_unstable();
+        let mut left = left.into_iter().peekable();
+        let mut these: Vec<&String> = these.iter().collect();
+        these.sort_unstable();
         these
-            .iter()
-            .filter(|line| !those.contains(line))
-            .map(|line| format!("{mark} {}", line.chars().take(200).collect::<String>()))
+            .into_iter()
+            .filter(|line| {
+                while left.next_if(|other| other < line).is_some() {}
+                left.next_if_eq(line).is_none()
+            })
+            .map(|line| format!("{mark} {}", line.chars().take(400).collect::<String>()))
             .take(20)
             .collect()
     };

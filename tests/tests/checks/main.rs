@@ -8,3 +8,4 @@ mod no_false_alarm;
 mod probe;
 mod recent_window;
 mod signup_flows;
+mod standby;

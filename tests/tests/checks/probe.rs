@@ -76,7 +76,9 @@ fn assert_outcomes(
     others: &[&str],
     other: (ProbeOutcome, &str),
 ) {
-    for (kind, outcome, reason) in outcomes(report) {
+    let outcomes = outcomes(report);
+    assert!(!outcomes.is_empty(), "nothing was tried: {report:#?}");
+    for (kind, outcome, reason) in outcomes {
         let wanted = if others.contains(&kind.as_str()) {
             other
         } else {

@@ -26,6 +26,7 @@ fn timeless(line: &str) -> String {
 fn the_pictures_show_what_the_programs_print() -> Result<()> {
     for name in ["README.md", GUIDE] {
         let text = document(name)?;
+        ensure!(text.contains("images/"), "{name} shows no picture");
         for picture in text.split("images/").skip(1) {
             let picture = picture.split(')').next().context("a name")?;
             let path = root().join("docs/images").join(picture);

@@ -84,6 +84,7 @@ async fn a_repair_that_is_dropped_at_any_poll_loses_at_most_the_batch_in_hand() 
     let client = project.connect_as_superuser().await?;
     let mut polls = 0;
     loop {
+        ensure!(polls < 10_000, "no repair comes to its end");
         nobody_has_a_profile(&client).await?;
         let mut session = project.session()?;
         let is_done = {

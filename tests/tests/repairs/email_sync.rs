@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rollcall::backfill::{self, SkipReason, runs};
 use rollcall::checks::diagnosis::Diagnosis;
 use rollcall::checks::verification::Verification;
@@ -16,7 +16,7 @@ use rollcall_tests::backfills::{options, unwatched};
 use rollcall_tests::command_line::{rollcall, start};
 use rollcall_tests::project::Project;
 use rollcall_tests::sql::{value, values};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -456,7 +456,7 @@ async fn a_change_that_commits_while_the_write_waits_for_it_stays() -> Result<()
     holder.batch_execute("begin").await?;
     set_email(&holder, users[0], "'mine@example.org'").await?;
     let release = async {
-        loop {
+        for _ in 0..6_000 {
             let waiting: i64 = value(
                 &client,
                 "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
@@ -465,7 +465,9 @@ async fn a_change_that_commits_while_the_write_waits_for_it_stays() -> Result<()
             if waiting > 0 {
                 return anyhow::Ok(holder.batch_execute("commit").await?);
             }
+            sleep(Duration::from_millis(10)).await;
         }
+        bail!("nobody waits for the row")
     };
     let (done, released) = tokio::join!(apply(&project, &seen), release);
     released?;

@@ -64,7 +64,7 @@ pub(crate) async fn install(stage: &mut Stage<'_>) -> Result<()> {
     if let (Some(target), Some(expected)) = (&target, &stage.shape.target) {
         let key: Option<String> = value(
             &stage.subject.client,
-            "select s.key_column::text from rollcall.settings s",
+            "select quote_ident(s.key_column) from rollcall.settings s",
         )
         .await?;
         stage.expect(key.as_ref() == Some(&expected.key), || {

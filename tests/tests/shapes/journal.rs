@@ -6,15 +6,15 @@ use crate::stage::Stage;
 
 /// The failures of one shape.
 pub(crate) struct Journal {
-    shape: &'static str,
+    shape: String,
     /// The steps, and what was found in them.
     failures: Vec<(String, String)>,
 }
 
 impl Journal {
-    pub(crate) fn new(shape: &'static str) -> Self {
+    pub(crate) fn new(shape: &str) -> Self {
         Self {
-            shape,
+            shape: shape.to_owned(),
             failures: Vec::new(),
         }
     }

@@ -3,8 +3,9 @@
 //! refusals, a repair makes what the application would have made, and a rollback leaves what the twin has.
 //!
 //! The corpus is in `tests/shapes`: a file for each shape, as the application's own migrations would be, with what is
-//! expected of it in its head (see `shape`).
+//! expected of it in its head (see `shape`). `generated` makes others at random.
 
+mod generated;
 mod install;
 mod journal;
 mod later;
@@ -25,7 +26,7 @@ use shape::Shape;
 use stage::Stage;
 
 /// Plays a shape from the first look to the rollback; a step that fails hides no later one that can still be taken.
-async fn play(name: &'static str, sql: &'static str) -> Result<()> {
+async fn play(name: &str, sql: &str) -> Result<()> {
     let shape = Shape::parse(name, sql)?;
     let mut journal = Journal::new(name);
     let mut stage = Stage::new(&shape).await?;

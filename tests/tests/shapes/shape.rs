@@ -2,7 +2,7 @@
 //!
 //! | line | means |
 //! |---|---|
-//! | `@target TABLE KEY` | the table that holds the profiles, and the column with the user's id; `none`: no definition |
+//! | `@target TABLE KEY` | the table that holds the profiles, and the column with the user's id, both quoted as SQL wants them; `none`: no definition |
 //! | `@candidates TABLES` | where there is no definition: tables that have to be named as candidates |
 //! | `@because WORDS` | where there is no definition: words of the reason |
 //! | `@also TABLES` | other tables that a signup writes |
@@ -13,9 +13,10 @@
 //! | `@refused KINDS` | cannot sign up; `all` |
 //! | `@by-client SQL` | what the browser does after the first login, as `authenticated` |
 //! | `@by-server SQL` | what the server does after the first login; `$1` is the user's id |
-//! | `@make yes`, `@make no WORDS` | whether Rollcall's trigger may be installed, or why not |
+//! | `@make yes`, `@make no WORDS`, `@make maybe` | whether Rollcall's trigger may be installed, or why not; `maybe`: as its plan says |
 //! | `@repair replay` | a repair by the definition cannot make these profiles, one through the application's triggers can |
 //! | `@replay no` | no trigger on the insert of a user makes these profiles, so a replay is refused |
+//! | `@replay none` | there are such triggers, but none of them makes a profile, so a replay leaves everything as it is |
 //! | `@sends requests` | making a profile sends requests to other servers |
 //! | `@undo WORDS` | an undo leaves something, and says so |
 //! | `@differs COLUMNS` | columns of the profile that a repair by the definition may fill otherwise |
@@ -33,8 +34,8 @@ use rollcall_sandbox::SignupKind;
 /// What a file says.
 #[derive(Debug, Default)]
 pub(crate) struct Shape {
-    pub(crate) name: &'static str,
-    pub(crate) sql: &'static str,
+    pub(crate) name: String,
+    pub(crate) sql: String,
     pub(crate) target: Option<Target>,
     pub(crate) candidates: Vec<String>,
     pub(crate) because: Option<String>,
@@ -47,8 +48,10 @@ pub(crate) struct Shape {
     pub(crate) by_client: Option<String>,
     pub(crate) by_server: Option<String>,
     pub(crate) make_refused: Option<String>,
+    pub(crate) make_as_planned: bool,
     pub(crate) needs_replay: bool,
     pub(crate) no_replay: bool,
+    pub(crate) empty_replay: bool,
     pub(crate) sends_requests: bool,
     pub(crate) undo_leaves: Option<String>,
     pub(crate) differs: Vec<String>,
@@ -85,10 +88,10 @@ const KINDS: [(&str, SignupKind); 12] = [
 ];
 
 impl Shape {
-    pub(crate) fn parse(name: &'static str, sql: &'static str) -> Result<Self> {
+    pub(crate) fn parse(name: &str, sql: &str) -> Result<Self> {
         let mut shape = Self {
-            name,
-            sql,
+            name: name.to_owned(),
+            sql: sql.to_owned(),
             ..Self::default()
         };
         let mut has_target = false;
@@ -99,22 +102,21 @@ impl Shape {
             let (word, rest) = line
                 .split_once(' ')
                 .with_context(|| format!("{name}: @{line} says nothing"))?;
-            let words = || {
-                rest.split_whitespace()
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
-            };
             match word {
                 "target" => {
                     has_target = true;
-                    shape.target = rest.rsplit_once(' ').map(|(table, key)| Target {
-                        table: table.to_owned(),
-                        key: key.to_owned(),
-                    });
+                    shape.target = match words(rest).as_slice() {
+                        [table, key] => Some(Target {
+                            table: table.clone(),
+                            key: key.clone(),
+                        }),
+                        [none] if none == "none" => None,
+                        _ => bail!("{name}: @target {rest}"),
+                    };
                 }
-                "candidates" => shape.candidates = words(),
+                "candidates" => shape.candidates = words(rest),
                 "because" => shape.because = Some(rest.to_owned()),
-                "also" => shape.also = words(),
+                "also" => shape.also = words(rest),
                 "form" => {
                     for field in rest.split(';') {
                         let (key, value) = field
@@ -130,22 +132,26 @@ impl Shape {
                 "by-client" => shape.by_client = Some(rest.to_owned()),
                 "by-server" => shape.by_server = Some(rest.to_owned()),
                 "make" => {
-                    shape.make_refused = rest.strip_prefix("no").map(|why| why.trim().to_owned())
+                    shape.make_refused = rest.strip_prefix("no").map(|why| why.trim().to_owned());
+                    shape.make_as_planned = rest == "maybe";
                 }
                 "repair" => shape.needs_replay = rest == "replay",
-                "replay" => shape.no_replay = rest == "no",
+                "replay" => {
+                    shape.no_replay = rest == "no";
+                    shape.empty_replay = rest == "none";
+                }
                 "sends" => shape.sends_requests = rest == "requests",
                 "undo" => shape.undo_leaves = Some(rest.to_owned()),
-                "differs" => shape.differs = words(),
+                "differs" => shape.differs = words(rest),
                 "random" => {
                     shape.random = rest
                         .rsplit_once('.')
                         .map(|(table, column)| (table.to_owned(), column.to_owned()));
                 }
-                "claims" => shape.claims = words(),
+                "claims" => shape.claims = words(rest),
                 "healthy" => shape.broken = rest == "no",
                 "named" => shape.named = Some(rest.to_owned()),
-                "warned" => shape.warned = words(),
+                "warned" => shape.warned = words(rest),
                 "permanent" => shape.permanent_profile = rest == "profile",
                 "auth" => shape.before_anonymous = rest == "before-anonymous",
                 _ => bail!("{name}: @{word} means nothing"),
@@ -197,6 +203,26 @@ pub(crate) fn logs_in(kind: SignupKind) -> bool {
             | SignupKind::Invite
             | SignupKind::GeneratedLink
     )
+}
+
+/// Words between spaces; within double quotes a space is one of the word's letters.
+fn words(text: &str) -> Vec<String> {
+    let mut is_quoted = false;
+    text.split(|letter: char| {
+        is_quoted ^= letter == '"';
+        letter == ' ' && !is_quoted
+    })
+    .filter(|word| !word.is_empty())
+    .map(str::to_owned)
+    .collect()
+}
+
+/// What the corpus calls a kind of signup.
+pub(crate) fn name_of(kind: SignupKind) -> &'static str {
+    KINDS
+        .iter()
+        .find(|(_, known)| *known == kind)
+        .map_or("unknown", |(name, _)| name)
 }
 
 fn kinds(names: &str) -> Result<Vec<SignupKind>> {

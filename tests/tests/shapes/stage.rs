@@ -60,7 +60,7 @@ impl Side {
         }
         let client = database.connect().await?;
         client
-            .batch_execute(shape.sql)
+            .batch_execute(&shape.sql)
             .await
             .context("the shape's own SQL")?;
         Ok(Self {
@@ -122,7 +122,7 @@ impl Side {
             return Ok(false);
         };
         let sql = format!(
-            "select exists (select from {} t where t.\"{}\"::text = '{}')",
+            "select exists (select from {} t where t.{}::text = '{}')",
             target.table,
             target.key,
             id(number)
