@@ -13,6 +13,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function rollcall.application_schemas() is 'The schemas that are neither PostgreSQL''s, Supabase''s nor Rollcall''s.';
 
+create or replace function rollcall.name_pattern(p_name name) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select '(?:(?:"[^"]+"|[\w$]+)\s*\.\s*)?"?' || regexp_replace(replace(p_name, '"', '""'), '(\W)', '\\\1', 'g') || '(?:"|\M)'
+$$;
+comment on function rollcall.name_pattern(name) is 'A regular expression for the name of a table as code writes it: with its schema or without, quoted or not.';
+
 create or replace function rollcall.fires_at_signup(p_trigger oid) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
   -- a condition may ask whether a column changed that no signup changes: when (old.email is distinct from new.email)
@@ -45,9 +51,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp set j
         or exists (select from pg_trigger g where g.tgfoid = p.oid and not g.tgisinternal))
   ),
   tables as materialized (
-    select c.oid, lower(c.relname) as name,
-      '\m(into|update|from)\s+(only\s+)?("?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(c.relname, '(\W)', '\\\1', 'g') || '"?(\W|$)'
-        as is_written
+    select c.oid, lower(replace(c.relname, '"', '""')) as name,
+      '\m(into|update|from)\s+(only\s+)?' || rollcall.name_pattern(c.relname) as is_written
     from pg_class c
     where c.relkind in ('r', 'p', 'v', 'f') and c.relnamespace = any ((select rollcall.application_schemas())::oid[])
   ),
@@ -515,7 +520,9 @@ begin
     and strpos(lower(p.prosrc), (select lower(t.relname) from pg_class t where t.oid = target)) > 0;
   -- no code of the database makes them: the app does, for those who are signed in
   if example is null and not (makers.at_insert or makers.at_confirmation or makers.with_identity)
-    and not exists (select from rollcall.signup_code('all') k where k.kind = 'table' and k.object_id = target) then
+    and not exists (
+      select from rollcall.signup_code('all') k
+      where k.kind = 'function' and k.source ~* ('\minto\s+' || (select rollcall.name_pattern(t.relname) from pg_class t where t.oid = target))) then
     execute format(
       'select case when count(t.*) > 0 and count(t.*) filter (where u.last_sign_in_at is null) = 0 then array[''never_signed_in''] else ''{}'' end
        from auth.users u join %s t on %s where u.id = any ($1)', target_name, evidence ->> 'matches') into made_later using users;
@@ -534,6 +541,10 @@ begin
           select from pg_trigger g
           where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal
             and pg_get_triggerdef(g.oid) ~* 'when \(.*(is_anonymous is (not true|false)|is_anonymous = false|not new\.is_anonymous)'))
+        or (x.kind in ('anonymous', 'phone') and example is null and exists (
+          select from pg_trigger g join pg_proc p on p.oid = g.tgfoid
+          where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal and pg_get_triggerdef(g.oid) ~* 'when \(.*email is not null'
+            and p.prosrc ~* ('\minto\s+' || (select rollcall.name_pattern(t.relname) from pg_class t where t.oid = target))))
       ));
   if left_out @> '{anonymous,phone}' or (c.needs_email and coalesce((evidence #>> '{kinds,phone,rows}')::bigint, 0) = 0) then
     left_out := array_remove(array_remove(array_remove(left_out, 'anonymous'), 'phone'), 'other') || 'no_email'::text;

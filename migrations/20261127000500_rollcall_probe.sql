@@ -360,7 +360,7 @@ begin
             when is_signed_up or rollcall.error_kind(code) <> 'row' or code in ('57014', '25006') then 'unknown'
             when code = 'RC002' then 'refused_by_rule'
             -- raised on purpose, and not by a handler that words a failure anew
-            when code = 'P0001' and not exists (
+            when substring(context from '^[^\n]*') ~ ' at RAISE$' and not exists (
               select from pg_proc p
               where format('%I.%I', p.pronamespace::regnamespace, p.proname) = failed_functions[1]
                 and array_to_string((string_to_array(p.prosrc, E'\n'))[:substring(context from 'line (\d+) at RAISE')::integer], ' ')
@@ -369,7 +369,8 @@ begin
             else 'blocked'
           end;
       end;
-      if outcome = 'blocked' and code ~ '^2[23]' and not is_as_it_was and kind <> 'odd_metadata' and rollcall.usual_form(kind, keys, true) <> '{}' then
+      -- a handler that hides an error leaves no code
+      if (outcome = 'no_profile' or outcome = 'blocked' and code ~ '^2[23]') and not is_as_it_was and kind <> 'odd_metadata' and rollcall.usual_form(kind, keys, true) <> '{}' then
         is_as_it_was := true;
       elsif outcome = 'refused_by_rule' and at_domain = 'example.invalid' and person ->> 'email' is not null then
         -- an address at a domain from which somebody could sign up before

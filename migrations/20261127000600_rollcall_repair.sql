@@ -289,6 +289,10 @@ begin
       perform set_config('search_path', 'pg_catalog, pg_temp', true);
       if p_replay then
         made := array(select unnest(chunk) except select rollcall.missing_among(chunk));
+        -- what was written beside a profile that was not made would be written again by the next replay
+        if cardinality(made) < cardinality(chunk) then
+          raise exception 'rollcall: no signup trigger made the profile' using errcode = 'RC002';
+        end if;
       end if;
       created := created || made;
       continue;

@@ -107,8 +107,9 @@ begin
   where code.source ~* '\mexecute\M'
     or exists (
       select from regexp_matches(
-        code.source, '\minto\s+(?:"?[\w$]+"?\s*\.\s*)?"?' || regexp_replace(x.relname, '(\W)', '\\\1', 'g') || '("?\M[^;]*)', 'gi') m
-      where m[1] !~* '\mon\s+conflict\M'
+        code.source, '\minto\s+' || rollcall.name_pattern(x.relname) || '([^;]*)', 'gi') m
+      -- at the insert of a user whoever comes second writes nothing, or less
+      where m[1] !~* '\mon\s+conflict\M' or t.tgtype::integer & 6 = 4
     );
   if obstacle is not null then
     raise exception 'rollcall: the application may make profiles after the signup''s insert, by its trigger %', obstacle
@@ -123,7 +124,7 @@ begin
     and not exists (
       select from pg_proc p
       where p.prorettype = 'trigger'::regtype and p.pronamespace = any ((select rollcall.application_schemas())::oid[]) and not rollcall.is_ours(p.oid)
-        and strpos(lower(p.prosrc), (select lower(x.relname) from pg_class x where x.oid = target)) > 0
+        and p.prosrc ~* ('\minto\s+' || (select rollcall.name_pattern(x.relname) from pg_class x where x.oid = target))
     )
   then
     execute

@@ -10,11 +10,12 @@ use rollcall_tests::{
     sql::value,
 };
 use serde_json::Value;
+use tokio_postgres::types::Type;
 
 const REPORTS: [&str; 5] = ["diagnose", "recent", "health", "verify", "doctor"];
 
-/// A project in which people signed up, on a server that is a standby by now.
-async fn standby(is_installed: bool) -> Result<(Server, Project)> {
+/// A project in which people signed up, on a server that is a standby by now; `last` is done before.
+async fn standby(is_installed: bool, last: &str) -> Result<(Server, Project)> {
     let server = Server::start(&Options {
         settings: vec![("wal_level".to_owned(), "replica".to_owned())],
         ..Options::from_env()?
@@ -29,6 +30,11 @@ async fn standby(is_installed: bool) -> Result<(Server, Project)> {
         auth.sign_up(SignupKind::EmailConfirmation, &Person::numbered(number))
             .await?;
     }
+    project
+        .connect_as_superuser()
+        .await?
+        .batch_execute(last)
+        .await?;
     fs::write(server.folder().join("data/standby.signal"), "")?;
     server.restart()?;
     let is_standby: bool = value(&project.connect().await?, "select pg_is_in_recovery()").await?;
@@ -50,7 +56,7 @@ fn finding<'a>(report: &'a Value, id: &str) -> Option<&'a Value> {
 
 #[tokio::test]
 async fn a_standby_is_asked_like_its_primary() -> Result<()> {
-    let (_server, project) = standby(true).await?;
+    let (_server, project) = standby(true, "select").await?;
     for name in REPORTS {
         let report = report(&project, name).await?;
         let findings = report["findings"].as_array().context("findings")?;
@@ -68,8 +74,24 @@ async fn a_standby_is_asked_like_its_primary() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_standby_shows_has_an_age_even_where_nothing_was_replayed() -> Result<()> {
+    let (_server, project) = standby(true, "checkpoint").await?;
+    let row = project
+        .connect()
+        .await?
+        .query_typed_one(
+            include_str!("../../../shared/src/checks/next_signup/read.sql"),
+            &[(&false, Type::BOOL)],
+        )
+        .await?;
+    let age: Option<f64> = row.try_get("replica_age")?;
+    ensure!(age.is_some_and(|age| age > 0.0), "{age:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_look_at_a_standby_says_what_it_would_need() -> Result<()> {
-    let (_server, project) = standby(false).await?;
+    let (_server, project) = standby(false, "select").await?;
     for name in REPORTS {
         let report = report(&project, name).await?;
         assert_eq!(report["verdict"], "unknown", "{name}: {report:#}");

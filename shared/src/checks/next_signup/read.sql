@@ -94,7 +94,8 @@ select
   case
     when not pg_is_in_recovery() then null
     when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() and exists (select from pg_catalog.pg_stat_get_wal_receiver() w where w.pid is not null) then 0
-    else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())
+    -- one that was restarted and has nothing to replay is as old as what it began with
+    else extract(epoch from clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(), (select c.checkpoint_time from pg_control_checkpoint() c)))
   end::float8 as replica_age
 from path p
 left join kept k on true
