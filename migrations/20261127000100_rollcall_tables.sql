@@ -1,12 +1,9 @@
--- The schema rollcall and everything it stores.
--- Nine tables, all private. Nothing here refers to auth.* or to a table of the application's: ids and names are kept as
--- text, so the application and Supabase Auth can alter and drop what is theirs at any time. No table holds a value of a
--- user's row, but for what an undo of `rollcall sync-emails` needs: the addresses that stood in the profiles before.
+-- The schema rollcall and everything it stores. Nine tables, all private. Nothing here refers to auth.* or to a table of
+-- the application's: ids and names are kept as text, so the application and Supabase Auth can alter and drop what is theirs
+-- at any time. No table holds a value of a user's row, but for the addresses that an undo of `rollcall sync-emails` needs.
 
 create schema if not exists rollcall;
 comment on schema rollcall is 'Rollcall: finds, explains and repairs signups without a profile. Private: never expose it through PostgREST.';
-
--- Settings and the definition -------------------------------------------------------------------------------------
 
 create table if not exists rollcall.settings (
   only_row boolean primary key default true check (only_row),
@@ -54,8 +51,6 @@ comment on column rollcall.migration.checksum is 'SHA-256 of the file, in hexade
 
 -- Indexes are unique by the id at their end: a page of them has an order, and Supabase's advisor calls none of them unused.
 
--- Events ----------------------------------------------------------------------------------------------------------
-
 create table if not exists rollcall.event (
   id bigint generated always as identity primary key,
   user_id uuid not null,
@@ -72,8 +67,6 @@ comment on column rollcall.event.payload is
   'source; for errors sqlstate, constraint, column and functions (where it failed), never a value of the row.';
 comment on index rollcall.event_user_idx is 'The events of one user.';
 comment on index rollcall.event_time_idx is 'The newest events, and those that are too old to keep.';
-
--- Checks, incidents, messages -------------------------------------------------------------------------------------
 
 create table if not exists rollcall.check_run (
   id bigint generated always as identity primary key,
@@ -126,8 +119,6 @@ comment on table rollcall.message is 'Messages about incidents. One that no topi
 comment on column rollcall.message.lease_owner is 'The invocation that publishes it now.';
 comment on column rollcall.message.leased_until is 'When that invocation has ended for certain, and another may publish it.';
 comment on index rollcall.message_incident_idx is 'The messages of an incident.';
-
--- Repairs ---------------------------------------------------------------------------------------------------------
 
 create table if not exists rollcall.run (
   run_id uuid primary key default gen_random_uuid(),

@@ -1,8 +1,8 @@
--- Who must have a profile, and what a new one contains.
--- The definition is text in the one row of rollcall.settings: a target table and a query. The query's columns by name say
--- what a created profile contains, its "where" says who must have one; _user_id and _signed_up_at are for Rollcall, all
--- others are columns of the table. Checks, dry run, repair and trigger put this text into their statements, which
--- are planned when they run: nothing is derived that could be out of date, and nothing depends on the application's table.
+-- Who must have a profile, and what a new one contains. The definition is text in the one row of rollcall.settings: a
+-- target table and a query. The query's columns by name say what a created profile contains, its "where" says who must have
+-- one; _user_id and _signed_up_at are for Rollcall, all others are columns of the table. Checks, dry run, repair and
+-- trigger put this text into their statements, which are planned when they run: nothing is derived that could be out of
+-- date, and nothing depends on the application's table.
 -- In such a statement only the aliases e (the query), a (the profiles there are), t (the table) and u (auth.users) are
 -- ours, and every column is qualified, so that a column of any name is safe.
 -- SQLSTATEs of Rollcall's own: RC001 ends a trial, RC002 a trigger discarded a row or changed its key, RC003 a value for
@@ -215,7 +215,6 @@ end
 $$;
 comment on function rollcall.actual_profile() is 'Every profile that belongs to somebody, with the user''s id. For people and tests.';
 
--- An expression of bounds ({8}) takes ten times as long.
 create or replace function rollcall.text_as_uuid(p_text text) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select format('case when %1$s like ''________-____-____-____-____________'' and %1$s !~ ''[^0-9a-fA-F-]''

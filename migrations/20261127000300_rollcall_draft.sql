@@ -513,7 +513,8 @@ begin
   select
     coalesce(bool_or(g.tgrelid = to_regclass('auth.users') and g.tgtype::integer & 4 = 4 and pg_get_triggerdef(g.oid) !~* 'when \(.*confirmed_at'), false) as at_insert,
     coalesce(bool_or(g.tgtype::integer & 16 = 16 and pg_get_triggerdef(g.oid) ~* 'confirmed_at'), false) as at_confirmation,
-    coalesce(bool_or(g.tgrelid = to_regclass('auth.identities')), false) as with_identity
+    coalesce(bool_or(g.tgrelid = to_regclass('auth.identities')), false) as with_identity,
+    coalesce(bool_or(pg_get_triggerdef(g.oid) ~* 'when \(.*email is not null'), false) as with_address
   into makers
   from pg_trigger g join pg_proc p on p.oid = g.tgfoid
   where g.tgrelid in (to_regclass('auth.users'), to_regclass('auth.identities')) and not g.tgisinternal
@@ -521,8 +522,7 @@ begin
   -- no code of the database makes them: the app does, for those who are signed in
   if example is null and not (makers.at_insert or makers.at_confirmation or makers.with_identity)
     and not exists (
-      select from rollcall.signup_code('all') k
-      where k.kind = 'function' and k.source ~* ('\minto\s+' || (select rollcall.name_pattern(t.relname) from pg_class t where t.oid = target))) then
+      select from rollcall.signup_code('all') k where k.kind = 'function' and k.source ~* ('\minto\s+' || (select rollcall.name_pattern(t.relname) from pg_class t where t.oid = target))) then
     execute format(
       'select case when count(t.*) > 0 and count(t.*) filter (where u.last_sign_in_at is null) = 0 then array[''never_signed_in''] else ''{}'' end
        from auth.users u join %s t on %s where u.id = any ($1)', target_name, evidence ->> 'matches') into made_later using users;
@@ -537,14 +537,11 @@ begin
         or (k.users >= 5 and others.users >= 5 and others.with_row >= 0.9 * others.users)
         or (x.kind = 'unconfirmed' and example is null and makers.at_confirmation and not makers.at_insert)
         or (x.kind = 'anonymous' and example is null and makers.with_identity and not makers.at_insert)
+        or (x.kind in ('anonymous', 'phone') and example is null and makers.with_address)
         or (x.kind = 'anonymous' and example is null and exists (
           select from pg_trigger g
           where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal
             and pg_get_triggerdef(g.oid) ~* 'when \(.*(is_anonymous is (not true|false)|is_anonymous = false|not new\.is_anonymous)'))
-        or (x.kind in ('anonymous', 'phone') and example is null and exists (
-          select from pg_trigger g join pg_proc p on p.oid = g.tgfoid
-          where g.tgrelid = to_regclass('auth.users') and not g.tgisinternal and pg_get_triggerdef(g.oid) ~* 'when \(.*email is not null'
-            and p.prosrc ~* ('\minto\s+' || (select rollcall.name_pattern(t.relname) from pg_class t where t.oid = target))))
       ));
   if left_out @> '{anonymous,phone}' or (c.needs_email and coalesce((evidence #>> '{kinds,phone,rows}')::bigint, 0) = 0) then
     left_out := array_remove(array_remove(array_remove(left_out, 'anonymous'), 'phone'), 'other') || 'no_email'::text;

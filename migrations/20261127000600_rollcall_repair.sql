@@ -1,9 +1,8 @@
--- How missing profiles are made.
--- The users without a profile are the queue. A batch is a page of it, in the order of the ids and below a bound that was
--- set when the run began. It is one transaction: profiles, events, receipts, failures, counters and cursor. Rows that cannot
--- be created are split off, with SQLSTATE, constraint and column and the functions in which they failed.
--- A profile is made by the definition, or by a replay: a copy of the user's row is inserted into a temporary table that has
--- copies of the application's own signup triggers.
+-- How missing profiles are made. The users without a profile are the queue. A batch is a page of it, in the order of the
+-- ids and below a bound that was set when the run began. It is one transaction: profiles, events, receipts, failures,
+-- counters and cursor. Rows that cannot be created are split off, with SQLSTATE, constraint and column and the functions in
+-- which they failed. A profile is made by the definition, or by a replay: a copy of the user's row is inserted into a
+-- temporary table that has copies of the application's own signup triggers.
 
 create or replace function rollcall.error_kind(p_sqlstate text) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$

@@ -1,7 +1,6 @@
--- Stance "make": a trigger of Rollcall's own on auth.users, asked for on purpose, after everybody else's.
--- Nothing in this file touches auth.users until rollcall.install_signup_trigger() is called. The trigger makes the profile
--- if it is expected and missing, keeps an event, and catches everything: it blocks no signup. It changes
--- nothing that the application's own triggers do.
+-- Stance "make": a trigger of Rollcall's own on auth.users, asked for on purpose, after everybody else's. Nothing in this
+-- file touches auth.users until rollcall.install_signup_trigger() is called. The trigger makes the profile if it is
+-- expected and missing, keeps an event, catches everything, and changes nothing that the application's own triggers do.
 
 create or replace function rollcall.checked_at_commit(p_table text) returns setof text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -106,8 +105,7 @@ begin
   join pg_class x on x.oid = target
   where code.source ~* '\mexecute\M'
     or exists (
-      select from regexp_matches(
-        code.source, '\minto\s+' || rollcall.name_pattern(x.relname) || '([^;]*)', 'gi') m
+      select from regexp_matches(code.source, '\minto\s+' || rollcall.name_pattern(x.relname) || '([^;]*)', 'gi') m
       -- at the insert of a user whoever comes second writes nothing, or less
       where m[1] !~* '\mon\s+conflict\M' or t.tgtype::integer & 6 = 4
     );

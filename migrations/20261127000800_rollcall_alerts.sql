@@ -1,8 +1,7 @@
--- What people were notified of, and what they have yet to be.
--- The decisions are the program's (shared/src/alert). Here is only what makes them hold: one invocation decides at a
--- time, a decision and its messages commit together, and a message is leased to the one that publishes it. The role that
--- calls these functions is a reader: what it records is bounded by the server's clock and by what is there, so that it
--- can delay a message by one reminder at most.
+-- What people were notified of, and what they have yet to be. The decisions are the program's (shared/src/alert). Here is
+-- only what makes them hold: one invocation decides at a time, a decision and its messages commit together, and a message
+-- is leased to the one that publishes it. The role that calls these functions is a reader: what it records is bounded by
+-- the server's clock and by what is there, so that it can delay a message by one reminder at most.
 
 create or replace function rollcall.incident_begin(p_check text)
 returns table (
