@@ -491,12 +491,12 @@ declare
 begin
   return query execute
     'with newest as materialized (
-       select u.id, u.xmin as changed_by, u.created_at from auth.users u
+       select u.id, u.xmin as changed_by, u.created_at, u.updated_at from auth.users u
        where u.created_at < now() + interval ''5 minutes'' order by u.created_at desc limit 100
      )
      select n.id, n.created_at,
-       -- the transaction of the signup wrote it, and that of nobody else
-       (n.changed_by = t.xmin or exists (select from auth.identities i where i.user_id = n.id and i.xmin = t.xmin))
+       -- the transaction of the signup wrote it, and that of nobody else; a later one may have changed both user and profile
+       (n.changed_by = t.xmin and coalesce(n.updated_at < n.created_at + interval ''1 minute'', true) or exists (select from auth.identities i where i.user_id = n.id and i.xmin = t.xmin))
          and not exists (select from newest o where o.changed_by = n.changed_by and o.id <> n.id),
        age(t.xmin)
      from newest n join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'n.id') || '
