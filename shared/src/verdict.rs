@@ -47,3 +47,16 @@ impl FromStr for Verdict {
             .ok_or(Error::UnexpectedAnswer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_read_from_its_own_word_and_from_no_other() {
+        for verdict in [Verdict::Consistent, Verdict::Inconsistent, Verdict::Unknown] {
+            assert_eq!(verdict.to_string().parse::<Verdict>().ok(), Some(verdict));
+        }
+        assert!("healthy".parse::<Verdict>().is_err());
+    }
+}

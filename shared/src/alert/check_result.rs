@@ -101,8 +101,7 @@ impl CheckResult {
             .of
             .filter(|of| *of > 0)
             .map(|of| 100.0 * missing_exact / of as f64);
-        missing > 0
-            && missing_exact >= least * part
+        missing_exact >= least * part
             && share.is_none_or(|share| share >= settings.min_percent * part)
     }
 }

@@ -259,3 +259,23 @@ fn spoken(duration: SignedDuration) -> String {
         (days, hours, _) => format!("{} {hours} h", counted(days, "day")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_within_its_limit_and_says_so() {
+        let full = "x".repeat(40);
+        assert_eq!(bounded(&full, 40), full);
+        assert_eq!(
+            bounded(&format!("{full}y"), 40),
+            format!("{}{SHORTENED}", "x".repeat(28))
+        );
+    }
+
+    #[test]
+    fn what_json_would_blow_up_becomes_a_blank_and_a_line_stays_a_line() {
+        assert_eq!(bounded("a\u{0}b\nc", 40), "a b\nc");
+    }
+}

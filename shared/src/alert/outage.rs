@@ -125,4 +125,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn people_are_not_reminded_of_an_outage_that_they_have_yet_to_hear_of() {
+        let unheard = [Event::Unreachable; 9];
+        let then = [Event::Taken; 3];
+        let kinds = |events: &[Event]| -> Vec<Kind> {
+            let taken = taken(events.iter().copied());
+            taken.iter().map(|message| message.kind).collect()
+        };
+        assert_eq!(kinds(&[&unheard[..], &then].concat()), [Kind::Opened]);
+        let heard = [&unheard[..], &then, &unheard, &then].concat();
+        assert_eq!(kinds(&heard), [Kind::Opened, Kind::Reminder]);
+    }
 }

@@ -71,3 +71,22 @@ where
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_counts_where_it_is_a_number_within_its_bounds() {
+        let of = |text: &'static str| Settings::from_variables(|_| Some(text.to_owned()));
+        let twelve = of(" 12 ");
+        assert_eq!((twelve.min_missing, twelve.min_percent), (12, 12.0));
+        assert_eq!(twelve.remind_after, SignedDuration::from_mins(12));
+        for text in ["", "-1", "many", "2000000000"] {
+            assert_eq!(of(text), Settings::default(), "{text}");
+        }
+        // no number of users, and a share
+        assert_eq!((of("0.5").min_missing, of("0.5").min_percent), (1, 0.5));
+        assert_eq!(Settings::from_variables(|_| None), Settings::default());
+    }
+}

@@ -175,6 +175,7 @@ fn without_search(next_step: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn nobody_is_sent_to_look_for_what_is_known() {
@@ -185,5 +186,16 @@ mod tests {
             "Signups fail. Then repair: rollcall backfill --apply."
         );
         assert_eq!(without_search("Find the cause: rollcall doctor."), "");
+    }
+
+    #[test]
+    fn recent_signups_that_failed_are_told_from_the_next_one_that_would() {
+        let mut report = RecentReport::unknown(&Error::Timeout, Timestamp::UNIX_EPOCH);
+        let headline = |report: &RecentReport| Summary::of_recent(report).headline;
+        assert_eq!(headline(&report), "could not check recent signups");
+        report.issues = Some(Vec::new());
+        assert_eq!(headline(&report), NEXT_SIGNUP_NOT_KNOWN);
+        report.verdict = Verdict::Inconsistent;
+        assert_eq!(headline(&report), NEXT_SIGNUP_FAILS);
     }
 }

@@ -338,4 +338,55 @@ mod tests {
         assert_eq!(shown(5, "full_name").as_deref(), Some("***"));
         assert_eq!(shown(5, "email").as_deref(), Some("a***@e***.com"));
     }
+
+    /// Of a trial with these outcomes, while so many were missing.
+    fn reported(outcomes: &[&str], total_missing: i64) -> DryRun {
+        let results: Vec<Value> = outcomes
+            .iter()
+            .map(|outcome| {
+                json!({
+                    "user_id": Uuid::nil(), "outcome": outcome, "sqlstate": "23514", "functions": [],
+                    "reason": "a value does not satisfy a check constraint", "profile": {}
+                })
+            })
+            .collect();
+        let preview = json!({
+            "not_tried_because": [], "outside_calls": [], "results": results, "writes": [], "triggers": []
+        });
+        let preview = serde_json::from_value(preview).expect("a preview");
+        report(
+            preview,
+            total_missing,
+            total_missing,
+            Duration::from_secs(3),
+        )
+        .expect("a report")
+    }
+
+    #[test]
+    fn what_was_tried_is_counted_by_outcome_and_the_rest_is_not_known() {
+        let report = reported(
+            &["created", "failed", "busy", "created", "busy", "busy"],
+            10,
+        );
+        assert_eq!((report.tried, report.not_tried), (6, 4));
+        let outcomes = (report.would_create, report.would_fail, report.busy);
+        assert_eq!(outcomes, (2, 1, 3));
+        assert_eq!(
+            (report.users.len(), report.rows.len(), report.failures.len()),
+            (2, 2, 1)
+        );
+    }
+
+    #[test]
+    fn all_would_take_as_long_for_each_as_those_that_were_tried() {
+        assert_eq!(reported(&["created"; 6], 10).estimated_seconds, 5.0);
+        assert_eq!(reported(&[], 10).estimated_seconds, 0.0);
+    }
+
+    #[test]
+    fn who_signed_up_between_the_count_and_the_trial_is_missing_too() {
+        let report = reported(&["created", "created"], 1);
+        assert_eq!((report.total_missing, report.not_tried), (2, 0));
+    }
 }

@@ -109,6 +109,20 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_was_given_up_is_followed_by_an_eighth_of_it() {
+        let mut pace = Pace::new(100);
+        pace.was_too_slow();
+        assert_eq!(pace.size(), 12);
+    }
+
+    #[test]
+    fn a_batch_grows_by_a_quarter_up_to_the_time_that_is_too_long() {
+        let mut pace = Pace { size: 40 };
+        pace.went_well(SLOW, 1000);
+        assert_eq!(pace.size(), 50);
+    }
+
+    #[test]
     fn a_slow_batch_makes_the_next_one_smaller() {
         let mut pace = Pace::new(100);
         pace.went_well(SLOW * 2, 100);

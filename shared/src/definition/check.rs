@@ -189,6 +189,7 @@ mod tests {
     fn a_definition_that_the_rows_bear_out_has_no_finding() {
         assert!(judge(&[]).is_empty());
         assert!(ids(kind(10, 10, 9, 0, 5)).is_empty());
+        assert!(ids(kind(10, 10, 10, 0, 5)).is_empty(), "half is enough");
         assert!(ids(kind(10, 4, 4, 1, 0)).is_empty(), "too few to tell");
     }
 

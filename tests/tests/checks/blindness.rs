@@ -20,7 +20,7 @@ use rollcall::verdict::Verdict;
 use rollcall_sandbox::{Options, Person, Server, SignupKind};
 use rollcall_tests::backfills::{options, unwatched};
 use rollcall_tests::project::Project;
-use rollcall_tests::sql::{value, values};
+use rollcall_tests::sql::{refusal, value, values};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -183,6 +183,15 @@ async fn an_owner_whom_row_level_security_binds_is_not_permitted_rather_than_con
         "select public.backfill_all_missing_profiles()",
         "select public.backfill_all_missing_profiles(10, false)",
         "select rollcall.audit_log_state()",
+        "select rollcall.audit_counts()",
+        "select rollcall.signup_pace()",
+        "select rollcall.email_drift()",
+        "select rollcall.recent_health('1 hour')",
+        "select rollcall.recent_issues('1 hour')",
+        "select rollcall.mismatches()",
+        "select rollcall.newest_with_profile()",
+        "select rollcall.user_record(gen_random_uuid())",
+        "select rollcall.probe_signup()",
         "select * from rollcall.user_counts()",
         "select rollcall.is_expected(gen_random_uuid())",
         "select * from rollcall.repair_users(array[gen_random_uuid()], 'backfill')",
@@ -237,6 +246,79 @@ async fn an_owner_whom_row_level_security_binds_is_not_permitted_rather_than_con
     )
     .await?;
     assert_eq!(missing, if has_profile { 1 } else { 2 });
+    Ok(())
+}
+
+/// More is read than the two tables that are looked after.
+#[tokio::test]
+async fn rows_of_another_table_that_are_hidden_from_the_owner_are_not_permitted_rather_than_content()
+-> Result<()> {
+    let server = Server::start(&Options::from_env()?)?;
+    let project = Project::migrated_on(&server).await?;
+    let user = with_a_missing_profile(&project).await?;
+    let admin = project.connect_as_superuser().await?;
+    admin
+        .batch_execute(
+            "create table public.members as select u.id as user_id from auth.users u;
+             drop view public.user_events;
+             create table public.user_events (id bigint, user_id uuid, kind text, payload jsonb, created_at timestamptz);
+             grant select on public.members, public.user_events to postgres",
+        )
+        .await?;
+    let client = project.connect().await?;
+    client
+        .batch_execute(
+            "select rollcall.define('public.profiles', $$
+               select u.id as _user_id, u.created_at as _signed_up_at, u.id, u.email::text as email from auth.users u
+               where exists (select from public.members m where m.user_id = u.id) $$)",
+        )
+        .await?;
+    let run: Uuid = value(
+        &client,
+        "select run_id from rollcall.start_run('cli', '{}')",
+    )
+    .await?;
+    admin
+        .batch_execute(
+            "alter role postgres nobypassrls; alter table auth.users disable row level security;
+             alter table auth.audit_log_entries disable row level security; alter table public.members enable row level security;
+             alter table public.user_events enable row level security",
+        )
+        .await?;
+    let calls = [
+        "public.get_auth_profile_mismatches()".to_owned(),
+        "public.diagnose_auth_profile_consistency()".to_owned(),
+        "public.monitor_signup_health()".to_owned(),
+        "public.check_recent_signup_issues()".to_owned(),
+        "public.verify_profile_completeness()".to_owned(),
+        "public.backfill_all_missing_profiles(10, false)".to_owned(),
+        "rollcall.user_counts()".to_owned(),
+        "rollcall.email_drift()".to_owned(),
+        "rollcall.recent_health('1 day')".to_owned(),
+        "rollcall.recent_issues('1 day')".to_owned(),
+        "rollcall.mismatches()".to_owned(),
+        "rollcall.newest_with_profile()".to_owned(),
+        "rollcall.definition_fault()".to_owned(),
+        "rollcall.count_missing()".to_owned(),
+        format!("rollcall.user_record('{user}')"),
+        format!("rollcall.user_events('{user}')"),
+        format!("rollcall.is_expected('{user}')"),
+        format!("rollcall.missing_among('{{{user}}}')"),
+        format!("rollcall.preview_users('{{{user}}}', 1)"),
+        format!("rollcall.repair_users('{{{user}}}', 'backfill')"),
+        format!("rollcall.advance_run('{run}', '{run}', 10)"),
+    ];
+    let mut answered = Vec::new();
+    for call in calls {
+        let refused = refusal(&client, &format!("select * from {call}")).await;
+        if refused.as_deref() != Some("42501") {
+            answered.push((call, refused));
+        }
+    }
+    assert_eq!(answered, []);
+    let unreadable: Option<String> =
+        value(&client, "select rollcall.row_facts() ->> 'unreadable'").await?;
+    assert_eq!(unreadable.as_deref(), Some("42501"));
     Ok(())
 }
 

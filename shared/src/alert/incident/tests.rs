@@ -233,8 +233,13 @@ fn both_limits_must_be_reached_and_half_of_either_keeps_an_incident_open() {
         ..Settings::default()
     };
     let mut world = World::new(settings);
-    // enough users, too small a share; then both
+    // enough users, too small a share; a large share, too few users; then both
     assert_eq!(world.sees(0, &report(Some(9), &[])), []);
+    let of_ten = CheckResult {
+        of: Some(10),
+        ..report(Some(3), &[])
+    };
+    assert_eq!(world.sees(1, &of_ten), []);
     assert_eq!(world.sees(5, &report(Some(10), &[])), [Kind::Opened]);
     for (minutes, missing) in [(10, 9), (15, 5), (20, 8)] {
         assert_eq!(world.sees(minutes, &report(Some(missing), &[])), []);
@@ -244,6 +249,41 @@ fn both_limits_must_be_reached_and_half_of_either_keeps_an_incident_open() {
     // what is wrong without a number knows no limit
     let off = report(Some(0), &["signup_trigger_missing"]);
     assert_eq!(world.sees(35, &off), [Kind::Opened]);
+}
+
+#[test]
+fn a_cause_is_looked_for_where_recent_signups_fail() {
+    let recent = |result: CheckResult| CheckResult {
+        check: CheckName::Recent,
+        ..result
+    };
+    assert!(recent(report(Some(1), &[])).lacks_cause());
+    assert!(!recent(report(Some(0), &[])).lacks_cause());
+    assert!(!recent(blind()).lacks_cause());
+    // the hourly check has looked
+    assert!(!report(Some(1), &[]).lacks_cause());
+}
+
+#[test]
+fn an_incident_remembers_whom_its_newest_message_named() {
+    let naming = |missing, users: &[u128]| CheckResult {
+        user_ids: users.iter().copied().map(Uuid::from_u128).collect(),
+        ..report(Some(missing), &[])
+    };
+    let mut world = world();
+    let mut remembered = |minutes, result: &CheckResult| {
+        world.sees(minutes, result);
+        let incident = world.open().expect("it goes on");
+        incident.user_ids.clone()
+    };
+    let named = |user| [Uuid::from_u128(user)];
+    assert_eq!(remembered(0, &naming(1, &[1])), named(1));
+    // no message
+    assert_eq!(remembered(5, &naming(2, &[2])), named(1));
+    // tenfold
+    assert_eq!(remembered(10, &naming(10, &[3])), named(3));
+    // a message of a check that could not see anybody
+    assert_eq!(remembered(15, &blind()), named(3));
 }
 
 #[test]

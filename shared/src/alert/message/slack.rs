@@ -180,4 +180,13 @@ mod tests {
         );
         assert_eq!(with_commands("a < b & c"), "a &lt; b &amp; c");
     }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_what_follows_is_not() {
+        let blocks = ["first", "", "too long", "last"].map(ToOwned::to_owned);
+        assert_eq!(within(19, &blocks), "first\ntoo long\nlast");
+        assert_eq!(within(18, &blocks), "first\ntoo long");
+        assert_eq!(within(13, &blocks), "first\nlast");
+        assert_eq!(within(5, &blocks), "last");
+    }
 }

@@ -36,7 +36,7 @@ pub fn subject(notification: &Notification, origin: &Origin) -> String {
 /// white space at either end or two blanks in a row. Typographic characters become their plain
 /// counterparts, other non-ASCII ones `?`; what is too long ends in `...`.
 fn safe_subject(subject: &str) -> String {
-    let mut safe = String::with_capacity(subject.len().min(2 * MAX_SUBJECT_CHARS));
+    let mut safe = String::new();
     for c in subject.chars() {
         if c.is_whitespace() || c.is_control() {
             if !safe.is_empty() && !safe.ends_with(' ') {
@@ -51,9 +51,6 @@ fn safe_subject(subject: &str) -> String {
                 '\u{2192}' => safe.push_str("->"),
                 _ => safe.push(if c.is_ascii() { c } else { '?' }),
             }
-        }
-        if safe.len() > MAX_SUBJECT_CHARS + ELLIPSIS.len() {
-            break;
         }
     }
     safe.truncate(safe.trim_end().len());
@@ -84,9 +81,9 @@ mod tests {
     fn line_breaks_and_typography_become_plain_ascii() {
         assert_eq!(
             safe_subject(
-                " 3\u{a0}signups \u{2014} \u{201c}no profile\u{201d}\r\nBcc: x\u{2026} é\t"
+                " 3\u{a0}signups \u{2014} \u{201c}no profile\u{201d}\r\nBcc: x\u{2026} \u{2018}é\u{2019} \u{2192} \u{2212}1\t"
             ),
-            "3 signups - \"no profile\" Bcc: x... ?"
+            "3 signups - \"no profile\" Bcc: x... '?' -> -1"
         );
     }
 
