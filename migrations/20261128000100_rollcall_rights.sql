@@ -33,7 +33,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$ select '20261
 comment on function rollcall.schema_version() is 'The newest migration that was applied as a whole.';
 
 -- closed by default
-revoke all on schema rollcall from public, anon, authenticated, service_role;
+revoke all on schema rollcall from public, anon, authenticated, service_role, rollcall_monitor, rollcall_repairer;
 revoke all on all tables in schema rollcall from public, anon, authenticated, service_role, rollcall_monitor, rollcall_repairer;
 revoke all on all sequences in schema rollcall from public, anon, authenticated, service_role, rollcall_monitor, rollcall_repairer;
 revoke all on all functions in schema rollcall from public, anon, authenticated, service_role, rollcall_monitor, rollcall_repairer;

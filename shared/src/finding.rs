@@ -240,43 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn the_odds_of_a_pause_are_a_round_number_that_is_no_exaggeration() {
-        let said = |probability| {
-            let finding = signups_stopped(SignedDuration::from_hours(5), probability);
-            finding.summary.rsplit(' ').next().map(ToOwned::to_owned)
-        };
-        assert_eq!(said(1.0 / 3_000_000.0).as_deref(), Some("1000000"));
-        assert_eq!(said(0.000_05).as_deref(), Some("10000"));
-        assert_eq!(said(0.0).as_deref(), Some("1000000000000000"));
-    }
-
-    #[test]
-    fn rows_beside_profiles_matter_where_signups_leave_them_out_since_the_last_change() {
-        let table = |name: &str, users_without, is_since| SideTable {
-            table: name.to_owned(),
-            users_without,
-            newest_without: None,
-            is_since,
-        };
-        assert_eq!(side_rows_missing(&[]), None);
-        assert_eq!(
-            side_rows_missing(&[table("public.wallets", 0, false)]),
-            None
-        );
-        let old = side_rows_missing(&[
-            table("public.wallets", 0, true),
-            table("app.teams", 2, false),
-        ])
-        .expect("two users lack a row");
-        assert_eq!(old.severity, Severity::Info);
-        assert_eq!(old.summary, "users with a profile have no row in app.teams");
-        assert_eq!(old.evidence, ["app.teams: 2 users without a row"]);
-        let new = side_rows_missing(&[table("app.teams", 2, true)]).expect("the same");
-        assert_eq!(new.severity, Severity::Warning);
-        assert_ne!((new.meaning, new.next_step), (old.meaning, old.next_step));
-    }
-
-    #[test]
     fn the_doctors_severities_lead_to_their_verdicts_and_another_word_to_none() {
         let of = |severity| {
             let finding = diagnosed("a_check", severity, String::new(), String::new()).ok()?;
@@ -294,28 +257,5 @@ mod tests {
         ] {
             assert_eq!(of(word), expected, "{word}");
         }
-    }
-
-    #[test]
-    fn why_nothing_is_proven_is_said_with_what_was_not_tried() {
-        let tried_nothing = unproven(true, false, Vec::new());
-        let may_not_try = unproven(
-            false,
-            false,
-            vec!["public.mail() calls a server".to_owned()],
-        );
-        let refused = unproven(true, true, Vec::new());
-        assert_eq!(tried_nothing.verdict(), Verdict::Consistent);
-        assert_eq!(may_not_try.verdict(), Verdict::Unknown);
-        assert_eq!(may_not_try.evidence, ["public.mail() calls a server"]);
-        let starts = |finding: &Finding, words: &str| {
-            finding
-                .meaning
-                .as_ref()
-                .is_some_and(|meaning| meaning.starts_with(words))
-        };
-        assert!(starts(&tried_nothing, "No signup was tried, and"));
-        assert!(starts(&may_not_try, "No signup was tried, since"));
-        assert!(starts(&refused, "A made-up signup was let in by none"));
     }
 }

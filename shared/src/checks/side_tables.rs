@@ -107,3 +107,31 @@ pub(super) fn rows_missing(tables: &[SideTable]) -> Option<Finding> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_beside_profiles_matter_where_signups_leave_them_out_since_the_last_change() {
+        let table = |name: &str, users_without, is_since| SideTable {
+            table: name.to_owned(),
+            users_without,
+            newest_without: None,
+            is_since,
+        };
+        assert_eq!(rows_missing(&[]), None);
+        assert_eq!(rows_missing(&[table("public.wallets", 0, false)]), None);
+        let old = rows_missing(&[
+            table("public.wallets", 0, true),
+            table("app.teams", 2, false),
+        ])
+        .expect("two users lack a row");
+        assert_eq!(old.severity, Severity::Info);
+        assert_eq!(old.summary, "users with a profile have no row in app.teams");
+        assert_eq!(old.evidence, ["app.teams: 2 users without a row"]);
+        let new = rows_missing(&[table("app.teams", 2, true)]).expect("the same");
+        assert_eq!(new.severity, Severity::Warning);
+        assert_ne!((new.meaning, new.next_step), (old.meaning, old.next_step));
+    }
+}

@@ -58,3 +58,43 @@ pub(crate) fn unproven(may_wait: bool, is_by_rule: bool, reasons: Vec<String>) -
         ..finding
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Verdict;
+
+    #[test]
+    fn the_odds_of_a_pause_are_a_round_number_that_is_no_exaggeration() {
+        let said = |probability| {
+            let finding = signups_stopped(SignedDuration::from_hours(5), probability);
+            finding.summary.rsplit(' ').next().map(ToOwned::to_owned)
+        };
+        assert_eq!(said(1.0 / 3_000_000.0).as_deref(), Some("1000000"));
+        assert_eq!(said(0.000_05).as_deref(), Some("10000"));
+        assert_eq!(said(0.0).as_deref(), Some("1000000000000000"));
+    }
+
+    #[test]
+    fn why_nothing_is_proven_is_said_with_what_was_not_tried() {
+        let tried_nothing = unproven(true, false, Vec::new());
+        let may_not_try = unproven(
+            false,
+            false,
+            vec!["public.mail() calls a server".to_owned()],
+        );
+        let refused = unproven(true, true, Vec::new());
+        assert_eq!(tried_nothing.verdict(), Verdict::Consistent);
+        assert_eq!(may_not_try.verdict(), Verdict::Unknown);
+        assert_eq!(may_not_try.evidence, ["public.mail() calls a server"]);
+        let starts = |finding: &Finding, words: &str| {
+            finding
+                .meaning
+                .as_ref()
+                .is_some_and(|meaning| meaning.starts_with(words))
+        };
+        assert!(starts(&tried_nothing, "No signup was tried, and"));
+        assert!(starts(&may_not_try, "No signup was tried, since"));
+        assert!(starts(&refused, "A made-up signup was let in by none"));
+    }
+}

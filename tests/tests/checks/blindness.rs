@@ -184,7 +184,7 @@ async fn an_owner_whom_row_level_security_binds_is_not_permitted_rather_than_con
         "select public.backfill_all_missing_profiles(10, false)",
         "select rollcall.audit_log_state()",
         "select rollcall.audit_counts()",
-        "select rollcall.signup_pace()",
+        "select rollcall.user_facts()",
         "select rollcall.email_drift()",
         "select rollcall.recent_health('1 hour')",
         "select rollcall.recent_issues('1 hour')",

@@ -110,7 +110,7 @@ async fn an_upgrade_takes_back_every_right_that_is_not_meant() -> Result<()> {
                    kind text;
                    someone constant text := 'public, anon, authenticated, service_role, rollcall_monitor, rollcall_repairer';
                  begin
-                   grant all on schema rollcall to public, anon, authenticated, service_role;
+                   execute format('grant all on schema rollcall to %s', someone);
                    foreach kind in array array['tables', 'sequences', 'functions'] loop
                      execute format('grant all on all %s in schema rollcall to %s', kind, someone);
                    end loop;
