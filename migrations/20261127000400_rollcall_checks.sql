@@ -491,13 +491,13 @@ declare
 begin
   return query execute
     'with newest as materialized (
-       select u.id, u.xmin as changed_by, u.created_at, u.updated_at from auth.users u
+       select u.id, u.xmin as changed_by, u.created_at, u.updated_at, u.email_change_sent_at from auth.users u
        where u.created_at < now() + interval ''5 minutes'' order by u.created_at desc limit 100
      )
      select n.id, n.created_at,
-       -- the transaction of the signup wrote it, and that of nobody else; a later one may have changed both user and profile
-       (n.changed_by = t.xmin and coalesce(n.updated_at < n.created_at + interval ''1 minute'', true) or exists (select from auth.identities i where i.user_id = n.id and i.xmin = t.xmin))
-         and not exists (select from newest o where o.changed_by = n.changed_by and o.id <> n.id),
+       -- the transaction of the signup wrote it, and that of nobody else; a change of the address may write user and profile, too
+       (n.changed_by = t.xmin and (n.updated_at > n.created_at + interval ''1 minute'') is not true or exists (select from auth.identities i where i.user_id = n.id and i.xmin = t.xmin))
+         and n.email_change_sent_at is null and not exists (select from newest o where o.changed_by = n.changed_by and o.id <> n.id),
        age(t.xmin)
      from newest n join ' || s.target_table || ' t on ' || rollcall.key_match(s, 'n.id') || '
      where not exists (select from rollcall.event v where v.user_id = n.id and v.kind = ''profile_backfilled'')';

@@ -16,6 +16,15 @@ pub fn seed() -> u64 {
         .unwrap_or_else(|| RandomState::new().hash_one("rollcall"))
 }
 
+/// The same seed in every run: what `ROLLCALL_SEED` says, else `usual`. With `ROLLCALL_LONG` a new one.
+pub fn seed_or(usual: u64) -> u64 {
+    if env::var_os("ROLLCALL_SEED").is_some() || env::var_os("ROLLCALL_LONG").is_some() {
+        seed()
+    } else {
+        usual
+    }
+}
+
 /// `usual`, or `long` where `ROLLCALL_LONG` asks for the longer run.
 pub fn cases<T>(usual: T, long: T) -> T {
     if env::var_os("ROLLCALL_LONG").is_some() {
