@@ -29,4 +29,5 @@ mod confirmation;
 mod payload;
 mod progress;
 mod stop;
+mod trial;
 mod user;

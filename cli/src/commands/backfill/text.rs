@@ -8,6 +8,7 @@ use rollcall::backfill::{
 use rollcall::wording::counted;
 use uuid::Uuid;
 
+use crate::commands::trial::Trial;
 use crate::output::{INSTALL_TO_TRY, Output};
 use crate::table::or_dash;
 use crate::terminal::wrapped;
@@ -44,20 +45,14 @@ fn dry_run(preview: &DryRun, is_replay: bool, output: &Output) -> String {
         }
         return text;
     }
-    text += &format!(
-        "Tried {}: {} would get a profile, {} would not.",
-        preview.tried, preview.would_create, preview.would_fail
-    );
-    if preview.not_tried > 0 {
-        text += &format!(" {} were not tried.", preview.not_tried);
+    text += &Trial {
+        tried: preview.tried,
+        would_succeed: preview.would_create,
+        would_fail: preview.would_fail,
+        not_tried: preview.not_tried,
+        busy: preview.busy,
     }
-    text += "\n";
-    if preview.busy > 0 {
-        text += &format!(
-            "{} could not be tried: another transaction holds them.\n",
-            preview.busy
-        );
-    }
+    .text("get a profile");
     text += &writes(preview);
     text += &failures(&preview.failures);
     text += &profiles(preview, output);

@@ -9,6 +9,7 @@ use rollcall::wording::counted;
 use uuid::Uuid;
 
 use super::SHOWN;
+use crate::commands::trial::Trial;
 use crate::output::{INSTALL_TO_TRY, Output};
 use crate::terminal::wrapped;
 
@@ -90,20 +91,14 @@ fn of_trial(trial: &EmailTrial) -> String {
     if !trial.not_tried_because.is_empty() {
         return format!("None was tried: {}.\n", trial.not_tried_because.join("; "));
     }
-    let mut text = format!(
-        "Tried {}: {} would change, {} would not.",
-        trial.tried, trial.would_change, trial.would_fail
-    );
-    if trial.not_tried > 0 {
-        text += &format!(" {} were not tried.", trial.not_tried);
+    let text = Trial {
+        tried: trial.tried,
+        would_succeed: trial.would_change,
+        would_fail: trial.would_fail,
+        not_tried: trial.not_tried,
+        busy: trial.busy,
     }
-    text += "\n";
-    if trial.busy > 0 {
-        text += &format!(
-            "{} could not be tried: another transaction holds them.\n",
-            trial.busy
-        );
-    }
+    .text("change");
     text + &failures(&trial.failures)
 }
 
