@@ -106,7 +106,7 @@ begin
   where code.source ~* '\mexecute\M'
     or exists (
       select from regexp_matches(code.source, '\minto\s+' || rollcall.name_pattern(x.relname) || '([^;]*)', 'gi') m
-      -- at the insert of a user whoever comes second writes nothing, or less
+      -- an upsert that fires after ours would find our row, and its own values would be lost
       where m[1] !~* '\mon\s+conflict\M' or t.tgtype::integer & 6 = 4
     );
   if obstacle is not null then

@@ -1,5 +1,5 @@
 -- An importer whose trigger fires once a statement, after every trigger for a row, and leaves a profile alone that is there:
--- whoever makes it before decides what it holds.
+-- a profile that was made before it fires keeps its own values.
 --
 -- @target public.profiles id
 -- @replay no

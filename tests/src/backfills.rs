@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::project::Project;
 
-/// A run that is left alone is free after this long, with time to spare.
+/// The lease of a run whose worker is gone has ended after this long, with time to spare.
 pub const LEASE: Duration = Duration::from_secs(30);
 
 /// User number `number`; the order of the numbers is the order of the ids.

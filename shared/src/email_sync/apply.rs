@@ -53,7 +53,7 @@ pub struct FailedEmail {
 }
 
 /// Changes the profiles of `look`, a batch a transaction; a batch that fails is done again row by row. A row that changed
-/// since the look is left alone. The application's triggers fire as for any update. `report` hears of the run before each
+/// since it was looked at is not touched. The application's triggers fire as for any update. `report` hears of the run before each
 /// batch; where it says so, that batch and those behind it are left out, and the run is over.
 ///
 /// # Errors

@@ -554,7 +554,7 @@ async fn every_function_fixes_its_search_path() -> Result<()> {
     Ok(())
 }
 
-/// None of them has a right on a row, and a trigger's function is called by whoever signs up.
+/// None of the roles has a right on a row, and a trigger's function runs for everyone who signs up.
 #[tokio::test]
 async fn what_others_may_call_runs_as_the_owner() -> Result<()> {
     let project = Project::migrated().await?;

@@ -99,7 +99,7 @@ impl Application {
         format!("form {}", fields.join("; "))
     }
 
-    /// Whether a gate keeps out whoever comes this way: it wants an address of its own domain.
+    /// Whether a gate refuses a signup of this kind: it wants an address of its own domain.
     fn refuses(&self, kind: SignupKind) -> bool {
         let asks = match self.gate {
             Gate::None => false,

@@ -14,7 +14,7 @@ use rollcall_tests::random;
 use crate::play;
 use application::Application;
 
-/// Each has the seed after the last one's.
+/// Their seeds follow each other: first, first + 1, and so on.
 #[tokio::test]
 async fn applications_made_at_random_fare_like_their_twins() -> Result<()> {
     let (first, cases) = (random::seed_or(1000), random::cases(3, 200));
